@@ -1,0 +1,595 @@
+/*
+ * libjem: Joint Energy-based Models in C.
+ *
+ * A classifier's logits f(x) are read as an energy (Grathwohl et al. 2020, arXiv 1912.03263):
+ *
+ *     E(x, y) = -f(x)[y]        E(x) = -logsumexp_y f(x)[y] = -F(x)        p(x) ~ exp(-E(x))
+ *
+ * so that one network classifies (jem_logits), tells how usual an input is (jem_energy, jem_score)
+ * and generates by Langevin sampling (jem_sampler_*). jem_train_step trains all three together.
+ *
+ * Conventions, true of every function below:
+ *
+ * - Returns. Functions that can fail return a jem_status, JEM_OK (0) or a negative code; then
+ *   jem_last_error() holds one sentence about the last failing call of this thread. A status other
+ *   than JEM_OK and a set message always go together.
+ * - Arrays belong to the caller, are contiguous and row-major, and are not kept after the return.
+ *   Images are (n, C, H, W) float, in the model's input range. n is a count of rows; n = 0 is a
+ *   no-op. Outputs are complete on JEM_OK and unspecified otherwise.
+ * - NaN or infinite inputs are refused with JEM_EINVAL; so are labels outside 0..classes-1.
+ * - Sign. jem_energy() is E: low = usual. jem_score() kinds are outlier scores: high = unusual.
+ * - Config structs start with `struct_size` and are filled by their `_init` function; then change
+ *   what you need. They only ever grow at the end, so old programs keep working with new libraries.
+ * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
+ *   at each other and may be destroyed in any order.
+ * - Threads. Functions that take a `const jem_model *` may be called from any number of threads at
+ *   once, also while one thread trains that model. A sampler or an optimizer serves one caller at a
+ *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
+ * - The library never aborts, prints, reads the environment for its behaviour, or leaves the
+ *   host's locale, floating-point mode or OpenMP thread count changed.
+ */
+#ifndef JEM_JEM_H
+#define JEM_JEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define JEM_API __attribute__((visibility("default")))
+#else
+#define JEM_API
+#endif
+
+/* ------------------------------------------------------------------------------------------- */
+/* Version                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+#define JEM_VERSION_MAJOR 0
+#define JEM_VERSION_MINOR 1
+#define JEM_VERSION_PATCH 0
+
+/** Version of the loaded library: major * 10000 + minor * 100 + patch. */
+JEM_API uint32_t jem_version_number(void);
+
+/** The same as text, for example "0.1.0". Static storage. */
+JEM_API const char *jem_version_string(void);
+
+/**
+ * What this library was built with, as one JSON object: version, backends, oneDNN version and the
+ * instruction set it uses here, OpenMP runtime, build options. Static storage.
+ */
+JEM_API const char *jem_build_info(void);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Status, log, memory                                                                          */
+/* ------------------------------------------------------------------------------------------- */
+
+typedef int32_t jem_status;
+
+enum {
+    JEM_OK = 0,
+    JEM_EINVAL = -1,       /* an argument is wrong; the message names it and what was expected */
+    JEM_ENOMEM = -2,       /* out of memory; every handle is as before the call */
+    JEM_EIO = -3,          /* a file could not be opened, read or written */
+    JEM_EFORMAT = -4,      /* a file's contents are not what its format demands */
+    JEM_EMISMATCH = -5,    /* a file or handle belongs to a model of another shape */
+    JEM_EUNSUPPORTED = -6, /* understood, but not offered by this build or version */
+    JEM_EBACKEND = -7,     /* the compute backend failed */
+    JEM_EDIVERGED = -8,    /* training or a chain became non-finite; parameters are unchanged */
+    JEM_EBUSY = -9,        /* another thread is using this handle for writing */
+    JEM_ECANCELLED = -10,  /* a progress callback asked to stop */
+    JEM_ENOTFOUND = -11    /* no tensor or metadata of that name */
+};
+
+/** Name of a status, for example "JEM_EINVAL"; "JEM_UNKNOWN" for any other number. Static storage.
+ */
+JEM_API const char *jem_status_string(jem_status status);
+
+/**
+ * One sentence on the last call of this thread that failed; "" if none has. Never NULL. Valid until
+ * the next failing call of the same thread.
+ */
+JEM_API const char *jem_last_error(void);
+
+enum { JEM_LOG_DEBUG = 1, JEM_LOG_INFO = 2, JEM_LOG_WARNING = 3 };
+
+/** Receives one line without a newline. Runs on the calling thread; must not call libjem. */
+typedef void (*jem_log_fn)(void *user, int32_t level, const char *line);
+
+/** Sets or, with NULL, removes the process-wide log receiver. Default: none, nothing is printed. */
+JEM_API jem_status jem_set_log(jem_log_fn log, void *user);
+
+/**
+ * Called by the functions that run long, on the calling thread. A non-zero return cancels: the call
+ * returns JEM_ECANCELLED and leaves its handles usable. Must not use the handles of that call.
+ */
+typedef int32_t (*jem_progress_fn)(void *user, int64_t done, int64_t total);
+
+/** Memory functions with the contracts of aligned_alloc (64-byte alignment is asked for) and free.
+ */
+typedef struct jem_allocator {
+    void *(*allocate)(void *user, size_t alignment, size_t size);
+    void (*release)(void *user, void *block);
+    void *user;
+} jem_allocator;
+
+/**
+ * Replaces the allocator of the library's own memory; NULL restores the default. oneDNN's own
+ * allocations do not pass through it.
+ *
+ * @return JEM_OK, JEM_EINVAL for a missing function, JEM_EBUSY while any libjem handle lives.
+ */
+JEM_API jem_status jem_set_allocator(const jem_allocator *allocator);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Model                                                                                        */
+/* ------------------------------------------------------------------------------------------- */
+
+typedef struct jem_model jem_model;
+
+/** What the network is. Fill by jem_model_config_init(), then set at least the shape. */
+typedef struct jem_model_config {
+    size_t struct_size;
+    /**
+     * Architecture, options after a colon:
+     *   mlp-512-512          hidden layers of those widths, flattened input
+     *   cnn-32-64-128        per width: 3x3 convolution, activation, 2x2 average pooling; linear
+     * head wrn-D-K              Wide ResNet without normalisation (Zagoruyko & Komodakis 2016;
+     * JEM's own choice), D = 6n + 4, K = widening factor wrn-10-2:act=silu    act = lrelu (slope
+     * 0.2, the default), relu, silu, elu, softplus, tanh
+     */
+    const char *arch;
+    int32_t channels; /* 1..4096; no default */
+    int32_t height;   /* 1..1024, default 1 */
+    int32_t width;    /* 1..1024, default 1; features of a table are (F, 1, 1) */
+    int32_t classes;  /* 1..100000; no default; 1 = a pure energy model, F = the logit */
+    uint64_t seed;    /* of the initial parameters, default 0 */
+    float input_low;  /* the input value of an 8-bit 0, default -1 */
+    float input_high; /* the input value of an 8-bit 255, default 1 */
+} jem_model_config;
+
+JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size);
+
+enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
+enum { JEM_PRECISION_F32 = 1 };
+
+/** How a model is run. NULL wherever one is taken means these defaults. */
+typedef struct jem_exec_config {
+    size_t struct_size;
+    int32_t threads;            /* OpenMP threads of one call, 1..1024; default: as the host's */
+    int32_t backend;            /* default: the fastest of this build */
+    int32_t precision_scoring;  /* jem_logits, jem_energy, jem_energy_grad, jem_score */
+    int32_t precision_chains;   /* Langevin steps */
+    int32_t precision_training; /* parameter gradients */
+    int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
+} jem_exec_config;
+
+JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);
+
+/**
+ * A model with random parameters: weights and biases U(-1, 1) / sqrt(fan_in), PyTorch's default.
+ *
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *config,
+                                    const jem_exec_config *exec);
+
+/** An independent copy: same network, parameters and metadata, run as `exec` says. */
+JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
+                                   const jem_exec_config *exec);
+
+/**
+ * Reads a model file written by jem_model_save(): safetensors, with architecture, input range and
+ * class names in its metadata. The file is read strictly and whole before anything is built.
+ *
+ * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_EMISMATCH, JEM_EUNSUPPORTED, JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_model_load(jem_model **out, const char *path, const jem_exec_config *exec);
+
+/** jem_model_load() from `size` bytes in memory. */
+JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size_t size,
+                                         const jem_exec_config *exec);
+
+/**
+ * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole.
+ *
+ * @return JEM_OK, JEM_EIO (the old file stands), JEM_ENOMEM.
+ */
+JEM_API jem_status jem_model_save(const jem_model *model, const char *path);
+
+JEM_API void jem_model_destroy(jem_model *model);
+
+/** What jem_model_prepare() builds ahead; or-ed together. */
+enum { JEM_PREPARE_LOGITS = 1, JEM_PREPARE_GRAD = 2, JEM_PREPARE_TRAIN = 4 };
+
+/** Builds now what calls with n rows would build on their first use, for one calling thread. */
+JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n);
+
+typedef struct jem_model_info {
+    size_t struct_size;
+    int32_t channels, height, width, classes;
+    int64_t input_size;   /* floats per row: C * H * W */
+    int64_t param_count;  /* floats in the flat parameter vector */
+    int32_t tensor_count; /* named tensors in it */
+    int32_t threads;
+    int32_t backend;
+    float input_low, input_high;
+    int64_t macs; /* multiply-adds of one row's forward pass, direct algorithm */
+} jem_model_info;
+
+/** @param info  Out. Its struct_size must be set before the call. */
+JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *info);
+
+/** The architecture string in its full form. Valid as long as the model; NULL for a NULL model. */
+JEM_API const char *jem_model_arch(const jem_model *model);
+
+/** Bytes the model holds now: parameters, packed weights, plans and their workspaces. */
+JEM_API size_t jem_model_bytes(const jem_model *model);
+
+/* Parameters. One flat vector, the concatenation of the named tensors in order. ---------------- */
+
+typedef struct jem_tensor_info {
+    size_t struct_size;
+    char name[64];    /* as in a PyTorch state_dict, for example "stages.0.0.conv1.weight" */
+    int32_t rank;     /* 1, 2 or 4 */
+    int64_t shape[4]; /* (O, I, kh, kw) of a convolution, (O, I) of a linear layer, (O) of a bias */
+    int64_t offset;   /* of its first element in the flat vector */
+    int64_t count;
+} jem_tensor_info;
+
+/** @param info  Out. Its struct_size must be set before the call. */
+JEM_API jem_status jem_model_tensor(const jem_model *model, int32_t index, jem_tensor_info *info);
+
+/** Copies all parameters out; `count` must be param_count. */
+JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, float *params);
+
+/** Replaces all parameters. Calls already computing finish with the old ones. */
+JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const float *params);
+
+/** One tensor by name; `count` must be its element count. JEM_ENOTFOUND if there is none. */
+JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name, int64_t count,
+                                        float *values);
+JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int64_t count,
+                                        const float *values);
+
+/**
+ * Takes from a safetensors file the tensors whose name and shape match, and leaves the others: a
+ * new head on old weights, or weights of another program.
+ *
+ * @param matched  Out, may be NULL. How many of the model's tensors were replaced.
+ * @return also JEM_EMISMATCH when none matches.
+ */
+JEM_API jem_status jem_model_load_matching(jem_model *model, const char *path, int32_t *matched);
+
+/* Metadata: strings that travel with the model file. ------------------------------------------- */
+
+/** Sets or, with a NULL value, removes a string. UTF-8; key 1..255 bytes, not starting "jem.". */
+JEM_API jem_status jem_model_set_metadata(jem_model *model, const char *key, const char *value);
+
+/**
+ * Copies a string out, NUL-terminated.
+ *
+ * @param length  Out, may be NULL. Its bytes without the NUL, also when `size` was too small, which
+ *                is JEM_EINVAL. `buffer` may be NULL with size 0 to ask for the length (JEM_OK).
+ */
+JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *key, char *buffer,
+                                          size_t size, size_t *length);
+
+/** The name of a class; unnamed classes are called by their number. */
+JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, const char *name);
+JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t label, char *buffer,
+                                            size_t size, size_t *length);
+
+/**
+ * Replaces the input range by a standardisation: input = (value / 255 - mean[c]) / std[c], with
+ * values per channel. std > 0.
+ */
+JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
+                                                 const float *mean, const float *std);
+
+enum { JEM_LAYOUT_NCHW = 1, JEM_LAYOUT_NHWC = 2 };
+
+/** 8-bit images, (n, C, H, W) or (n, H, W, C), to inputs by the stored range or standardisation. */
+JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const uint8_t *images,
+                                     int32_t layout, float *x);
+
+/** The way back: rounded and clamped to 0..255. */
+JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const float *x,
+                                   int32_t layout, uint8_t *images);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Compute                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+/*
+ * Each call borrows a runner (compiled plans and workspace) from the model; the first call of its
+ * kind and size compiles and allocates, later ones do not. Any n is run in chunks; a row's result
+ * depends neither on n nor on its neighbours. No lock is held while computing. All return JEM_OK,
+ * JEM_EINVAL, JEM_ENOMEM or JEM_EBACKEND.
+ */
+
+/**
+ * Class logits f(x).
+ *
+ * @param x       In. (n, C, H, W).
+ * @param logits  Out. (n, K).
+ */
+JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits);
+
+/**
+ * Energies: E(x) = -logsumexp f(x), or with labels E(x, y) = -f(x)[y]. Grathwohl et al., eq. 5-7.
+ *
+ * @param labels  In, may be NULL. (n).
+ * @param energy  Out. (n).
+ */
+JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
+                              const int64_t *labels, float *energy);
+
+/**
+ * Energies and their input gradients in one pass: dE/dx = -sum_y p(y|x) df[y]/dx, or with labels
+ * -df[label]/dx.
+ *
+ * @param energy  Out, may be NULL. (n).
+ * @param grad    Out. (n, C, H, W).
+ */
+JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const float *x,
+                                   const int64_t *labels, float *energy, float *grad);
+
+/** Outlier scores; higher = more out-of-distribution, every kind. */
+enum {
+    JEM_SCORE_ENERGY = 1,       /* E(x) */
+    JEM_SCORE_MAX_SOFTMAX = 2,  /* -max_y p(y|x) (Hendrycks & Gimpel 2017) */
+    JEM_SCORE_GRADIENT_NORM = 3 /* |dF/dx|_2, minus the approximate mass of Grathwohl et al. */
+};
+
+/** @param scores  Out. (n). */
+JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
+                             float *scores);
+
+/* Metrics over logits and scores that the calls above gave. ------------------------------------ */
+
+typedef struct jem_metrics {
+    size_t struct_size;
+    double accuracy; /* 0..1 */
+    double nll;      /* mean -log p(y|x), nats */
+    double brier;    /* mean squared distance of p(.|x) to the one-hot label, 0..2 */
+    double ece;      /* expected calibration error, 15 equal-width bins, 0..1 (Guo et al. 2017) */
+} jem_metrics;
+
+/** @param logits In. (n, classes). @param labels In. (n). @param metrics Out, struct_size set. n
+ * >= 1. */
+JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
+                                              const int64_t *labels, jem_metrics *metrics);
+
+/**
+ * Area under the ROC curve of telling unusual from usual rows by their outlier scores: the
+ * probability that an unusual row scores higher, ties counted half. Both counts >= 1.
+ */
+JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
+                             const float *unusual, double *auroc);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Sampler                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+typedef struct jem_sampler jem_sampler;
+
+enum { JEM_START_UNIFORM = 1, JEM_START_GAUSSIAN = 2, JEM_START_MIXTURE = 3 };
+
+/**
+ * Stochastic gradient Langevin dynamics (Welling & Teh 2011) with a replay buffer (Du & Mordatch
+ * 2019):
+ *
+ *     x <- x - step_size * clamp(dE/dx) + noise_std * N(0, I),   then x is clamped to its range
+ *
+ * This is exact Langevin dynamics at temperature T = noise_std^2 / (2 * step_size). The defaults
+ * are those of Grathwohl et al., T = 5e-5: a sharpened p(x), good for learning and for pictures.
+ */
+typedef struct jem_sampler_config {
+    size_t struct_size;
+    uint64_t seed;
+    int32_t capacity;  /* chains in the replay buffer, 1..10^8, default 10000 */
+    int32_t steps;     /* K of jem_sampler_draw() and jem_train_step(), >= 0, default 20 */
+    float step_size;   /* > 0, default 1 */
+    float noise_std;   /* >= 0, default 0.01 */
+    float reinit_prob; /* a drawn chain restarts with this probability, 0..1, default 0.05 */
+    int32_t start;     /* where chains start, default JEM_START_UNIFORM; the others want a fit */
+    float start_low;   /* uniform starts, default: the model's input range */
+    float start_high;
+    float uniform_fraction; /* of starts in a mixture, 0..1, default 0.5 */
+    float grad_clamp;       /* each element of dE/dx to +-this, > 0; INFINITY (default) = none */
+    float x_low;            /* x after each step; -INFINITY and INFINITY (default) = no clamp */
+    float x_high;
+    int32_t class_conditional; /* 0: chains follow E(x); 1: E(x, y), the buffer split by class */
+} jem_sampler_config;
+
+JEM_API jem_status jem_sampler_config_init(jem_sampler_config *config, size_t struct_size);
+
+/** A sampler for models of `model`'s shape. Its buffer is filled from the start distribution on the
+ *  first draw. */
+JEM_API jem_status jem_sampler_create(jem_sampler **out, const jem_model *model,
+                                      const jem_sampler_config *config);
+JEM_API void jem_sampler_destroy(jem_sampler *sampler);
+
+/**
+ * Fits the Gaussian starts: per class, the mean and standard deviation of each input element. May
+ * be called again; the last fit counts. Classes without rows start from the whole data's figures.
+ *
+ * @param x       In. (n, C, H, W), n >= 1.
+ * @param labels  In, may be NULL: one Gaussian for all. (n).
+ */
+JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
+                                   const int64_t *labels);
+
+/** Fresh draws from the start distribution. @param labels In, may be NULL. (n). @param x Out. */
+JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels,
+                                     float *x);
+
+/**
+ * One Langevin step on the caller's rows, in place. Row i is chain i; the noise depends on the
+ * sampler's seed and step count, the row and the element, not on threads or neighbours.
+ *
+ * @param labels  In, may be NULL. With labels the chain follows E(x, y), else E(x). (n).
+ * @param x       In and out. (n, C, H, W).
+ * @return also JEM_EDIVERGED when a gradient or a new x is not finite; x is then unspecified.
+ */
+JEM_API jem_status jem_sgld_step(const jem_model *model, jem_sampler *sampler, int64_t n,
+                                 const int64_t *labels, float *x);
+
+/** `steps` (>= 0) steps like jem_sgld_step(). Cancelled, each row has taken some of them. */
+JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler, int64_t n,
+                                   const int64_t *labels, float *x, int32_t steps,
+                                   jem_progress_fn progress, void *user);
+
+/**
+ * One draw as in training: n distinct chains of the buffer (n <= capacity), each restarted with
+ * probability reinit_prob, run for `steps` of the config, stored back, and copied out. When the
+ * call fails or is cancelled the buffer is as before it.
+ *
+ * @param x       Out. (n, C, H, W).
+ * @param labels  Out, may be NULL. (n). The chains' classes when class_conditional, else -1.
+ */
+JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler, int64_t n,
+                                    float *x, int64_t *labels, jem_progress_fn progress,
+                                    void *user);
+
+/**
+ * Reads `n` chains of the buffer from chain `first` on.
+ *
+ * @param x       Out, may be NULL. (n, C, H, W).
+ * @param labels  Out, may be NULL. (n); -1 unless class_conditional.
+ * @param ages    Out, may be NULL. (n). Langevin steps since the chain's last start.
+ */
+JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, int64_t n, float *x,
+                                          int64_t *labels, int64_t *ages);
+
+/** Replaces `n` chains from chain `first` on; their ages become 0. */
+JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, int64_t n,
+                                          const float *x);
+
+/** Empties the buffer; the next draw starts every chain anew. The random streams go on. */
+JEM_API jem_status jem_sampler_reset(jem_sampler *sampler);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Optimizer                                                                                    */
+/* ------------------------------------------------------------------------------------------- */
+
+typedef struct jem_optimizer jem_optimizer;
+
+enum { JEM_OPTIMIZER_ADAM = 1, JEM_OPTIMIZER_SGD = 2 };
+
+/** Adam (Kingma & Ba 2015) or SGD with momentum, as torch.optim defines them. */
+typedef struct jem_optimizer_config {
+    size_t struct_size;
+    int32_t kind;       /* default Adam */
+    float lr;           /* > 0, default 1e-4 */
+    float beta1, beta2; /* Adam, 0..1 exclusive of 1, default 0.9, 0.999 */
+    float eps;          /* Adam, > 0, default 1e-8 */
+    float momentum;     /* SGD, 0..1 exclusive of 1, default 0.9 */
+    float weight_decay; /* >= 0, added to the gradient as weight_decay * theta, default 0 */
+    float clip_norm;    /* gradient scaled to at most this 2-norm, > 0; INFINITY (default) = none */
+    int64_t warmup_steps; /* step t < this uses lr * (t + 1) / this, >= 0, default 0 */
+    uint64_t seed;        /* of the input noise, default 0 */
+} jem_optimizer_config;
+
+JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size);
+
+JEM_API jem_status jem_optimizer_create(jem_optimizer **out, const jem_model *model,
+                                        const jem_optimizer_config *config);
+JEM_API void jem_optimizer_destroy(jem_optimizer *optimizer);
+
+/** The base learning rate from the next step on; warm-up still scales it. > 0. */
+JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr);
+
+/** Any of the outputs may be NULL. `steps` counts the updates done. */
+JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Training                                                                                     */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * The loss of one step (Grathwohl et al., eq. 9, with the energy penalty of Du & Mordatch 2019):
+ *
+ *     L = w_px  * -( mean F(x_data) - mean F(x_sample) )
+ *       + w_pyx * CE(f(x_labelled), y_labelled)
+ *       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+ *
+ * Samples are constants: no gradient flows through the chains.
+ */
+typedef struct jem_train_config {
+    size_t struct_size;
+    float w_px;        /* >= 0, default 1; 0 together with energy_l2 0 trains a plain classifier */
+    float w_pyx;       /* >= 0, default 1; 0 = no labels needed */
+    float energy_l2;   /* >= 0, default 0.1 */
+    float input_noise; /* std of Gaussian noise on data and labelled rows, >= 0, default 0.03 */
+    jem_progress_fn progress; /* called after each chunk of chain steps; default NULL */
+    void *progress_user;
+} jem_train_config;
+
+JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size);
+
+/** The rows of one step. Fill by jem_train_batch_init(), which makes all of it empty. */
+typedef struct jem_train_batch {
+    size_t struct_size;
+    int64_t n_labelled; /* rows of the classification term; needed when w_pyx > 0 */
+    const float *x_labelled;
+    const int64_t *y_labelled;
+    int64_t n_data; /* rows of the density term; 0 = the labelled rows serve both */
+    const float *x_data;
+    int64_t n_samples;      /* chains to draw; 0 = as many as data rows */
+    const float *x_samples; /* (n_samples, C, H, W) to use instead of drawing; NULL = draw */
+} jem_train_batch;
+
+JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
+
+/** What happened in a step that returned JEM_OK. Later versions add values. */
+enum { JEM_EVENT_NONE = 0 };
+
+typedef struct jem_train_stats {
+    size_t struct_size;
+    int64_t step; /* updates done, this one included */
+    int32_t event;
+    float lr;               /* the one used */
+    double loss;            /* the sum of the next three */
+    double loss_px;         /* weighted */
+    double loss_pyx;        /* weighted */
+    double loss_l2;         /* weighted */
+    double f_data;          /* mean F of the data rows */
+    double f_samples;       /* mean F of the samples */
+    double gap;             /* f_data - f_samples */
+    double accuracy;        /* of the labelled rows, 0..1, before the update */
+    double grad_norm;       /* 2-norm of the parameter gradient, before clipping */
+    double chain_grad_norm; /* mean 2-norm of dE/dx per row in the chains' last step */
+    double seconds_sampling;
+    double seconds_updating;
+} jem_train_stats;
+
+/**
+ * One training step: draw samples, take the gradient of the loss, update the parameters. Other
+ * threads may score with the same model meanwhile; each of their calls sees the parameters of
+ * before or after, never a mixture.
+ *
+ * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, the parameters
+ * and the optimizer are those from before the call. The replay buffer may have moved on.
+ *
+ * @param sampler  May be NULL when no chains are drawn: w_px and energy_l2 are 0, or x_samples
+ * given.
+ * @param config   NULL = defaults.
+ * @param stats    Out, may be NULL. Its struct_size must be set before the call.
+ * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_EDIVERGED, JEM_ECANCELLED, JEM_ENOMEM,
+ *         JEM_EBACKEND.
+ */
+JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
+                                  const jem_train_config *config, const jem_train_batch *batch,
+                                  jem_train_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* JEM_JEM_H */

@@ -1,0 +1,98 @@
+/*
+ * The contract between a model and what computes it. A backend compiles a graph for one batch size
+ * into a plan (layouts, fusions, one workspace), and then only runs it.
+ *
+ * All arrays that cross this line are canonical: inputs (n, C, H, W), outputs (n, K), one flat
+ * parameter vector, contiguous float. So everything above is written once, on plain arrays.
+ *
+ * Who may do what when:
+ * - A program belongs to a model, is shared by all of its plans and weights, and is immutable but
+ * for what the backend itself guards.
+ * - Weights belong to one parameter generation and may be used by many plans in many threads at
+ * once.
+ * - A plan serves one thread at a time, any thread, under the OpenMP count of its spec.
+ */
+#ifndef JEMI_BACKEND_BACKEND_H
+#define JEMI_BACKEND_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jem/jem.h>
+
+#include "nn/graph.h"
+
+typedef struct jemi_backend jemi_backend;
+
+/** Backends embed these as their first member and cast. */
+typedef struct jemi_program {
+    const jemi_backend *backend;
+    const jemi_graph *graph; /* borrowed, outlives the program */
+} jemi_program;
+
+typedef struct jemi_weights {
+    jemi_program *program;
+} jemi_weights;
+
+enum { JEMI_WANT_DINPUT = 1, JEMI_WANT_DPARAMS = 2 };
+
+typedef struct jemi_plan_spec {
+    int64_t batch;     /* rows of a run, at most; >= 1 */
+    int32_t threads;   /* the OpenMP count that every run will have */
+    int32_t precision; /* JEM_PRECISION_* */
+    uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
+} jemi_plan_spec;
+
+typedef struct jemi_plan {
+    jemi_program *program;
+    jemi_plan_spec spec;
+} jemi_plan;
+
+/** Receives one line per primitive or pass of a plan: what it is and which implementation it got.
+ */
+typedef void (*jemi_describe_fn)(void *user, const char *line);
+
+struct jemi_backend {
+    const char *name;
+    int32_t id; /* JEM_BACKEND_* */
+
+    jem_status (*program_create)(jemi_program **out, const jemi_graph *graph);
+    void (*program_destroy)(jemi_program *program); /* NULL is a no-op, as in all destroys here */
+
+    /* Empty until the first weights_set(). */
+    jem_status (*weights_create)(jemi_weights **out, jemi_program *program);
+    /* New values: packed copies are stale and will be made again on first use. `params` stays valid
+     * and unchanged until the next set or the destroy. No plan is using these weights. */
+    void (*weights_set)(jemi_weights *weights, const float *params);
+    size_t (*weights_bytes)(const jemi_weights *weights);
+    void (*weights_destroy)(jemi_weights *weights);
+
+    /* Compiled under the OpenMP count of spec->threads, which the caller has set. */
+    jem_status (*plan_create)(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec);
+    size_t (*plan_bytes)(const jemi_plan *plan);
+    void (*plan_describe)(const jemi_plan *plan, jemi_describe_fn describe, void *user);
+    void (*plan_destroy)(jemi_plan *plan);
+
+    /* in (n, C, H, W) -> out (n, K), 1 <= n <= batch. A row's bits depend neither on n nor on batch
+     * nor on the other rows. After the first run nothing is allocated. */
+    jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
+                          float *out);
+    /* Of the last forward() of this plan, same n and weights. dout (n, K) -> din (n, C, H, W) and
+     * dparams (flat, summed over rows, overwritten). NULL for the one that is not wanted this time;
+     * one that the spec does not want must be NULL. */
+    jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
+                           float *din, float *dparams);
+};
+
+extern const jemi_backend jemi_backend_ref;
+#if JEM_HAVE_ONEDNN
+extern const jemi_backend jemi_backend_onednn;
+#endif
+
+/** NULL when this build has none of that id. */
+const jemi_backend *jemi_backend_find(int32_t id);
+
+/** The fastest of this build. */
+const jemi_backend *jemi_backend_default(void);
+
+#endif
