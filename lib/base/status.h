@@ -17,6 +17,10 @@ jem_status jemi_fail(jem_status status, const char *format, ...)
 /** jemi_fail(JEM_ENOMEM, ...) for `what`, for example "replay buffer". */
 jem_status jemi_fail_memory(const char *what);
 
+/** What jem_last_error() and jem_status_string() return. */
+const char *jemi_last_message(void);
+const char *jemi_status_name(jem_status status);
+
 /** Returns early with the status of a failed call. For functions that own nothing yet. */
 #define JEMI_TRY(call)                                                                             \
     do {                                                                                           \
