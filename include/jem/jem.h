@@ -398,7 +398,7 @@ typedef struct jem_sampler_config {
     float noise_std;   /* >= 0, default 0.01 */
     float reinit_prob; /* a drawn chain restarts with this probability, 0..1, default 0.05 */
     int32_t start;     /* where chains start, default JEM_START_UNIFORM; the others want a fit */
-    float start_low;   /* uniform starts, default: the model's input range */
+    float start_low;   /* uniform starts lie between these, default -1 and 1 */
     float start_high;
     float uniform_fraction; /* of starts in a mixture, 0..1, default 0.5 */
     float grad_clamp;       /* each element of dE/dx to +-this, > 0; INFINITY (default) = none */

@@ -82,6 +82,9 @@ struct jemi_backend {
      * one that the spec does not want must be NULL. */
     jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams);
+
+    /* May be NULL. One JSON object about the library behind this backend. */
+    void (*library_info)(char *out, size_t size);
 };
 
 extern const jemi_backend jemi_backend_ref;

@@ -1,0 +1,68 @@
+/*
+ * Logits, energies, scores, and the figures made of them.
+ */
+#include "api/check.h"
+#include "detect/metrics.h"
+#include "detect/score.h"
+#include "ebm/batch.h"
+
+JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_array(n, logits, "logits"));
+    return n > 0 ? jemi_batch_logits(model, n, x, logits) : JEM_OK;
+}
+
+JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
+                              const int64_t *labels, float *energy)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
+    JEMI_TRY(jemi_check_array(n, energy, "energy"));
+    return n > 0 ? jemi_batch_energy(model, n, x, labels, energy, NULL) : JEM_OK;
+}
+
+JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const float *x,
+                                   const int64_t *labels, float *energy, float *grad)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
+    JEMI_TRY(jemi_check_array(n, grad, "grad"));
+    return n > 0 ? jemi_batch_energy(model, n, x, labels, energy, grad) : JEM_OK;
+}
+
+JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
+                             float *scores)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_range_int(kind, JEM_SCORE_ENERGY, JEM_SCORE_GRADIENT_NORM, "score kind"));
+    JEMI_TRY(jemi_check_array(n, scores, "scores"));
+    return n > 0 ? jemi_score(model, kind, n, x, scores) : JEM_OK;
+}
+
+JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
+                                              const int64_t *labels, jem_metrics *metrics)
+{
+    JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
+    JEMI_TRY(jemi_check_range_int(classes, 1, 100000, "classes"));
+    JEMI_TRY(jemi_check_finite(logits, n, classes, "logits"));
+    JEMI_TRY(jemi_check_pointer(labels, "labels"));
+    JEMI_TRY(jemi_check_labels(labels, n, classes, "labels"));
+    JEMI_TRY(jemi_check_pointer(metrics, "metrics"));
+    JEMI_TRY(jemi_config_check_out(metrics, "jem_metrics"));
+    jem_metrics own;
+    jemi_classification_metrics(n, classes, logits, labels, &own);
+    jemi_config_write(metrics, &own, sizeof own);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
+                             const float *unusual, double *auroc)
+{
+    JEMI_TRY(jemi_check_range_int(n_usual, 1, INT32_MAX, "n_usual"));
+    JEMI_TRY(jemi_check_range_int(n_unusual, 1, INT32_MAX, "n_unusual"));
+    JEMI_TRY(jemi_check_finite(usual, n_usual, 1, "usual"));
+    JEMI_TRY(jemi_check_finite(unusual, n_unusual, 1, "unusual"));
+    JEMI_TRY(jemi_check_pointer(auroc, "auroc"));
+    return jemi_auroc(n_usual, usual, n_unusual, unusual, auroc);
+}

@@ -1,0 +1,81 @@
+/*
+ * The library as a whole: version, build, messages, log, allocator.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "api/check.h"
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x)  TEXT_OF_(x)
+
+JEM_API uint32_t jem_version_number(void)
+{
+    return JEM_VERSION_MAJOR * 10000 + JEM_VERSION_MINOR * 100 + JEM_VERSION_PATCH;
+}
+
+JEM_API const char *jem_version_string(void)
+{
+    return TEXT_OF(JEM_VERSION_MAJOR) "." TEXT_OF(JEM_VERSION_MINOR) "." TEXT_OF(JEM_VERSION_PATCH);
+}
+
+static char build_info[512];
+static pthread_once_t build_info_once = PTHREAD_ONCE_INIT;
+
+static void make_build_info(void)
+{
+    char onednn[128] = "null";
+#if JEM_HAVE_ONEDNN
+    if (jemi_backend_onednn.library_info != NULL)
+        jemi_backend_onednn.library_info(onednn, sizeof onednn);
+#endif
+    jemi_format(build_info, sizeof build_info,
+                "{\"version\": \"%s\", \"backends\": [%s\"ref\"], \"default_backend\": \"%s\", "
+                "\"onednn\": %s, \"openmp\": \"libgomp\", \"openmp_version\": %d, "
+                "\"compiler\": \"%s\", \"options\": {\"assert\": %s}}",
+                jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", " : "",
+                jemi_backend_default()->name, onednn, _OPENMP, __VERSION__,
+#ifdef NDEBUG
+                "false"
+#else
+                "true"
+#endif
+    );
+}
+
+JEM_API const char *jem_build_info(void)
+{
+    pthread_once(&build_info_once, make_build_info);
+    return build_info;
+}
+
+JEM_API const char *jem_status_string(jem_status status)
+{
+    return jemi_status_name(status);
+}
+
+JEM_API const char *jem_last_error(void)
+{
+    return jemi_last_message();
+}
+
+JEM_API jem_status jem_set_log(jem_log_fn log, void *user)
+{
+    jemi_log_set(log, user);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_set_allocator(const jem_allocator *allocator)
+{
+    if (allocator != NULL) {
+        JEMI_TRY(jemi_check_pointer((const void *)(uintptr_t)allocator->allocate, "allocate"));
+        JEMI_TRY(jemi_check_pointer((const void *)(uintptr_t)allocator->release, "release"));
+    }
+    if (!jemi_memory_set_allocator(allocator))
+        return jemi_fail(JEM_EBUSY, "the allocator cannot change while libjem handles live");
+    return JEM_OK;
+}

@@ -1,0 +1,265 @@
+/*
+ * The model: creation, files, parameters, metadata, input conversion.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "api/check.h"
+
+// No parameter vector is larger, so no model file can be.
+static const size_t file_size_max = (size_t)16 << 30;
+
+JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size)
+{
+    const jem_model_config defaults = {
+        .struct_size = sizeof defaults,
+        .height = 1,
+        .width = 1,
+        .input_low = -1.0f,
+        .input_high = 1.0f,
+    };
+    return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_model_config");
+}
+
+static jem_status read_config(const jem_model_config *config, jem_model_config *own)
+{
+    JEMI_TRY(jemi_check_pointer(config, "config"));
+    JEMI_TRY(jem_model_config_init(own, sizeof *own));
+    JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_model_config"));
+    JEMI_TRY(jemi_check_pointer(own->arch, "arch"));
+    JEMI_TRY(jemi_check_range_int(own->channels, 1, 4096, "channels"));
+    JEMI_TRY(jemi_check_range_int(own->height, 1, 1024, "height"));
+    JEMI_TRY(jemi_check_range_int(own->width, 1, 1024, "width"));
+    JEMI_TRY(jemi_check_range_int(own->classes, 1, 100000, "classes"));
+    if (!(isfinite(own->input_low) && isfinite(own->input_high) &&
+          own->input_low < own->input_high))
+        return jemi_fail(JEM_EINVAL, "the input range is %g to %g; expected input_low < input_high",
+                         (double)own->input_low, (double)own->input_high);
+    return JEM_OK;
+}
+
+// Every creating function sets *out to NULL first.
+static jem_status begin_out(jem_model **out)
+{
+    JEMI_TRY(jemi_check_pointer(out, "out"));
+    *out = NULL;
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *config,
+                                    const jem_exec_config *exec)
+{
+    JEMI_TRY(begin_out(out));
+    jem_model_config own_config;
+    jem_exec_config own_exec;
+    JEMI_TRY(read_config(config, &own_config));
+    JEMI_TRY(jemi_check_exec(exec, &own_exec));
+    return jemi_model_create(out, &own_config, &own_exec);
+}
+
+JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
+                                   const jem_exec_config *exec)
+{
+    JEMI_TRY(begin_out(out));
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    jem_exec_config own_exec;
+    JEMI_TRY(jemi_check_exec(exec, &own_exec));
+    return jemi_model_clone(out, model, &own_exec);
+}
+
+JEM_API jem_status jem_model_load(jem_model **out, const char *path, const jem_exec_config *exec)
+{
+    JEMI_TRY(begin_out(out));
+    JEMI_TRY(jemi_check_pointer(path, "path"));
+    jem_exec_config own_exec;
+    JEMI_TRY(jemi_check_exec(exec, &own_exec));
+    jemi_safetensors file;
+    JEMI_TRY(jemi_safetensors_read(path, file_size_max, &file));
+    const jem_status status = jemi_model_load(out, &file, &own_exec);
+    jemi_safetensors_fini(&file);
+    return status;
+}
+
+JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size_t size,
+                                         const jem_exec_config *exec)
+{
+    JEMI_TRY(begin_out(out));
+    JEMI_TRY(jemi_check_pointer(data, "data"));
+    jem_exec_config own_exec;
+    JEMI_TRY(jemi_check_exec(exec, &own_exec));
+    jemi_safetensors file;
+    JEMI_TRY(jemi_safetensors_parse(data, size, &file));
+    const jem_status status = jemi_model_load(out, &file, &own_exec);
+    jemi_safetensors_fini(&file);
+    return status;
+}
+
+JEM_API jem_status jem_model_save(const jem_model *model, const char *path)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_pointer(path, "path"));
+    return jemi_model_save(model, path);
+}
+
+JEM_API void jem_model_destroy(jem_model *model)
+{
+    jemi_model_destroy(model);
+}
+
+static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n)
+{
+    const jem_exec_config *exec = &model->exec;
+    if (what & JEM_PREPARE_LOGITS)
+        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_scoring, 0, n));
+    if (what & JEM_PREPARE_GRAD) {
+        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_scoring, JEMI_WANT_DINPUT, n));
+        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_chains, JEMI_WANT_DINPUT, n));
+        if (jemi_runner_input_scratch(runner) == NULL)
+            return jemi_fail(JEM_ENOMEM, "out of memory for input gradients");
+    }
+    if (what & JEM_PREPARE_TRAIN)
+        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_training, JEMI_WANT_DPARAMS, n));
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n)
+{
+    const int32_t all = JEM_PREPARE_LOGITS | JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN;
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_rows(n, "n"));
+    if ((what & ~all) != 0 || what == 0)
+        return jemi_fail(JEM_EINVAL, "what is %d; expected JEM_PREPARE_* or-ed together",
+                         (int)what);
+    jemi_runner *runner;
+    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
+    jem_status status = JEM_OK;
+    for (int64_t left = n; left > 0 && status == JEM_OK;) {
+        const int64_t rows = jemi_runner_chunk(runner, left);
+        status = prepare(model, runner, what, rows);
+        left = rows == left ? 0 : left % rows; // further whole chunks use the same plan
+    }
+    jemi_runner_return(runner);
+    return status;
+}
+
+JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *info)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_pointer(info, "info"));
+    JEMI_TRY(jemi_config_check_out(info, "jem_model_info"));
+    const jemi_shape input = jemi_model_input(model);
+    const jem_model_info own = {
+        .channels = (int32_t)input.c,
+        .height = (int32_t)input.h,
+        .width = (int32_t)input.w,
+        .classes = jemi_model_classes(model),
+        .input_size = jemi_shape_size(input),
+        .param_count = model->graph.param_count,
+        .tensor_count = model->graph.n_params,
+        .threads = model->exec.threads,
+        .backend = model->exec.backend,
+        .input_low = model->input_map.low,
+        .input_high = model->input_map.high,
+        .macs = model->graph.macs,
+    };
+    jemi_config_write(info, &own, sizeof own);
+    return JEM_OK;
+}
+
+JEM_API const char *jem_model_arch(const jem_model *model)
+{
+    return jemi_check_pointer(model, "model") == JEM_OK ? model->graph.arch : NULL;
+}
+
+JEM_API size_t jem_model_bytes(const jem_model *model)
+{
+    return jemi_check_pointer(model, "model") == JEM_OK ? jemi_model_bytes(model) : 0;
+}
+
+// ---- parameters --------------------------------------------------------------------------------
+
+JEM_API jem_status jem_model_tensor(const jem_model *model, int32_t index, jem_tensor_info *info)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_range_int(index, 0, model->graph.n_params - 1, "index"));
+    JEMI_TRY(jemi_check_pointer(info, "info"));
+    JEMI_TRY(jemi_config_check_out(info, "jem_tensor_info"));
+    const jemi_param *param = &model->graph.params[index];
+    jem_tensor_info own = {.rank = param->rank, .offset = param->offset, .count = param->count};
+    memcpy(own.name, param->name, sizeof own.name);
+    memcpy(own.shape, param->shape, sizeof own.shape);
+    jemi_config_write(info, &own, sizeof own);
+    return JEM_OK;
+}
+
+static jem_status check_count(int64_t count, int64_t expected, const char *of)
+{
+    if (count != expected)
+        return jemi_fail(JEM_EINVAL, "count is %lld; %s has %lld floats", (long long)count, of,
+                         (long long)expected);
+    return JEM_OK;
+}
+
+// A tensor's place, checked against the caller's array.
+static jem_status find_tensor(const jem_model *model, const char *name, int64_t count,
+                              const float *values, const jemi_param **param)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_pointer(name, "name"));
+    const int32_t index = jemi_graph_find_param(&model->graph, name);
+    if (index < 0)
+        return jemi_fail(JEM_ENOTFOUND, "%s has no tensor '%.80s'; its first is '%s'",
+                         model->graph.arch, name, model->graph.params[0].name);
+    *param = &model->graph.params[index];
+    JEMI_TRY(check_count(count, (*param)->count, name));
+    return jemi_check_pointer(values, "values");
+}
+
+JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, float *params)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(check_count(count, model->graph.param_count, "the parameter vector"));
+    JEMI_TRY(jemi_check_pointer(params, "params"));
+    jemi_model_read_params(model, 0, count, params);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const float *params)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(check_count(count, model->graph.param_count, "the parameter vector"));
+    JEMI_TRY(jemi_check_finite(params, 1, count, "params"));
+    return jemi_model_write_params(model, 0, count, params);
+}
+
+JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name, int64_t count,
+                                        float *values)
+{
+    const jemi_param *param;
+    JEMI_TRY(find_tensor(model, name, count, values, &param));
+    jemi_model_read_params(model, param->offset, count, values);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int64_t count,
+                                        const float *values)
+{
+    const jemi_param *param;
+    JEMI_TRY(find_tensor(model, name, count, values, &param));
+    JEMI_TRY(jemi_check_finite(values, 1, count, "values"));
+    return jemi_model_write_params(model, param->offset, count, values);
+}
+
+JEM_API jem_status jem_model_load_matching(jem_model *model, const char *path, int32_t *matched)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_pointer(path, "path"));
+    jemi_safetensors file;
+    JEMI_TRY(jemi_safetensors_read(path, file_size_max, &file));
+    int32_t count;
+    const jem_status status = jemi_model_load_matching(model, &file, &count);
+    jemi_safetensors_fini(&file);
+    if (status == JEM_OK && matched != NULL)
+        *matched = count;
+    return status;
+}

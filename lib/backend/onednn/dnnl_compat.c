@@ -1,0 +1,350 @@
+/*
+ * The two C APIs of oneDNN. v2: a memory descriptor is a struct, a primitive descriptor is made from
+ * an operation descriptor. v3: descriptors are opaque and owned, primitive descriptors are made in
+ * one call, and the eltwise post-op has lost its scale.
+ */
+#include "backend/onednn/dnnl_compat.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+#define DNNL_TRY(call)                                                                             \
+    do {                                                                                           \
+        const dnnl_status_t dnnl_try_status = (call);                                              \
+        if (dnnl_try_status != dnnl_success)                                                       \
+            return dnnl_try_status;                                                                \
+    } while (0)
+
+enum { MAX_RANK = 4 };
+
+// What both versions know of a blocked descriptor, in one form.
+typedef struct blocking {
+    int rank, n_inner;
+    int64_t dims[MAX_RANK], padded[MAX_RANK], strides[MAX_RANK];
+    int64_t inner_size[MAX_RANK * 2];
+    int64_t inner_dim[MAX_RANK * 2];
+} blocking;
+
+// ---- memory descriptors ------------------------------------------------------------------------
+
+static dnnl_format_tag_t tag_of(int rank, jemi_md_order order)
+{
+    if (order == JEMI_MD_ANY)
+        return dnnl_format_tag_any;
+    if (rank == 1)
+        return dnnl_a;
+    return order == JEMI_MD_PLAIN ? dnnl_abcd : dnnl_acdb;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl_status_t jemi_md_init(jemi_md *md, int rank, const int64_t *dims, jemi_md_order order)
+{
+    return dnnl_memory_desc_create_with_tag(&md->raw, rank, dims, dnnl_f32, tag_of(rank, order));
+}
+
+dnnl_status_t jemi_md_copy(jemi_md *md, const jemi_md *from)
+{
+    return dnnl_memory_desc_clone(&md->raw, from->raw);
+}
+
+void jemi_md_fini(jemi_md *md)
+{
+    if (md->raw != NULL)
+        dnnl_memory_desc_destroy(md->raw);
+    md->raw = NULL;
+}
+
+bool jemi_md_equal(const jemi_md *a, const jemi_md *b)
+{
+    return dnnl_memory_desc_equal(a->raw, b->raw) != 0;
+}
+
+size_t jemi_md_bytes(const jemi_md *md)
+{
+    return dnnl_memory_desc_get_size(md->raw);
+}
+
+static bool read_blocking(const jemi_md *md, blocking *b)
+{
+    const dnnl_dims_t *dims, *padded, *strides, *sizes, *inner;
+    dnnl_format_kind_t kind;
+    if (dnnl_memory_desc_query(md->raw, dnnl_query_format_kind, &kind) != dnnl_success ||
+        kind != dnnl_blocked ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_ndims_s32, &b->rank) != dnnl_success ||
+        b->rank > MAX_RANK ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_inner_nblks_s32, &b->n_inner) != dnnl_success ||
+        b->n_inner > MAX_RANK * 2 ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_dims, &dims) != dnnl_success ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_padded_dims, &padded) != dnnl_success ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_strides, &strides) != dnnl_success ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_inner_blks, &sizes) != dnnl_success ||
+        dnnl_memory_desc_query(md->raw, dnnl_query_inner_idxs, &inner) != dnnl_success)
+        return false;
+    memcpy(b->dims, *dims, sizeof b->dims);
+    memcpy(b->padded, *padded, sizeof b->padded);
+    memcpy(b->strides, *strides, sizeof b->strides);
+    memcpy(b->inner_size, *sizes, sizeof b->inner_size);
+    memcpy(b->inner_dim, *inner, sizeof b->inner_dim);
+    return true;
+}
+
+#else
+
+dnnl_status_t jemi_md_init(jemi_md *md, int rank, const int64_t *dims, jemi_md_order order)
+{
+    return dnnl_memory_desc_init_by_tag(&md->raw, rank, dims, dnnl_f32, tag_of(rank, order));
+}
+
+dnnl_status_t jemi_md_copy(jemi_md *md, const jemi_md *from)
+{
+    *md = *from;
+    return dnnl_success;
+}
+
+void jemi_md_fini(jemi_md *md)
+{
+    memset(md, 0, sizeof *md);
+}
+
+bool jemi_md_equal(const jemi_md *a, const jemi_md *b)
+{
+    return dnnl_memory_desc_equal(&a->raw, &b->raw) != 0;
+}
+
+size_t jemi_md_bytes(const jemi_md *md)
+{
+    return dnnl_memory_desc_get_size(&md->raw);
+}
+
+static bool read_blocking(const jemi_md *md, blocking *b)
+{
+    const dnnl_blocking_desc_t *from = &md->raw.format_desc.blocking;
+    if (md->raw.format_kind != dnnl_blocked || md->raw.ndims > MAX_RANK ||
+        from->inner_nblks > MAX_RANK * 2)
+        return false;
+    b->rank = md->raw.ndims;
+    b->n_inner = from->inner_nblks;
+    memcpy(b->dims, md->raw.dims, sizeof b->dims);
+    memcpy(b->padded, md->raw.padded_dims, sizeof b->padded);
+    memcpy(b->strides, from->strides, sizeof b->strides);
+    memcpy(b->inner_size, from->inner_blks, sizeof b->inner_size);
+    memcpy(b->inner_dim, from->inner_idxs, sizeof b->inner_dim);
+    return true;
+}
+
+#endif
+
+// Strides of dimensions of size 1 say nothing.
+static bool stride_is(const blocking *b, int dim, int64_t outer_count, int64_t expected)
+{
+    return outer_count == 1 || b->strides[dim] == expected;
+}
+
+bool jemi_md_layout(const jemi_md *md, jemi_layout *layout)
+{
+    blocking b;
+    if (!read_blocking(md, &b) || b.rank != 4)
+        return false;
+    const bool plain = b.n_inner == 0;
+    if (!plain && (b.n_inner != 1 || b.inner_dim[0] != 1))
+        return false;
+    // Without inner blocks it is nchw, or nhwc if neighbouring channels are adjacent.
+    const int64_t pixels = b.dims[2] * b.dims[3];
+    const bool nhwc = plain && b.dims[1] > 1 && b.strides[1] == 1;
+    const int64_t block = plain ? (nhwc ? b.dims[1] : 1) : b.inner_size[0];
+    const int64_t blocks = b.padded[1] / block;
+    *layout = (jemi_layout){b.dims[0], b.dims[1], b.dims[2], b.dims[3], block};
+    return stride_is(&b, 3, b.dims[3], block) && stride_is(&b, 2, b.dims[2], b.dims[3] * block) &&
+           (nhwc || stride_is(&b, 1, blocks, pixels * block)) &&
+           stride_is(&b, 0, b.dims[0], blocks * pixels * block);
+}
+
+// ---- primitive descriptors ---------------------------------------------------------------------
+
+static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const jemi_conv_desc *desc)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    if (desc->sum)
+        DNNL_TRY(dnnl_post_ops_append_sum(post_ops, 1.0f, 0, dnnl_data_type_undef));
+    if (desc->lrelu)
+        DNNL_TRY(dnnl_post_ops_append_eltwise(post_ops, dnnl_eltwise_relu, desc->slope, 0.0f));
+#else
+    if (desc->sum)
+        DNNL_TRY(dnnl_post_ops_append_sum(post_ops, 1.0f));
+    if (desc->lrelu)
+        DNNL_TRY(
+            dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, desc->slope, 0.0f));
+#endif
+    return dnnl_success;
+}
+
+static dnnl_status_t set_attributes(dnnl_primitive_attr_t attr, const jemi_conv_desc *desc)
+{
+    DNNL_TRY(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+    if (desc == NULL || !(desc->sum || desc->lrelu))
+        return dnnl_success;
+    dnnl_post_ops_t post_ops;
+    DNNL_TRY(dnnl_post_ops_create(&post_ops));
+    dnnl_status_t status = append_post_ops(post_ops, desc);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attr, post_ops);
+    dnnl_post_ops_destroy(post_ops);
+    return status;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+
+static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *d,
+                                 dnnl_primitive_attr_t attr, dnnl_engine_t engine)
+{
+    const dnnl_dims_t strides = {d->stride, d->stride};
+    const dnnl_dims_t dilates = {0, 0};
+    const dnnl_dims_t pads = {d->pad, d->pad};
+    switch (d->direction) {
+    case JEMI_CONV_DATA:
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            pd, engine, d->algorithm, d->src.raw, d->weights.raw, d->dst.raw, strides, dilates,
+            pads, pads, d->hint, attr);
+    case JEMI_CONV_WEIGHTS:
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            pd, engine, d->algorithm, d->src.raw, d->weights.raw, d->bias.raw, d->dst.raw, strides,
+            dilates, pads, pads, d->hint, attr);
+    default:
+        return dnnl_convolution_forward_primitive_desc_create(
+            pd, engine,
+            d->direction == JEMI_CONV_FORWARD ? dnnl_forward_inference : dnnl_forward_training,
+            d->algorithm, d->src.raw, d->weights.raw, d->bias.raw, d->dst.raw, strides, dilates,
+            pads, pads, attr);
+    }
+}
+
+static dnnl_status_t reorder_create(dnnl_primitive_desc_t *pd, const jemi_md *from,
+                                    const jemi_md *to, dnnl_primitive_attr_t attr,
+                                    dnnl_engine_t engine)
+{
+    return dnnl_reorder_primitive_desc_create(pd, from->raw, engine, to->raw, engine, attr);
+}
+
+#else
+
+static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *d,
+                                 dnnl_primitive_attr_t attr, dnnl_engine_t engine)
+{
+    const dnnl_dims_t strides = {d->stride, d->stride};
+    const dnnl_dims_t pads = {d->pad, d->pad};
+    dnnl_convolution_desc_t op;
+    switch (d->direction) {
+    case JEMI_CONV_DATA:
+        DNNL_TRY(dnnl_convolution_backward_data_desc_init(
+            &op, d->algorithm, &d->src.raw, &d->weights.raw, &d->dst.raw, strides, pads, pads));
+        break;
+    case JEMI_CONV_WEIGHTS:
+        DNNL_TRY(dnnl_convolution_backward_weights_desc_init(
+            &op, d->algorithm, &d->src.raw, &d->weights.raw, &d->bias.raw, &d->dst.raw, strides,
+            pads, pads));
+        break;
+    default:
+        DNNL_TRY(dnnl_convolution_forward_desc_init(
+            &op,
+            d->direction == JEMI_CONV_FORWARD ? dnnl_forward_inference : dnnl_forward_training,
+            d->algorithm, &d->src.raw, &d->weights.raw, &d->bias.raw, &d->dst.raw, strides, pads,
+            pads));
+    }
+    return dnnl_primitive_desc_create(pd, &op, attr, engine, d->hint);
+}
+
+static dnnl_status_t reorder_create(dnnl_primitive_desc_t *pd, const jemi_md *from,
+                                    const jemi_md *to, dnnl_primitive_attr_t attr,
+                                    dnnl_engine_t engine)
+{
+    return dnnl_reorder_primitive_desc_create(pd, &from->raw, engine, &to->raw, engine, attr);
+}
+
+#endif
+
+dnnl_status_t jemi_dnnl_conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *desc,
+                                    dnnl_engine_t engine)
+{
+    dnnl_primitive_attr_t attr;
+    DNNL_TRY(dnnl_primitive_attr_create(&attr));
+    dnnl_status_t status = set_attributes(attr, desc);
+    if (status == dnnl_success)
+        status = conv_create(pd, desc, attr, engine);
+    dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+dnnl_status_t jemi_dnnl_reorder_create(dnnl_primitive_desc_t *pd, const jemi_md *from,
+                                       const jemi_md *to, dnnl_engine_t engine)
+{
+    dnnl_primitive_attr_t attr;
+    DNNL_TRY(dnnl_primitive_attr_create(&attr));
+    dnnl_status_t status = set_attributes(attr, NULL);
+    if (status == dnnl_success)
+        status = reorder_create(pd, from, to, attr, engine);
+    dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+void jemi_conv_desc_fini(jemi_conv_desc *desc)
+{
+    jemi_md_fini(&desc->src);
+    jemi_md_fini(&desc->weights);
+    jemi_md_fini(&desc->bias);
+    jemi_md_fini(&desc->dst);
+}
+
+// ---- queries, memory, statuses -----------------------------------------------------------------
+
+dnnl_status_t jemi_pd_query(const_dnnl_primitive_desc_t pd, jemi_pd_md which, jemi_md *md)
+{
+    static const dnnl_query_t queries[] = {
+        [JEMI_PD_SRC] = dnnl_query_src_md,
+        [JEMI_PD_WEIGHTS] = dnnl_query_weights_md,
+        [JEMI_PD_DST] = dnnl_query_dst_md,
+        [JEMI_PD_DIFF_SRC] = dnnl_query_diff_src_md,
+        [JEMI_PD_DIFF_WEIGHTS] = dnnl_query_diff_weights_md,
+        [JEMI_PD_DIFF_DST] = dnnl_query_diff_dst_md,
+        [JEMI_PD_SCRATCHPAD] = dnnl_query_scratchpad_md,
+    };
+    // v3 hands out `const struct dnnl_memory_desc *`, v2 `const dnnl_memory_desc_t *`.
+#if DNNL_VERSION_MAJOR >= 3
+    const const_dnnl_memory_desc_t found = dnnl_primitive_desc_query_md(pd, queries[which], 0);
+    return found == NULL ? dnnl_unimplemented : dnnl_memory_desc_clone(&md->raw, found);
+#else
+    const dnnl_memory_desc_t *found = dnnl_primitive_desc_query_md(pd, queries[which], 0);
+    if (found == NULL)
+        return dnnl_unimplemented;
+    md->raw = *found;
+    return dnnl_success;
+#endif
+}
+
+const char *jemi_pd_impl(const_dnnl_primitive_desc_t pd)
+{
+    const char *name = NULL;
+    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name) != dnnl_success)
+        return "unknown";
+    return name;
+}
+
+dnnl_status_t jemi_memory_create(dnnl_memory_t *memory, const jemi_md *md, dnnl_engine_t engine,
+                                 void *data)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_create(memory, md->raw, engine, data);
+#else
+    return dnnl_memory_create(memory, &md->raw, engine, data);
+#endif
+}
+
+jem_status jemi_dnnl_check(dnnl_status_t status, const char *what)
+{
+    if (status == dnnl_success)
+        return JEM_OK;
+    if (status == dnnl_out_of_memory)
+        return jemi_fail_memory(what);
+    return jemi_fail(JEM_EBACKEND, "oneDNN failed with status %d on: %s", (int)status, what);
+}

@@ -1,0 +1,103 @@
+/*
+ * A compiled plan: a list of steps, forward ones first, over tensors that share one arena.
+ *
+ * A step is a oneDNN primitive with its arguments bound, or a pass of our own kernels. What changes
+ * from call to call is only which packed weights, and which of the caller's arrays, the arguments
+ * point at.
+ */
+#ifndef JEMI_BACKEND_ONEDNN_PLAN_H
+#define JEMI_BACKEND_ONEDNN_PLAN_H
+
+#include "backend/backend.h"
+#include "backend/onednn/arena.h"
+#include "backend/onednn/dnnl_compat.h"
+#include "kernels/pooling.h"
+
+typedef struct jemi_tensor {
+    jemi_layout layout; /* zeroed for what only oneDNN understands */
+    jemi_span span;     /* in steps; its place in the arena */
+    float *data;
+} jemi_tensor;
+
+typedef enum jemi_arg_source {
+    JEMI_ARG_TENSOR,
+    JEMI_ARG_WEIGHT, /* the memory object is the weights' own, put in for each call */
+    JEMI_ARG_DPARAM, /* the caller's dparams + offset */
+    JEMI_ARG_SCRATCHPAD,
+} jemi_arg_source;
+
+typedef struct jemi_arg {
+    jemi_arg_source source;
+    int32_t index;  /* tensor or slot */
+    int64_t offset; /* floats, DPARAM */
+} jemi_arg;
+
+typedef enum jemi_op_kind {
+    JEMI_OP_PRIMITIVE,
+    JEMI_OP_INPUT,       /* dst: the caller's rows, or a copy of them padded with zeros */
+    JEMI_OP_OUTPUT,      /* src -> the caller's out */
+    JEMI_OP_DIFF_OUTPUT, /* the caller's dout -> dst, padded with zeros */
+    JEMI_OP_DIFF_INPUT,  /* src -> the caller's din */
+    JEMI_OP_LOAD,        /* canonical src -> dst in its layout */
+    JEMI_OP_STORE,       /* src in its layout -> canonical dst */
+    JEMI_OP_ACT,
+    JEMI_OP_ACT_BACKWARD, /* dst = src * act'(kept) + add */
+    JEMI_OP_SUM,          /* dst = src + add */
+    JEMI_OP_POOL,
+    JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
+} jemi_op_kind;
+
+enum { JEMI_OP_ARGS = 6 };
+
+typedef struct jemi_op {
+    jemi_op_kind kind;
+    int32_t node;
+    uint32_t wants;              /* backward: run if one of these was asked for */
+    int32_t dst, src, kept, add; /* tensors; -1 = none */
+    jemi_activation activation;
+    jemi_pooling pooling;
+    const char *what; /* PRIMITIVE: for plan_describe */
+    const char *impl;
+    bool fused_sum, fused_act;
+    dnnl_primitive_t primitive;
+    int32_t n_args;
+    jemi_arg args[JEMI_OP_ARGS];
+    dnnl_exec_arg_t exec[JEMI_OP_ARGS];
+} jemi_op;
+
+typedef struct jemi_dnnl_plan {
+    jemi_plan base;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    jemi_tensor *tensors;
+    int32_t n_tensors, tensors_max;
+    jemi_op *ops;
+    int32_t n_ops, ops_max;
+    int32_t n_forward; /* ops[0 .. n_forward) are forward() */
+    int32_t input;     /* tensor of the caller's rows */
+    bool input_kept;   /* the backward pass reads it: always copied */
+    jemi_span scratchpad;
+    float *arena;
+    size_t arena_bytes;
+    const float *bound_dparams;
+    /* arguments of the running call */
+    int64_t n;
+    const float *in, *dout;
+    float *out, *din;
+} jemi_dnnl_plan;
+
+/* Slots of the vtable. */
+jem_status jemi_dnnl_plan_create(jemi_plan **out, jemi_program *program,
+                                 const jemi_plan_spec *spec);
+size_t jemi_dnnl_plan_bytes(const jemi_plan *plan);
+void jemi_dnnl_plan_describe(const jemi_plan *plan, jemi_describe_fn describe, void *user);
+void jemi_dnnl_plan_destroy(jemi_plan *plan);
+jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_t n,
+                                  const float *in, float *out);
+jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
+                                   const float *dout, float *din, float *dparams);
+
+/** Points all arguments that are this tensor at its data. */
+dnnl_status_t jemi_dnnl_plan_bind(jemi_dnnl_plan *plan, int32_t tensor);
+
+#endif

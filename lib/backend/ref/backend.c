@@ -1,0 +1,221 @@
+/*
+ * The reference backend: float at its doors, double inside, and nothing compiled. It runs anywhere
+ * the library is built, and it is what faster backends are compared with. Its weights are a double
+ * copy of the parameters; its plans own the workspace and, for training, a double sum of the
+ * parameter gradients over rows in their order.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/ref/run.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+typedef struct ref_weights {
+    jemi_weights base;
+    double *params;
+} ref_weights;
+
+typedef struct ref_plan {
+    jemi_plan base;
+    jemi_ref_workspace ws;
+    double *dparams; /* NULL unless the spec wants them */
+} ref_plan;
+
+static void to_double(int64_t count, const float *from, double *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (double)from[i];
+}
+
+static void to_float(int64_t count, const double *from, float *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (float)from[i];
+}
+
+static jem_status program_create(jemi_program **out, const jemi_graph *graph)
+{
+    *out = jemi_calloc(1, sizeof **out);
+    if (*out == NULL)
+        return jemi_fail_memory("reference program");
+    **out = (jemi_program){.backend = &jemi_backend_ref, .graph = graph};
+    return JEM_OK;
+}
+
+static void program_destroy(jemi_program *program)
+{
+    jemi_free(program);
+}
+
+static void weights_destroy(jemi_weights *base)
+{
+    if (base == NULL)
+        return;
+    jemi_free(((ref_weights *)base)->params);
+    jemi_free(base);
+}
+
+static jem_status weights_create(jemi_weights **out, jemi_program *program)
+{
+    *out = NULL;
+    ref_weights *weights = jemi_calloc(1, sizeof *weights);
+    if (weights == NULL)
+        return jemi_fail_memory("reference weights");
+    weights->base.program = program;
+    weights->params = jemi_alloc((size_t)program->graph->param_count, sizeof *weights->params);
+    if (weights->params == NULL) {
+        weights_destroy(&weights->base);
+        return jemi_fail_memory("reference weights");
+    }
+    *out = &weights->base;
+    return JEM_OK;
+}
+
+// Copied here and not on first use: no plan is running now, so no lock is needed.
+static void weights_set(jemi_weights *base, const float *params)
+{
+    to_double(base->program->graph->param_count, params, ((ref_weights *)base)->params);
+}
+
+static size_t weights_bytes(const jemi_weights *base)
+{
+    return sizeof(ref_weights) + (size_t)base->program->graph->param_count * sizeof(double);
+}
+
+static void plan_destroy(jemi_plan *base)
+{
+    if (base == NULL)
+        return;
+    ref_plan *plan = (ref_plan *)base;
+    jemi_ref_workspace_fini(&plan->ws);
+    jemi_free(plan->dparams);
+    jemi_free(plan);
+}
+
+static jem_status plan_create(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec)
+{
+    *out = NULL;
+    const jemi_graph *graph = program->graph;
+    ref_plan *plan = jemi_calloc(1, sizeof *plan);
+    if (plan == NULL)
+        return jemi_fail_memory("reference plan");
+    plan->base = (jemi_plan){.program = program, .spec = *spec};
+
+    jem_status status = jemi_ref_workspace_init(&plan->ws, graph, spec->batch, spec->wants != 0);
+    if (status == JEM_OK && (spec->wants & JEMI_WANT_DPARAMS) != 0) {
+        plan->dparams = jemi_alloc((size_t)graph->param_count, sizeof *plan->dparams);
+        if (plan->dparams == NULL)
+            status = jemi_fail_memory("reference plan");
+    }
+    if (status != JEM_OK) {
+        plan_destroy(&plan->base);
+        return status;
+    }
+    *out = &plan->base;
+    return JEM_OK;
+}
+
+static size_t plan_bytes(const jemi_plan *base)
+{
+    const ref_plan *plan = (const ref_plan *)base;
+    const size_t n_dparams = plan->dparams != NULL ? (size_t)base->program->graph->param_count : 0;
+    return sizeof *plan + plan->ws.bytes + n_dparams * sizeof *plan->dparams;
+}
+
+static const char *kind_name(jemi_node_kind kind)
+{
+    switch (kind) {
+    case JEMI_NODE_INPUT:
+        return "input";
+    case JEMI_NODE_CONV:
+        return "conv";
+    case JEMI_NODE_LINEAR:
+        return "linear";
+    case JEMI_NODE_ACT:
+        return "act";
+    case JEMI_NODE_AVGPOOL:
+        return "avgpool";
+    case JEMI_NODE_ADD:
+        return "add";
+    }
+    return "?";
+}
+
+static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
+{
+    const jemi_graph *graph = base->program->graph;
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        const jemi_shape shape = graph->nodes[i].shape;
+        char line[96];
+        snprintf(line, sizeof line, "ref %s %lldx%lldx%lld", kind_name(graph->nodes[i].kind),
+                 (long long)shape.c, (long long)shape.h, (long long)shape.w);
+        describe(user, line);
+    }
+}
+
+static jem_status forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
+                          float *out)
+{
+    const jemi_ref_workspace *ws = &((ref_plan *)base)->ws;
+    const double *params = ((ref_weights *)weights)->params;
+    const int32_t last = ws->graph->n_nodes - 1;
+    const int64_t in_size = jemi_shape_size(ws->graph->nodes[0].shape);
+    const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
+    assert(n >= 1 && n <= base->spec.batch);
+
+#pragma omp parallel for
+    for (int64_t row = 0; row < n; row++) {
+        to_double(in_size, in + row * in_size, jemi_ref_value(ws, row, 0));
+        jemi_ref_forward_row(ws, params, row);
+        to_float(out_size, jemi_ref_value(ws, row, last), out + row * out_size);
+    }
+    return JEM_OK;
+}
+
+// One row after the other: the sum over rows has one order.
+static jem_status backward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *dout,
+                           float *din, float *dparams)
+{
+    const ref_plan *plan = (ref_plan *)base;
+    const jemi_ref_workspace *ws = &plan->ws;
+    const jemi_graph *graph = ws->graph;
+    const int32_t last = graph->n_nodes - 1;
+    const int64_t in_size = jemi_shape_size(graph->nodes[0].shape);
+    const int64_t out_size = jemi_shape_size(graph->nodes[last].shape);
+    assert(n >= 1 && n <= base->spec.batch);
+    assert(din == NULL || (base->spec.wants & JEMI_WANT_DINPUT) != 0);
+    assert(dparams == NULL || (base->spec.wants & JEMI_WANT_DPARAMS) != 0);
+
+    double *sum = dparams != NULL ? plan->dparams : NULL;
+    if (sum != NULL)
+        memset(sum, 0, (size_t)graph->param_count * sizeof *sum);
+    for (int64_t row = 0; row < n; row++) {
+        to_double(out_size, dout + row * out_size, jemi_ref_grad(ws, last));
+        jemi_ref_backward_row(ws, ((ref_weights *)weights)->params, row, sum);
+        if (din != NULL)
+            to_float(in_size, jemi_ref_grad(ws, 0), din + row * in_size);
+    }
+    if (sum != NULL)
+        to_float(graph->param_count, sum, dparams);
+    return JEM_OK;
+}
+
+const jemi_backend jemi_backend_ref = {
+    .name = "ref",
+    .id = JEM_BACKEND_REF,
+    .program_create = program_create,
+    .program_destroy = program_destroy,
+    .weights_create = weights_create,
+    .weights_set = weights_set,
+    .weights_bytes = weights_bytes,
+    .weights_destroy = weights_destroy,
+    .plan_create = plan_create,
+    .plan_bytes = plan_bytes,
+    .plan_describe = plan_describe,
+    .plan_destroy = plan_destroy,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,62 @@
+/*
+ * The loop over chunks that logits and energies share.
+ */
+#include "ebm/batch.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "ebm/density.h"
+
+typedef struct batch {
+    const jem_model *model;
+    const float *x;
+    const int64_t *labels;
+    float *logits; /* outputs; those not asked for are NULL */
+    float *energy;
+    float *grad;
+} batch;
+
+static jem_status run_chunk(const batch *b, jemi_runner *runner, int64_t first, int64_t n)
+{
+    const int64_t row_len = jemi_model_input_size(b->model);
+    const int64_t n_classes = jemi_model_classes(b->model);
+    const int32_t precision = b->model->exec.precision_scoring;
+    const float *x = b->x + first * row_len;
+    if (b->logits != NULL) {
+        const float *logits;
+        JEMI_TRY(jemi_runner_forward(runner, precision, 0, n, x, &logits));
+        memcpy(b->logits + first * n_classes, logits, (size_t)(n * n_classes) * sizeof *logits);
+        return JEM_OK;
+    }
+    return jemi_energy_grad_chunk(runner, precision, n_classes, n, x,
+                                  b->labels != NULL ? b->labels + first : NULL,
+                                  b->energy != NULL ? b->energy + first : NULL,
+                                  b->grad != NULL ? b->grad + first * row_len : NULL);
+}
+
+static jem_status run(const batch *b, int64_t n)
+{
+    jemi_runner *runner;
+    JEMI_TRY(jemi_runner_borrow(b->model->runners, &runner));
+    jem_status status = JEM_OK;
+    for (int64_t first = 0; first < n && status == JEM_OK;) {
+        const int64_t rows = jemi_runner_chunk(runner, n - first);
+        status = run_chunk(b, runner, first, rows);
+        first += rows;
+    }
+    jemi_runner_return(runner);
+    return status;
+}
+
+jem_status jemi_batch_logits(const jem_model *model, int64_t n, const float *x, float *logits)
+{
+    return run(&(batch){.model = model, .x = x, .logits = logits}, n);
+}
+
+jem_status jemi_batch_energy(const jem_model *model, int64_t n, const float *x,
+                             const int64_t *labels, float *energy, float *grad)
+{
+    return run(&(batch){.model = model, .x = x, .labels = labels, .energy = energy, .grad = grad},
+               n);
+}

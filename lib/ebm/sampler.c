@@ -1,0 +1,237 @@
+/*
+ * The replay buffer and the draws from it (Du & Mordatch 2019).
+ *
+ * A draw takes distinct slots, so storing the chains back has one meaning in any order; and it
+ * works on a copy, so a failed or cancelled draw leaves the buffer alone.
+ */
+#include "ebm/sampler.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+static int64_t row_len(const jem_sampler *sampler)
+{
+    return jemi_shape_size(sampler->fingerprint.input);
+}
+
+jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
+                               const jem_sampler_config *config)
+{
+    jem_sampler *sampler = jemi_calloc(1, sizeof *sampler);
+    if (sampler == NULL)
+        return jemi_fail_memory("sampler");
+    sampler->config = *config;
+    sampler->fingerprint = jemi_model_fingerprint(model);
+    const size_t capacity = (size_t)config->capacity;
+    sampler->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof(float));
+    sampler->ages = jemi_calloc(capacity, sizeof *sampler->ages);
+    sampler->order = jemi_alloc(capacity, sizeof *sampler->order);
+    sampler->slots = jemi_alloc(capacity, sizeof *sampler->slots);
+    sampler->draw_labels = jemi_alloc(capacity, sizeof *sampler->draw_labels);
+    sampler->draw_ages = jemi_alloc(capacity, sizeof *sampler->draw_ages);
+    if (sampler->chains == NULL || sampler->ages == NULL || sampler->order == NULL ||
+        sampler->slots == NULL || sampler->draw_labels == NULL || sampler->draw_ages == NULL) {
+        jemi_sampler_destroy(sampler);
+        return jemi_fail_memory("replay buffer");
+    }
+    for (int32_t s = 0; s < config->capacity; s++)
+        sampler->order[s] = (uint32_t)s;
+    *out = sampler;
+    return JEM_OK;
+}
+
+void jemi_sampler_destroy(jem_sampler *sampler)
+{
+    if (sampler == NULL)
+        return;
+    jemi_gaussians_fini(&sampler->gaussians);
+    jemi_free(sampler->chains);
+    jemi_free(sampler->ages);
+    jemi_free(sampler->order);
+    jemi_free(sampler->slots);
+    jemi_free(sampler->draw_labels);
+    jemi_free(sampler->draw_ages);
+    jemi_free(sampler);
+}
+
+int64_t jemi_sampler_slot_label(const jem_sampler *sampler, uint32_t slot)
+{
+    const int64_t label = slot % sampler->fingerprint.classes;
+    return sampler->config.class_conditional ? label : -1;
+}
+
+jem_status jemi_sampler_check_fit(const jem_sampler *sampler)
+{
+    if (sampler->config.start != JEM_START_UNIFORM && sampler->gaussians.mean == NULL)
+        return jemi_fail(JEM_EINVAL,
+                         "the sampler starts chains from Gaussians that are not fitted; "
+                         "call jem_sampler_fit first");
+    return JEM_OK;
+}
+
+static jemi_start_config start_config(const jem_sampler_config *config)
+{
+    return (jemi_start_config){
+        .kind = config->start,
+        .low = config->start_low,
+        .high = config->start_high,
+        .uniform_fraction = config->uniform_fraction,
+        .x_low = config->x_low,
+        .x_high = config->x_high,
+    };
+}
+
+static jemi_start_keys start_keys(const jem_sampler *sampler, jemi_purpose choice,
+                                  jemi_purpose values)
+{
+    const uint64_t seed = sampler->config.seed;
+    return (jemi_start_keys){jemi_random_key_make(seed, choice, 0),
+                             jemi_random_key_make(seed, values, 0)};
+}
+
+void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, float *x)
+{
+    const jemi_start_config config = start_config(&sampler->config);
+    const jemi_start_keys keys =
+        start_keys(sampler, JEMI_RANDOM_START_ROW_CHOICE, JEMI_RANDOM_START_ROW);
+    for (int64_t i = 0; i < n; i++)
+        jemi_start_row(&config, &sampler->gaussians, &keys, (uint32_t)i, sampler->row_starts,
+                       labels != NULL ? labels[i] : -1, row_len(sampler), x + i * row_len(sampler));
+    sampler->row_starts++;
+}
+
+static void start_slot(const jem_sampler *sampler, uint32_t slot, float *x)
+{
+    const jemi_start_config config = start_config(&sampler->config);
+    const jemi_start_keys keys = start_keys(sampler, JEMI_RANDOM_START_CHOICE, JEMI_RANDOM_START);
+    jemi_start_row(&config, &sampler->gaussians, &keys, slot, sampler->draws,
+                   jemi_sampler_slot_label(sampler, slot), row_len(sampler), x);
+}
+
+void jemi_sampler_fill(jem_sampler *sampler)
+{
+    if (sampler->filled)
+        return;
+#pragma omp parallel for schedule(static)
+    for (int32_t s = 0; s < sampler->config.capacity; s++)
+        start_slot(sampler, (uint32_t)s, sampler->chains + s * row_len(sampler));
+    memset(sampler->ages, 0, (size_t)sampler->config.capacity * sizeof *sampler->ages);
+    sampler->draws++;
+    sampler->filled = true;
+}
+
+static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t precision,
+                                           int32_t steps)
+{
+    const jem_sampler_config *config = &sampler->config;
+    return (jemi_langevin_run_config){
+        .precision = precision,
+        .row_len = row_len(sampler),
+        .n_classes = sampler->fingerprint.classes,
+        .steps = steps,
+        .kernel = {.step_size = config->step_size,
+                   .noise_std = config->noise_std,
+                   .grad_clamp = config->grad_clamp,
+                   .low = config->x_low,
+                   .high = config->x_high},
+    };
+}
+
+jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+                            const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
+                            void *user)
+{
+    jemi_langevin_run_config config = run_config(sampler, precision, steps);
+    config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_ROW, 0);
+    config.kernel.step = sampler->row_steps;
+    config.progress = progress;
+    config.progress_user = user;
+    const jem_status status = jemi_langevin_chains(runner, &config, chains, NULL);
+    // Also after a failure: no noise is ever used twice.
+    sampler->row_steps += (uint64_t)steps;
+    return status;
+}
+
+static void swap(uint32_t *a, uint32_t *b)
+{
+    const uint32_t t = *a;
+    *a = *b;
+    *b = t;
+}
+
+// n distinct slots: the first n swaps of a Fisher-Yates shuffle, undone afterwards.
+static void choose_slots(jem_sampler *sampler, int64_t n)
+{
+    const jemi_random_key key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_SLOTS, 0);
+    const uint32_t capacity = (uint32_t)sampler->config.capacity;
+    uint32_t *order = sampler->order;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t bits = jemi_random_u32(key, 0, i, sampler->draws);
+        swap(&order[i], &order[i + jemi_below_from_u32(bits, capacity - i)]);
+    }
+    memcpy(sampler->slots, order, (size_t)n * sizeof *order);
+    for (uint32_t i = (uint32_t)n; i-- > 0;) {
+        const uint32_t bits = jemi_random_u32(key, 0, i, sampler->draws);
+        swap(&order[i], &order[i + jemi_below_from_u32(bits, capacity - i)]);
+    }
+}
+
+static void load_chains(jem_sampler *sampler, int64_t n, float *x)
+{
+    const jemi_random_key reinit =
+        jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_REINIT, 0);
+    const size_t len = (size_t)row_len(sampler);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t slot = sampler->slots[i];
+        const uint32_t bits = jemi_random_u32(reinit, 0, slot, sampler->draws);
+        const bool restart = jemi_unit_from_u32(bits) < sampler->config.reinit_prob;
+        if (restart)
+            start_slot(sampler, slot, x + (size_t)i * len);
+        else
+            memcpy(x + (size_t)i * len, sampler->chains + slot * len, len * sizeof *x);
+        sampler->draw_ages[i] = restart ? 0 : sampler->ages[slot];
+        sampler->draw_labels[i] = jemi_sampler_slot_label(sampler, slot);
+    }
+}
+
+static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
+{
+    const size_t len = (size_t)row_len(sampler);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t slot = sampler->slots[i];
+        memcpy(sampler->chains + slot * len, x + (size_t)i * len, len * sizeof *x);
+        sampler->ages[slot] = sampler->draw_ages[i] + sampler->config.steps;
+    }
+}
+
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+                             int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
+                             void *user, double *grad_norm)
+{
+    jemi_sampler_fill(sampler);
+    choose_slots(sampler, n);
+    load_chains(sampler, n, x);
+    const jemi_chains chains = {
+        .n = n,
+        .x = x,
+        .labels = sampler->config.class_conditional ? sampler->draw_labels : NULL,
+        .rows = sampler->slots,
+    };
+    jemi_langevin_run_config config = run_config(sampler, precision, sampler->config.steps);
+    config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_SLOT, 0);
+    config.kernel.step = sampler->slot_steps;
+    config.progress = progress;
+    config.progress_user = user;
+    const jem_status status = jemi_langevin_chains(runner, &config, &chains, grad_norm);
+    sampler->slot_steps += (uint64_t)sampler->config.steps;
+    sampler->draws++;
+    if (status != JEM_OK)
+        return status;
+    store_chains(sampler, n, x);
+    if (labels != NULL)
+        memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
+    return JEM_OK;
+}

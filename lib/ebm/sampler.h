@@ -1,0 +1,62 @@
+/*
+ * The sampler handle: transition kernel, replay buffer, random streams.
+ *
+ * Counters instead of generator state: how many steps the caller's rows and the buffer's chains
+ * have taken, and how many draws there were. With the seed they say everything about what comes
+ * next.
+ */
+#ifndef JEMI_EBM_SAMPLER_H
+#define JEMI_EBM_SAMPLER_H
+
+#include <stdbool.h>
+
+#include "base/claim.h"
+#include "ebm/langevin.h"
+#include "ebm/starts.h"
+#include "model/model.h"
+
+struct jem_sampler {
+    jem_sampler_config config;
+    jemi_fingerprint fingerprint;
+    jemi_claim claim;
+    jemi_gaussians gaussians;
+    uint64_t row_steps;  /* taken by caller's rows */
+    uint64_t slot_steps; /* taken by chains of the buffer */
+    uint64_t row_starts; /* calls of jem_sampler_start */
+    uint64_t draws;      /* of the buffer, its filling included */
+    float *chains;       /* (capacity, C, H, W) */
+    int64_t *ages;       /* (capacity), steps since the last start */
+    bool filled;         /* false: the next use starts every chain */
+    /* Of a draw in progress: */
+    uint32_t *order; /* (capacity), 0 .. capacity-1 between draws */
+    uint32_t *slots; /* (capacity), those drawn */
+    int64_t *draw_labels;
+    int64_t *draw_ages;
+};
+
+jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
+                               const jem_sampler_config *config);
+void jemi_sampler_destroy(jem_sampler *sampler);
+
+/** The class of a slot when class-conditional, else -1. */
+int64_t jemi_sampler_slot_label(const jem_sampler *sampler, uint32_t slot);
+
+/** JEM_EINVAL when the start wants Gaussians that were not fitted. */
+jem_status jemi_sampler_check_fit(const jem_sampler *sampler);
+
+void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, float *x);
+
+/** Starts all chains unless that has been done. */
+void jemi_sampler_fill(jem_sampler *sampler);
+
+/** Langevin steps on the caller's rows. */
+jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+                            const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
+                            void *user);
+
+/** One draw into x (n, C, H, W); the buffer changes only when all went well. labels may be NULL. */
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+                             int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
+                             void *user, double *grad_norm);
+
+#endif

@@ -1,0 +1,303 @@
+/*
+ * Files by POSIX calls.
+ *
+ * Writing: a temporary file beside the target, in the same directory handle, is filled, fsynced and
+ * closed before it takes the target's name; then the directory is fsynced. Until the rename nothing
+ * has touched the old file; a failure before it removes the temporary one. SIGXFSZ, which would
+ * kill the host at its file size limit, is held back meanwhile, so that write() says EFBIG instead.
+ */
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/text.h"
+
+// JEM_EIO: "cannot <verb> '<path>': <reason>".
+static jem_status fail_errno(const char *verb, const char *path, int error)
+{
+    char reason[96];
+    if (strerror_r(error, reason, sizeof reason) != 0)
+        jemi_format(reason, sizeof reason, "error %d", error);
+    return jemi_fail(JEM_EIO, "cannot %s '%.300s': %s", verb, path, reason);
+}
+
+// Runs `call` again as long as a signal interrupts it.
+#define RETRY(result, call)                                                                        \
+    do {                                                                                           \
+        (result) = (call);                                                                         \
+    } while ((result) < 0 && errno == EINTR)
+
+// ---- reading -----------------------------------------------------------------------------------
+
+typedef struct contents {
+    unsigned char *data;
+    size_t size, capacity;
+} contents;
+
+static jem_status reserve(contents *c, size_t capacity)
+{
+    unsigned char *data = jemi_alloc(capacity, 1);
+    if (data == NULL)
+        return jemi_fail_memory("contents of a file");
+    if (c->size > 0)
+        memcpy(data, c->data, c->size);
+    jemi_free(c->data);
+    c->data = data;
+    c->capacity = capacity;
+    return JEM_OK;
+}
+
+static jem_status fail_size(const char *path, size_t size_max)
+{
+    return jemi_fail(JEM_EFORMAT, "'%.300s' is larger than the %zu bytes it may have", path,
+                     size_max);
+}
+
+// Room for a whole regular file and one byte, by which its end is noticed; else for a start.
+static jem_status reserve_first(int fd, const char *path, size_t size_max, contents *c)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return fail_errno("read", path, errno);
+    if (!S_ISREG(st.st_mode))
+        return reserve(c, 64 << 10);
+    if ((uintmax_t)st.st_size > size_max)
+        return fail_size(path, size_max);
+    return reserve(c, (size_t)st.st_size + 1);
+}
+
+static jem_status read_all(int fd, const char *path, size_t size_max, contents *c)
+{
+    JEMI_TRY(reserve_first(fd, path, size_max, c));
+    for (;;) {
+        if (c->size > size_max)
+            return fail_size(path, size_max);
+        if (c->size == c->capacity) {
+            size_t more;
+            if (!jemi_mul(c->capacity, 2, &more))
+                return fail_size(path, size_max);
+            JEMI_TRY(reserve(c, more));
+        }
+        ssize_t n;
+        RETRY(n, read(fd, c->data + c->size, c->capacity - c->size));
+        if (n < 0)
+            return fail_errno("read", path, errno);
+        if (n == 0)
+            return JEM_OK;
+        c->size += (size_t)n;
+    }
+}
+
+jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size)
+{
+    *data = NULL;
+    *size = 0;
+    int fd;
+    RETRY(fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (fd < 0)
+        return fail_errno("open", path, errno);
+    contents c = {0};
+    const jem_status status = read_all(fd, path, size_max, &c);
+    close(fd);
+    if (status != JEM_OK) {
+        jemi_free(c.data);
+        return status;
+    }
+    *data = c.data;
+    *size = c.size;
+    return JEM_OK;
+}
+
+// ---- the file size signal ----------------------------------------------------------------------
+
+typedef struct size_signal {
+    sigset_t mask; // the host's
+    bool pending;  // the host held one back already
+} size_signal;
+
+static bool size_signal_pending(void)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGXFSZ) == 1;
+}
+
+static void size_signal_block(size_signal *s)
+{
+    sigset_t block;
+    sigemptyset(&block);
+    sigaddset(&block, SIGXFSZ);
+    s->pending = size_signal_pending();
+    pthread_sigmask(SIG_BLOCK, &block, &s->mask);
+}
+
+// Takes away the signal that our write caused, and only that.
+static void size_signal_restore(const size_signal *s)
+{
+    if (!s->pending && size_signal_pending()) {
+        sigset_t drain;
+        sigemptyset(&drain);
+        sigaddset(&drain, SIGXFSZ);
+        int n;
+        RETRY(n, sigtimedwait(&drain, NULL, &(struct timespec){0, 0}));
+    }
+    pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+// ---- writing -----------------------------------------------------------------------------------
+
+typedef struct writer {
+    const char *path;    // as the caller said it, for messages
+    char real[PATH_MAX]; // what it means; its last slash is cut
+    const char *name;    // within the directory
+    int dir;
+    bool exists;
+    struct stat old; // if it exists
+    char temp[NAME_MAX + 1];
+    int fd; // of the temporary file
+} writer;
+
+// A symbolic link is followed, as open() would: whoever linked "model" to a file on another disk
+// wants the data there. Directories, devices, pipes and sockets are not replaced by a file.
+static jem_status find_target(writer *w)
+{
+    struct stat st;
+    if (lstat(w->path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        if (realpath(w->path, w->real) == NULL)
+            return fail_errno("follow the link", w->path, errno);
+    } else if (strlen(w->path) < sizeof w->real) {
+        memcpy(w->real, w->path, strlen(w->path) + 1);
+    } else {
+        return fail_errno("write", w->path, ENAMETOOLONG);
+    }
+    w->exists = lstat(w->real, &w->old) == 0;
+    if (!w->exists && errno != ENOENT)
+        return fail_errno("write", w->path, errno);
+    if (w->exists && !S_ISREG(w->old.st_mode))
+        return jemi_fail(JEM_EIO, "cannot write '%.300s': it exists and is no regular file",
+                         w->path);
+    return JEM_OK;
+}
+
+static jem_status open_directory(writer *w)
+{
+    char *slash = strrchr(w->real, '/');
+    w->name = slash != NULL ? slash + 1 : w->real;
+    if (*w->name == '\0')
+        return fail_errno("write", w->path, *w->real == '\0' ? ENOENT : EISDIR);
+    const char *dir = slash == NULL ? "." : slash == w->real ? "/" : w->real;
+    if (slash != NULL)
+        *slash = '\0';
+    RETRY(w->dir, open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return w->dir >= 0 ? JEM_OK : fail_errno("open the directory of", w->path, errno);
+}
+
+// ".name.<pid>-<number>.tmp"; the number skips what a killed process of the same id left.
+static jem_status open_temp(writer *w)
+{
+    static atomic_uint counter;
+    for (int tries = 0; tries < 1000; tries++) {
+        const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+        jemi_format(w->temp, sizeof w->temp, ".%.200s.%ld-%u.tmp", w->name, (long)getpid(), number);
+        // A new file gets the host's umask; one that replaces another is private until it has
+        // the other's permissions.
+        RETRY(w->fd, openat(w->dir, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                            w->exists ? 0600 : 0666));
+        if (w->fd >= 0 || errno != EEXIST)
+            break;
+    }
+    return w->fd >= 0 ? JEM_OK : fail_errno("create a temporary file beside", w->path, errno);
+}
+
+static jem_status copy_permissions(const writer *w)
+{
+    if (!w->exists)
+        return JEM_OK;
+    // The owner can be kept by root only; who may read is not worth a failure either way.
+    if (fchown(w->fd, w->old.st_uid, w->old.st_gid) != 0)
+        errno = 0;
+    if (fchmod(w->fd, w->old.st_mode & 0777) != 0)
+        return fail_errno("keep the permissions of", w->path, errno);
+    return JEM_OK;
+}
+
+static jem_status write_part(const writer *w, const jemi_part *part)
+{
+    const unsigned char *at = part->data;
+    for (size_t left = part->size; left > 0;) {
+        ssize_t n;
+        RETRY(n, write(w->fd, at, left));
+        if (n <= 0)
+            return fail_errno("write", w->path, n < 0 ? errno : EIO);
+        at += n;
+        left -= (size_t)n;
+    }
+    return JEM_OK;
+}
+
+static jem_status fill_temp(const writer *w, const jemi_part *parts, size_t n_parts)
+{
+    JEMI_TRY(copy_permissions(w));
+    for (size_t i = 0; i < n_parts; i++)
+        JEMI_TRY(write_part(w, &parts[i]));
+    int failed;
+    RETRY(failed, fsync(w->fd));
+    return failed == 0 ? JEM_OK : fail_errno("write", w->path, errno);
+}
+
+// EINTR of close() on Linux: it is closed, and fsync has vouched for the data.
+static jem_status close_temp(const writer *w, jem_status status)
+{
+    if (close(w->fd) == 0 || errno == EINTR || status != JEM_OK)
+        return status;
+    return fail_errno("close", w->path, errno);
+}
+
+// File systems that cannot fsync a directory say EINVAL; there is nothing more to do on them.
+static jem_status sync_directory(const writer *w)
+{
+    int failed;
+    RETRY(failed, fsync(w->dir));
+    if (failed == 0 || errno == EINVAL)
+        return JEM_OK;
+    return fail_errno("make sure of the new name of the written", w->path, errno);
+}
+
+static jem_status replace(writer *w, const jemi_part *parts, size_t n_parts)
+{
+    JEMI_TRY(open_temp(w));
+    jem_status status = close_temp(w, fill_temp(w, parts, n_parts));
+    if (status == JEM_OK && renameat(w->dir, w->temp, w->dir, w->name) != 0)
+        status = fail_errno("replace", w->path, errno);
+    if (status != JEM_OK) {
+        unlinkat(w->dir, w->temp, 0);
+        return status;
+    }
+    return sync_directory(w);
+}
+
+jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts)
+{
+    writer w = {.path = path, .dir = -1, .fd = -1};
+    JEMI_TRY(find_target(&w));
+    JEMI_TRY(open_directory(&w));
+    size_signal signal_before;
+    size_signal_block(&signal_before);
+    const jem_status status = replace(&w, parts, n_parts);
+    size_signal_restore(&signal_before);
+    close(w.dir);
+    return status;
+}

@@ -1,0 +1,39 @@
+/*
+ * Whole files in, whole files out. A reader gets the complete contents or nothing; a writer
+ * replaces the file in one step, so that a crash or a full disk leaves the old file or the new one
+ * and never a mixture.
+ */
+#ifndef JEMI_IO_FILE_H
+#define JEMI_IO_FILE_H
+
+#include <stddef.h>
+
+#include <jem/jem.h>
+
+/**
+ * Reads all of a regular file, pipe or device.
+ *
+ * @param size_max  More bytes than this are JEM_EFORMAT; nothing larger is allocated for them.
+ * @param data      Out. The contents, for jemi_free(); never NULL on JEM_OK, NULL otherwise.
+ * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_ENOMEM.
+ */
+jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size);
+
+/** One piece of what is to be written. `data` may be NULL when size is 0. */
+typedef struct jemi_part {
+    const void *data;
+    size_t size;
+} jemi_part;
+
+/**
+ * Writes the parts, one after the other, as the new contents of `path`; creates it or replaces a
+ * regular file, whose permissions stay. A symbolic link stays and the file it points to is
+ * replaced. Other names of the same file (hard links) keep the old contents. A process killed
+ * meanwhile may leave a ".name.*.tmp" beside it.
+ *
+ * @return JEM_OK; JEM_EIO: the old file stands, unless the message says that only its permanence
+ *         is in doubt.
+ */
+jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * safetensors files: named tensors and strings.
+ *
+ *     u64 little-endian N | N bytes of JSON header, space-padded | data of the tensors, no gaps
+ *
+ * Reading is strict: whatever jemi_safetensors_parse() accepts has one meaning and lies inside the
+ * buffer. Files that libjem writes carry a digest over all their bytes in the first two metadata
+ * keys, "jem.digest.kind" and "jem.digest"; it is verified when present. These two keys belong to
+ * the container and are not listed among the metadata.
+ */
+#ifndef JEMI_IO_SAFETENSORS_H
+#define JEMI_IO_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jem/jem.h>
+
+enum { JEMI_SAFETENSORS_RANK_MAX = 8, JEMI_SAFETENSORS_NAME_MAX = 255 };
+
+#define JEMI_SAFETENSORS_HEADER_MAX ((size_t)16 << 20)
+
+typedef enum jemi_dtype { JEMI_F32 = 0, JEMI_F16, JEMI_BF16, JEMI_I64 } jemi_dtype;
+
+typedef struct jemi_safetensor {
+    const char *name; /* UTF-8, 1..255 bytes */
+    jemi_dtype dtype;
+    int32_t rank; /* 0..8; rank 0 holds one element */
+    int64_t shape[JEMI_SAFETENSORS_RANK_MAX];
+    int64_t count;    /* elements, may be 0. Set by the reader, not read by the writer */
+    const void *data; /* may be unaligned: copy out by the functions below */
+} jemi_safetensor;
+
+typedef struct jemi_string_pair {
+    const char *key;
+    const char *value;
+} jemi_string_pair;
+
+typedef struct jemi_safetensors {
+    jemi_safetensor *tensors; /* in the order of their data */
+    size_t n_tensors;
+    jemi_string_pair *metadata; /* in the order of the header */
+    size_t n_metadata;
+    bool has_digest; /* and it was right */
+    /* Private. */
+    size_t *tensors_by_name;
+    size_t *metadata_by_key;
+    char *text;  /* all names, keys and values */
+    void *owned; /* the file, of jemi_safetensors_read() */
+} jemi_safetensors;
+
+/**
+ * Reads a complete file from memory. The tensors point into `data`, which must outlive `out`.
+ *
+ * Time is O(size + header * log header), memory a small multiple of the header's length.
+ *
+ * @param out  Out. Zeroed on failure; else for jemi_safetensors_fini().
+ * @return JEM_OK; JEM_EFORMAT; JEM_EUNSUPPORTED for a dtype or digest that is not known here;
+ *         JEM_ENOMEM.
+ */
+jem_status jemi_safetensors_parse(const void *data, size_t size, jemi_safetensors *out);
+
+/** jemi_safetensors_parse() of a file, whose contents `out` then owns. Also JEM_EIO. */
+jem_status jemi_safetensors_read(const char *path, size_t size_max, jemi_safetensors *out);
+
+/** Accepts a zeroed or finished one. */
+void jemi_safetensors_fini(jemi_safetensors *file);
+
+/** The tensor of that name, or NULL. O(log n). */
+const jemi_safetensor *jemi_safetensors_find(const jemi_safetensors *file, const char *name);
+
+/** The metadata string of that key, or NULL. O(log n). */
+const char *jemi_safetensors_metadata(const jemi_safetensors *file, const char *key);
+
+/** Copies `tensor->count` values out as float. JEM_EMISMATCH for an I64 tensor. */
+jem_status jemi_safetensors_to_float(const jemi_safetensor *tensor, float *values);
+
+/** Copies `tensor->count` values out; JEM_EMISMATCH unless the tensor is I64. */
+jem_status jemi_safetensors_to_int64(const jemi_safetensor *tensor, int64_t *values);
+
+/**
+ * Writes a file, crash-safe as jemi_file_write_atomic(): metadata and tensors in the order given,
+ * data starting at a multiple of 64 bytes, with a digest.
+ *
+ * @param metadata  Without the digest's keys.
+ * @return JEM_OK; JEM_EIO; JEM_ENOMEM; JEM_EINVAL for what the reader would refuse (a name twice,
+ *         strings that are not UTF-8, a header above its limit).
+ */
+jem_status jemi_safetensors_write(const char *path, const jemi_safetensor *tensors,
+                                  size_t n_tensors, const jemi_string_pair *metadata,
+                                  size_t n_metadata);
+
+#endif

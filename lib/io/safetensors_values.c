@@ -1,0 +1,65 @@
+/*
+ * Values of a tensor as float or int64, from data that may lie at any address.
+ *
+ * Half-precision numbers are widened by their bits, exactly: no value of F16 or BF16 is rounded.
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "io/header.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors data is little-endian");
+
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float float_of_f16(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    const uint32_t exponent = half >> 10 & 31, fraction = half & 1023;
+    if (exponent == 31) // infinite or NaN
+        return float_of_bits(sign | 0x7F800000 | fraction << 13);
+    if (exponent > 0)
+        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    const float magnitude = (float)fraction * 0x1p-24f; // zero or subnormal
+    return sign ? -magnitude : magnitude;
+}
+
+static jem_status fail_dtype(const jemi_safetensor *tensor, const char *expected)
+{
+    return jemi_fail(JEM_EMISMATCH, "tensor '%s' holds %s; expected %s", tensor->name,
+                     jemi_dtypes[tensor->dtype].name, expected);
+}
+
+jem_status jemi_safetensors_to_float(const jemi_safetensor *tensor, float *values)
+{
+    const unsigned char *data = tensor->data;
+    const size_t n = (size_t)tensor->count;
+    if (tensor->dtype == JEMI_I64)
+        return fail_dtype(tensor, "floating-point numbers");
+    if (tensor->dtype == JEMI_F32) {
+        if (n > 0)
+            memcpy(values, data, n * sizeof *values);
+        return JEM_OK;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, data + 2 * i, sizeof half);
+        values[i] =
+            tensor->dtype == JEMI_F16 ? float_of_f16(half) : float_of_bits((uint32_t)half << 16);
+    }
+    return JEM_OK;
+}
+
+jem_status jemi_safetensors_to_int64(const jemi_safetensor *tensor, int64_t *values)
+{
+    if (tensor->dtype != JEMI_I64)
+        return fail_dtype(tensor, "I64");
+    if (tensor->count > 0)
+        memcpy(values, tensor->data, (size_t)tensor->count * sizeof *values);
+    return JEM_OK;
+}

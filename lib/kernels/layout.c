@@ -1,0 +1,115 @@
+/*
+ * Moving images between the canonical order and a layout, a tile of pixels at a time so that both
+ * sides stay in the first-level cache. Nothing is computed here.
+ */
+#include "kernels/layout.h"
+
+#include <string.h>
+
+#include "kernels/clones.h"
+
+enum { PIXELS = 64 };
+
+bool jemi_layout_same(const jemi_layout *a, const jemi_layout *b)
+{
+    if (a->n != b->n || a->c != b->c || a->h != b->h || a->w != b->w)
+        return false;
+    return a->block == b->block || (jemi_layout_is_canonical(a) && jemi_layout_is_canonical(b));
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// One channel block of one row: `lanes` planes of `pixels` into [pixel][block].
+JEMI_CLONES
+static void interleave(float *dst, const float *planes, int64_t pixels, int64_t lanes,
+                       int64_t block)
+{
+    for (int64_t begin = 0; begin < pixels; begin += PIXELS) {
+        const int64_t end = min64(begin + PIXELS, pixels);
+        for (int64_t lane = 0; lane < lanes; lane++)
+            for (int64_t p = begin; p < end; p++)
+                dst[p * block + lane] = planes[lane * pixels + p];
+        for (int64_t lane = lanes; lane < block; lane++)
+            for (int64_t p = begin; p < end; p++)
+                dst[p * block + lane] = 0.0f;
+    }
+}
+
+JEMI_CLONES
+static void separate(float *planes, const float *src, int64_t pixels, int64_t lanes, int64_t block)
+{
+    for (int64_t begin = 0; begin < pixels; begin += PIXELS) {
+        const int64_t end = min64(begin + PIXELS, pixels);
+        for (int64_t lane = 0; lane < lanes; lane++)
+            for (int64_t p = begin; p < end; p++)
+                planes[lane * pixels + p] = src[p * block + lane];
+    }
+}
+
+static void load_row(float *dst, const jemi_layout *layout, const float *row)
+{
+    const int64_t pixels = layout->h * layout->w;
+    for (int64_t c = 0; c < layout->c; c += layout->block) {
+        const int64_t lanes = min64(layout->block, layout->c - c);
+        interleave(dst, row + c * pixels, pixels, lanes, layout->block);
+        dst += pixels * layout->block;
+    }
+}
+
+static void store_row(float *row, const float *src, const jemi_layout *layout)
+{
+    const int64_t pixels = layout->h * layout->w;
+    for (int64_t c = 0; c < layout->c; c += layout->block) {
+        const int64_t lanes = min64(layout->block, layout->c - c);
+        separate(row + c * pixels, src, pixels, lanes, layout->block);
+        src += pixels * layout->block;
+    }
+}
+
+void jemi_layout_load(float *dst, const jemi_layout *layout, const float *canonical, int64_t n)
+{
+    const int64_t row = jemi_layout_row(layout);
+    const int64_t canonical_row = layout->c * layout->h * layout->w;
+    const bool same = jemi_layout_is_canonical(layout);
+#pragma omp parallel for schedule(static) if (jemi_layout_size(layout) > 32768)
+    for (int64_t r = 0; r < layout->n; r++) {
+        if (r >= n)
+            memset(dst + r * row, 0, (size_t)row * sizeof *dst);
+        else if (same)
+            memcpy(dst + r * row, canonical + r * row, (size_t)row * sizeof *dst);
+        else
+            load_row(dst + r * row, layout, canonical + r * canonical_row);
+    }
+}
+
+void jemi_layout_store(float *canonical, const float *src, const jemi_layout *layout, int64_t n)
+{
+    const int64_t row = jemi_layout_row(layout);
+    const int64_t canonical_row = layout->c * layout->h * layout->w;
+    const bool same = jemi_layout_is_canonical(layout);
+#pragma omp parallel for schedule(static) if (n * row > 32768)
+    for (int64_t r = 0; r < n; r++) {
+        if (same)
+            memcpy(canonical + r * row, src + r * row, (size_t)row * sizeof *src);
+        else
+            store_row(canonical + r * canonical_row, src + r * row, layout);
+    }
+}
+
+void jemi_layout_clear_padding(float *data, const jemi_layout *layout)
+{
+    const int64_t used = layout->c % layout->block;
+    if (used == 0)
+        return;
+    const int64_t pixels = layout->h * layout->w;
+    const int64_t row = jemi_layout_row(layout);
+    for (int64_t r = 0; r < layout->n; r++) {
+        float *last = data + (r + 1) * row - pixels * layout->block;
+        for (int64_t p = 0; p < pixels; p++)
+            for (int64_t lane = used; lane < layout->block; lane++)
+                last[p * layout->block + lane] = 0.0f;
+    }
+}

@@ -1,0 +1,119 @@
+/*
+ * Average pooling on any layout. A task is one channel block of one row; its window sums run in
+ * pixel order, so the bits depend on nothing but the block's own values.
+ */
+#include "kernels/pooling.h"
+
+#include <string.h>
+
+#include "kernels/clones.h"
+
+// A channel block of one row, in both layouts.
+typedef struct plane {
+    int64_t src_offset, dst_offset;
+    int64_t lanes; // of dst: fewer than the block where dst has no padding
+} plane;
+
+jemi_layout jemi_pooling_dst(const jemi_layout *src, int64_t h, int64_t w)
+{
+    jemi_layout dst = {src->n, src->c, h, w, src->block};
+    if (h * w == 1)
+        dst.block = src->c; // one pixel is left: canonical, without padding
+    return dst;
+}
+
+static plane plane_of(const jemi_pooling *pooling, int64_t row, int64_t block)
+{
+    const jemi_layout *src = &pooling->src;
+    const int64_t first = block * src->block;
+    const int64_t left = src->c - first;
+    const bool packed = pooling->dst.block != src->block;
+    const int64_t dst_start = first * pooling->dst.h * pooling->dst.w;
+    return (plane){
+        .src_offset = row * jemi_layout_row(src) + first * src->h * src->w,
+        .dst_offset = row * jemi_layout_row(&pooling->dst) + dst_start,
+        .lanes = packed && left < src->block ? left : src->block,
+    };
+}
+
+// out[lane] = scale * sum over a window; `stride` is from one image line to the next.
+JEMI_CLONES
+static void window_mean(float *restrict out, const float *restrict src, const jemi_pooling *p,
+                        int64_t lanes)
+{
+    const int64_t block = p->src.block;
+    const float scale = 1.0f / (float)(p->window_h * p->window_w);
+    for (int64_t lane = 0; lane < lanes; lane++)
+        out[lane] = 0.0f;
+    for (int64_t y = 0; y < p->window_h; y++)
+        for (int64_t x = 0; x < p->window_w; x++) {
+            const float *pixel = src + (y * p->src.w + x) * block;
+            for (int64_t lane = 0; lane < lanes; lane++)
+                out[lane] += pixel[lane];
+        }
+    for (int64_t lane = 0; lane < lanes; lane++)
+        out[lane] *= scale;
+}
+
+JEMI_CLONES
+static void spread(float *restrict line, const float *restrict diff, const jemi_pooling *p,
+                   int64_t lanes)
+{
+    const int64_t block = p->src.block;
+    const float scale = 1.0f / (float)(p->window_h * p->window_w);
+    for (int64_t x = 0; x < p->dst.w; x++)
+        for (int64_t i = 0; i < p->window_w; i++)
+            for (int64_t lane = 0; lane < lanes; lane++)
+                line[(x * p->window_w + i) * block + lane] = diff[x * lanes + lane] * scale;
+}
+
+static void plane_forward(float *dst, const float *src, const jemi_pooling *p, int64_t lanes)
+{
+    const int64_t line = p->src.w * p->src.block;
+    for (int64_t y = 0; y < p->dst.h; y++)
+        for (int64_t x = 0; x < p->dst.w; x++)
+            window_mean(dst + (y * p->dst.w + x) * lanes,
+                        src + y * p->window_h * line + x * p->window_w * p->src.block, p, lanes);
+}
+
+static void plane_backward(float *diff_src, const float *diff_dst, const float *kept,
+                           jemi_activation activation, const jemi_pooling *p, int64_t lanes)
+{
+    const int64_t line = p->src.w * p->src.block;
+    const size_t line_bytes = (size_t)line * sizeof *diff_src;
+    const bool covers = lanes == p->src.block && p->dst.w * p->window_w == p->src.w;
+    for (int64_t y = 0; y < p->src.h; y++) {
+        float *out = diff_src + y * line;
+        const int64_t pooled = y / p->window_h;
+        if (!covers || pooled >= p->dst.h)
+            memset(out, 0, line_bytes);
+        if (pooled < p->dst.h)
+            spread(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
+        if (kept != NULL)
+            jemi_act_backward_run(out, out, kept + y * line, line, activation);
+    }
+}
+
+void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pooling)
+{
+    const int64_t blocks = jemi_layout_blocks(&pooling->src);
+    const int64_t tasks = pooling->src.n * blocks;
+#pragma omp parallel for schedule(static) if (jemi_layout_size(&pooling->src) > 16384)
+    for (int64_t i = 0; i < tasks; i++) {
+        const plane at = plane_of(pooling, i / blocks, i % blocks);
+        plane_forward(dst + at.dst_offset, src + at.src_offset, pooling, at.lanes);
+    }
+}
+
+void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *kept,
+                           jemi_activation activation, const jemi_pooling *pooling)
+{
+    const int64_t blocks = jemi_layout_blocks(&pooling->src);
+    const int64_t tasks = pooling->src.n * blocks;
+#pragma omp parallel for schedule(static) if (jemi_layout_size(&pooling->src) > 16384)
+    for (int64_t i = 0; i < tasks; i++) {
+        const plane at = plane_of(pooling, i / blocks, i % blocks);
+        plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset,
+                       kept != NULL ? kept + at.src_offset : NULL, activation, pooling, at.lanes);
+    }
+}

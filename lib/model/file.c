@@ -1,0 +1,407 @@
+/*
+ * A model as a file: parameters as tensors, the rest as metadata under "jem." keys. Keys of ours
+ * that a later version adds are skipped here; a file without the needed ones is not a model of
+ * libjem.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "kernels/vector.h"
+#include "model/model.h"
+
+enum { OWN_KEYS = 10, NUMBER_SIZE = 24 };
+
+static const char own_prefix[] = "jem.";
+
+static bool is_own(const char *key)
+{
+    return strncmp(key, own_prefix, sizeof own_prefix - 1) == 0;
+}
+
+// ---- writing -----------------------------------------------------------------------------------
+
+// The metadata of one save: pairs point into the model (whose lock is held) and into these strings.
+typedef struct save_metadata {
+    jemi_string_pair *pairs;
+    size_t count;
+    char numbers[OWN_KEYS][NUMBER_SIZE];
+    int n_numbers;
+    char *json[3]; /* of jansson, freed by free() through json_free() */
+    int n_json;
+} save_metadata;
+
+static void add_text(save_metadata *m, const char *key, const char *value)
+{
+    m->pairs[m->count++] = (jemi_string_pair){key, value};
+}
+
+static void add_int(save_metadata *m, const char *key, int64_t value)
+{
+    char *text = m->numbers[m->n_numbers++];
+    jemi_format(text, NUMBER_SIZE, "%lld", (long long)value);
+    add_text(m, key, text);
+}
+
+static void add_float(save_metadata *m, const char *key, float value)
+{
+    char *text = m->numbers[m->n_numbers++];
+    jemi_format(text, NUMBER_SIZE, "%.9g", (double)value);
+    add_text(m, key, text);
+}
+
+// Takes over the array; false when out of memory.
+static bool add_json(save_metadata *m, const char *key, json_t *array)
+{
+    char *text = array != NULL ? json_dumps(array, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(array);
+    if (text == NULL)
+        return false;
+    m->json[m->n_json++] = text;
+    add_text(m, key, text);
+    return true;
+}
+
+static json_t *floats_to_json(const float *values, int64_t count)
+{
+    json_t *array = json_array();
+    for (int64_t i = 0; i < count; i++)
+        if (json_array_append_new(array, json_real(values[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+static json_t *names_to_json(char *const *names, int32_t count)
+{
+    json_t *array = json_array();
+    for (int32_t k = 0; k < count; k++) {
+        json_t *name = names[k] != NULL ? json_string(names[k]) : json_null();
+        if (json_array_append_new(array, name) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static bool any_name(const jem_model *model)
+{
+    for (int32_t k = 0; k < jemi_model_classes(model); k++)
+        if (model->class_names[k] != NULL)
+            return true;
+    return false;
+}
+
+static bool fill_metadata(const jem_model *model, save_metadata *m)
+{
+    const jemi_shape input = jemi_model_input(model);
+    add_text(m, "jem.format", "1");
+    add_text(m, "jem.arch", model->graph.arch);
+    add_int(m, "jem.channels", input.c);
+    add_int(m, "jem.height", input.h);
+    add_int(m, "jem.width", input.w);
+    add_int(m, "jem.classes", jemi_model_classes(model));
+    add_float(m, "jem.input_low", model->input_map.low);
+    add_float(m, "jem.input_high", model->input_map.high);
+    for (int32_t i = 0; i < model->metadata.count; i++)
+        add_text(m, model->metadata.entries[i].key, model->metadata.entries[i].value);
+    const jemi_input_map *map = &model->input_map;
+    if (map->mean != NULL && (!add_json(m, "jem.mean", floats_to_json(map->mean, input.c)) ||
+                              !add_json(m, "jem.std", floats_to_json(map->std, input.c))))
+        return false;
+    return !any_name(model) ||
+           add_json(m, "jem.class_names",
+                    names_to_json(model->class_names, jemi_model_classes(model)));
+}
+
+// jansson's strings are freed by the function that it was told to use, which the host may change.
+static void free_json_text(char *text)
+{
+    json_malloc_t unused;
+    json_free_t release;
+    json_get_alloc_funcs(&unused, &release);
+    release(text);
+}
+
+static jem_status write_file(const jem_model *model, const float *params, const char *path,
+                             jemi_safetensor *tensors, save_metadata *m)
+{
+    for (int32_t i = 0; i < model->graph.n_params; i++) {
+        const jemi_param *param = &model->graph.params[i];
+        tensors[i] = (jemi_safetensor){
+            .name = param->name,
+            .dtype = JEMI_F32,
+            .rank = param->rank,
+            .data = params + param->offset,
+        };
+        memcpy(tensors[i].shape, param->shape, sizeof param->shape);
+    }
+    return jemi_safetensors_write(path, tensors, (size_t)model->graph.n_params, m->pairs, m->count);
+}
+
+jem_status jemi_model_save(const jem_model *model, const char *path)
+{
+    save_metadata m = {0};
+    jemi_safetensor *tensors = jemi_alloc((size_t)model->graph.n_params, sizeof *tensors);
+    jemi_generation *now = jemi_generation_pin(model->generations);
+    pthread_mutex_lock(model->text_lock);
+    m.pairs = jemi_alloc((size_t)model->metadata.count + OWN_KEYS + 3, sizeof *m.pairs);
+    const jem_status status = tensors != NULL && m.pairs != NULL && fill_metadata(model, &m)
+                                  ? write_file(model, now->params, path, tensors, &m)
+                                  : jemi_fail_memory("metadata of a model file");
+    pthread_mutex_unlock(model->text_lock);
+    jemi_generation_unpin(model->generations, now);
+    for (int i = 0; i < m.n_json; i++)
+        free_json_text(m.json[i]);
+    jemi_free(m.pairs);
+    jemi_free(tensors);
+    return status;
+}
+
+// ---- reading -----------------------------------------------------------------------------------
+
+static jem_status find_text(const jemi_safetensors *file, const char *key, const char **value)
+{
+    *value = jemi_safetensors_metadata(file, key);
+    if (*value == NULL)
+        return jemi_fail(JEM_EFORMAT,
+                         "the file has no metadata '%s', so it is not a model saved by libjem; "
+                         "jem_model_load_matching takes weights of other programs",
+                         key);
+    return JEM_OK;
+}
+
+static jem_status find_int(const jemi_safetensors *file, const char *key, int32_t most,
+                           int32_t *value)
+{
+    const char *text;
+    JEMI_TRY(find_text(file, key, &text));
+    int64_t parsed;
+    if (!jemi_parse_int(text, 1, most, &parsed))
+        return jemi_fail(JEM_EFORMAT, "metadata '%s' is '%.40s'; expected 1..%d", key, text, most);
+    *value = (int32_t)parsed;
+    return JEM_OK;
+}
+
+static jem_status find_float(const jemi_safetensors *file, const char *key, float *value)
+{
+    const char *text;
+    JEMI_TRY(find_text(file, key, &text));
+    if (!jemi_parse_float(text, value))
+        return jemi_fail(JEM_EFORMAT, "metadata '%s' is '%.40s'; expected a number", key, text);
+    return JEM_OK;
+}
+
+static jem_status read_config(const jemi_safetensors *file, jem_model_config *config)
+{
+    const char *format;
+    JEMI_TRY(find_text(file, "jem.format", &format));
+    if (strcmp(format, "1") != 0)
+        return jemi_fail(JEM_EUNSUPPORTED, "the file has format '%.40s'; this version reads '1'",
+                         format);
+    JEMI_TRY(find_text(file, "jem.arch", &config->arch));
+    JEMI_TRY(find_int(file, "jem.channels", 4096, &config->channels));
+    JEMI_TRY(find_int(file, "jem.height", 1024, &config->height));
+    JEMI_TRY(find_int(file, "jem.width", 1024, &config->width));
+    JEMI_TRY(find_int(file, "jem.classes", 100000, &config->classes));
+    JEMI_TRY(find_float(file, "jem.input_low", &config->input_low));
+    JEMI_TRY(find_float(file, "jem.input_high", &config->input_high));
+    if (!(config->input_low < config->input_high))
+        return jemi_fail(JEM_EFORMAT, "the file's input range is %g to %g; expected low < high",
+                         (double)config->input_low, (double)config->input_high);
+    return JEM_OK;
+}
+
+static bool same_shape(const jemi_param *param, const jemi_safetensor *tensor)
+{
+    if (tensor->rank != param->rank)
+        return false;
+    for (int32_t d = 0; d < param->rank; d++)
+        if (tensor->shape[d] != param->shape[d])
+            return false;
+    return true;
+}
+
+static jem_status read_tensor(const jemi_param *param, const jemi_safetensor *tensor, float *params)
+{
+    float *values = params + param->offset;
+    JEMI_TRY(jemi_safetensors_to_float(tensor, values));
+    int64_t index;
+    if (!jemi_all_finite(values, param->count, &index))
+        return jemi_fail(JEM_EFORMAT,
+                         "tensor '%s' holds %g at element %lld; expected finite values",
+                         param->name, (double)values[index], (long long)index);
+    return JEM_OK;
+}
+
+// Before anything large is allocated: then the file is at least as long as what it asks for.
+static jem_status check_tensors(const jemi_graph *graph, const jemi_safetensors *file)
+{
+    for (int32_t i = 0; i < graph->n_params; i++) {
+        const jemi_param *param = &graph->params[i];
+        const jemi_safetensor *tensor = jemi_safetensors_find(file, param->name);
+        if (tensor == NULL)
+            return jemi_fail(JEM_EMISMATCH, "the file has no tensor '%s', which %s needs",
+                             param->name, graph->arch);
+        if (!same_shape(param, tensor))
+            return jemi_fail(JEM_EMISMATCH,
+                             "tensor '%s' of the file has not the shape that %s needs", param->name,
+                             graph->arch);
+    }
+    if (file->n_tensors != (size_t)graph->n_params)
+        return jemi_fail(JEM_EMISMATCH, "the file has %zu tensors; %s needs %d", file->n_tensors,
+                         graph->arch, (int)graph->n_params);
+    return JEM_OK;
+}
+
+static jem_status read_all_tensors(const jemi_graph *graph, const jemi_safetensors *file,
+                                   float *params)
+{
+    for (int32_t i = 0; i < graph->n_params; i++) {
+        const jemi_param *param = &graph->params[i];
+        JEMI_TRY(read_tensor(param, jemi_safetensors_find(file, param->name), params));
+    }
+    return JEM_OK;
+}
+
+static json_t *parse_array(const jemi_safetensors *file, const char *key, size_t length)
+{
+    const char *text = jemi_safetensors_metadata(file, key);
+    json_t *array = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (json_is_array(array) && json_array_size(array) == length)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static jem_status read_class_names(const jemi_safetensors *file, jem_model *model)
+{
+    if (jemi_safetensors_metadata(file, "jem.class_names") == NULL)
+        return JEM_OK;
+    const int32_t classes = jemi_model_classes(model);
+    json_t *array = parse_array(file, "jem.class_names", (size_t)classes);
+    if (array == NULL)
+        return jemi_fail(JEM_EFORMAT, "metadata 'jem.class_names' is not an array of %d names",
+                         (int)classes);
+    jem_status status = JEM_OK;
+    for (int32_t k = 0; k < classes && status == JEM_OK; k++) {
+        const json_t *name = json_array_get(array, (size_t)k);
+        if (json_is_string(name))
+            status = jemi_model_set_class_name(model, k, json_string_value(name));
+        else if (!json_is_null(name))
+            status = jemi_fail(JEM_EFORMAT, "the name of class %d is not a string", (int)k);
+    }
+    json_decref(array);
+    return status;
+}
+
+static bool read_floats(const jemi_safetensors *file, const char *key, int64_t count, float low,
+                        float *values)
+{
+    json_t *array = parse_array(file, key, (size_t)count);
+    bool good = array != NULL;
+    for (int64_t i = 0; i < count && good; i++) {
+        const json_t *number = json_array_get(array, (size_t)i);
+        values[i] = (float)json_number_value(number);
+        good = json_is_number(number) && isfinite(values[i]) && values[i] > low;
+    }
+    json_decref(array);
+    return good;
+}
+
+static jem_status read_standardization(const jemi_safetensors *file, jem_model *model)
+{
+    if (jemi_safetensors_metadata(file, "jem.mean") == NULL)
+        return JEM_OK;
+    const int64_t channels = jemi_model_input(model).c;
+    float *values = jemi_alloc(2 * (size_t)channels, sizeof *values);
+    if (values == NULL)
+        return jemi_fail_memory("standardization");
+    const jem_status status =
+        read_floats(file, "jem.mean", channels, -INFINITY, values) &&
+                read_floats(file, "jem.std", channels, 0.0f, values + channels)
+            ? jemi_model_set_standardization(model, values, values + channels)
+            : jemi_fail(JEM_EFORMAT, "metadata 'jem.mean' and 'jem.std' are not %lld numbers each",
+                        (long long)channels);
+    jemi_free(values);
+    return status;
+}
+
+static jem_status read_text(const jemi_safetensors *file, jem_model *model)
+{
+    for (size_t i = 0; i < file->n_metadata; i++) {
+        const jemi_string_pair *pair = &file->metadata[i];
+        if (!is_own(pair->key))
+            JEMI_TRY(jemi_model_set_metadata(model, pair->key, pair->value));
+    }
+    JEMI_TRY(read_class_names(file, model));
+    return read_standardization(file, model);
+}
+
+static jem_status read_params(const jemi_safetensors *file, jem_model *model)
+{
+    JEMI_TRY(check_tensors(&model->graph, file));
+    jemi_generation *next;
+    JEMI_TRY(jemi_generations_begin(model->generations, &next));
+    const jem_status status = read_all_tensors(&model->graph, file, next->params);
+    if (status == JEM_OK)
+        jemi_generations_commit(model->generations, next);
+    else
+        jemi_generations_abort(model->generations, next);
+    return status;
+}
+
+jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
+                           const jem_exec_config *exec)
+{
+    jem_model_config config = {0};
+    JEMI_TRY(read_config(file, &config));
+    jem_model *model;
+    JEMI_TRY(jemi_model_build(&model, &config, exec));
+    jem_status status = read_params(file, model);
+    if (status == JEM_OK)
+        status = read_text(file, model);
+    if (status != JEM_OK) {
+        jemi_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return JEM_OK;
+}
+
+static jem_status read_matching(const jemi_graph *graph, const jemi_safetensors *file,
+                                float *params, int32_t *matched)
+{
+    *matched = 0;
+    for (int32_t i = 0; i < graph->n_params; i++) {
+        const jemi_safetensor *tensor = jemi_safetensors_find(file, graph->params[i].name);
+        if (tensor == NULL || !same_shape(&graph->params[i], tensor))
+            continue;
+        JEMI_TRY(read_tensor(&graph->params[i], tensor, params));
+        (*matched)++;
+    }
+    if (*matched == 0)
+        return jemi_fail(JEM_EMISMATCH,
+                         "no tensor of the file has a name and shape of %s; its first "
+                         "is '%s'",
+                         graph->arch, graph->params[0].name);
+    return JEM_OK;
+}
+
+jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *file,
+                                    int32_t *matched)
+{
+    jemi_generation *next;
+    JEMI_TRY(jemi_generations_begin(model->generations, &next));
+    jemi_model_read_params(model, 0, model->graph.param_count, next->params);
+    const jem_status status = read_matching(&model->graph, file, next->params, matched);
+    if (status == JEM_OK)
+        jemi_generations_commit(model->generations, next);
+    else
+        jemi_generations_abort(model->generations, next);
+    return status;
+}

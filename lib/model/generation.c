@@ -1,0 +1,139 @@
+/*
+ * A generation is free when nobody references it; the current one is referenced by being current.
+ * There are at most as many as runners plus two, so finding a free one is a short walk.
+ */
+#include "model/generation.h"
+
+#include "base/memory.h"
+
+jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program)
+{
+    generations->program = program;
+    if (pthread_mutex_init(&generations->lock, NULL) != 0)
+        return jemi_fail_memory("lock of the parameters");
+    return JEM_OK;
+}
+
+static void destroy_generation(const jemi_program *program, jemi_generation *generation)
+{
+    if (generation == NULL)
+        return;
+    program->backend->weights_destroy(generation->weights);
+    jemi_free(generation->params);
+    jemi_free(generation);
+}
+
+void jemi_generations_fini(jemi_generations *generations)
+{
+    if (generations->program == NULL)
+        return;
+    jemi_generation *generation = generations->all;
+    while (generation != NULL) {
+        jemi_generation *next = generation->next;
+        destroy_generation(generations->program, generation);
+        generation = next;
+    }
+    pthread_mutex_destroy(&generations->lock);
+    *generations = (jemi_generations){0};
+}
+
+jemi_generation *jemi_generation_pin(jemi_generations *generations)
+{
+    pthread_mutex_lock(&generations->lock);
+    jemi_generation *generation = generations->current;
+    generation->references++;
+    pthread_mutex_unlock(&generations->lock);
+    return generation;
+}
+
+void jemi_generation_unpin(jemi_generations *generations, jemi_generation *generation)
+{
+    pthread_mutex_lock(&generations->lock);
+    generation->references--;
+    pthread_mutex_unlock(&generations->lock);
+}
+
+static jem_status create_generation(jemi_program *program, jemi_generation **out)
+{
+    jemi_generation *generation = jemi_calloc(1, sizeof *generation);
+    if (generation == NULL)
+        return jemi_fail_memory("parameter generation");
+    jem_status status = program->backend->weights_create(&generation->weights, program);
+    if (status != JEM_OK)
+        goto fail;
+    generation->params = jemi_alloc((size_t)program->graph->param_count, sizeof(float));
+    if (generation->params == NULL) {
+        status = jemi_fail_memory("parameters");
+        goto fail;
+    }
+    *out = generation;
+    return JEM_OK;
+fail:
+    destroy_generation(program, generation);
+    return status;
+}
+
+// A free generation with one reference for the writer, or NULL.
+static jemi_generation *recycle(jemi_generations *generations)
+{
+    pthread_mutex_lock(&generations->lock);
+    jemi_generation *generation = generations->all;
+    while (generation != NULL && generation->references != 0)
+        generation = generation->next;
+    if (generation != NULL)
+        generation->references = 1;
+    pthread_mutex_unlock(&generations->lock);
+    return generation;
+}
+
+static void enlist(jemi_generations *generations, jemi_generation *generation)
+{
+    pthread_mutex_lock(&generations->lock);
+    generation->references = 1;
+    generation->next = generations->all;
+    generations->all = generation;
+    pthread_mutex_unlock(&generations->lock);
+}
+
+jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next)
+{
+    JEMI_TRY(jemi_claim_take(&generations->writer, "model"));
+    *next = recycle(generations);
+    if (*next != NULL)
+        return JEM_OK;
+    const jem_status status = create_generation(generations->program, next);
+    if (status != JEM_OK)
+        jemi_claim_release(&generations->writer);
+    else
+        enlist(generations, *next);
+    return status;
+}
+
+void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
+{
+    generations->program->backend->weights_set(next->weights, next->params);
+    pthread_mutex_lock(&generations->lock);
+    if (generations->current != NULL)
+        generations->current->references--;
+    generations->current = next; // the writer's reference becomes that of being current
+    pthread_mutex_unlock(&generations->lock);
+    jemi_claim_release(&generations->writer);
+}
+
+void jemi_generations_abort(jemi_generations *generations, jemi_generation *next)
+{
+    jemi_generation_unpin(generations, next);
+    jemi_claim_release(&generations->writer);
+}
+
+size_t jemi_generations_bytes(jemi_generations *generations)
+{
+    const jemi_program *program = generations->program;
+    const size_t params_bytes = (size_t)program->graph->param_count * sizeof(float);
+    size_t bytes = 0;
+    pthread_mutex_lock(&generations->lock);
+    for (const jemi_generation *g = generations->all; g != NULL; g = g->next)
+        bytes += params_bytes + program->backend->weights_bytes(g->weights);
+    pthread_mutex_unlock(&generations->lock);
+    return bytes;
+}

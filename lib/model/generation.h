@@ -1,0 +1,54 @@
+/*
+ * Parameter generations. A generation is one immutable set of parameters with its packed weights;
+ * readers pin the current one, a writer builds the next and swaps it in. So scoring and training
+ * run side by side, and a reader never sees half an update.
+ *
+ * Retired generations are kept and recycled: in the steady state a writer allocates nothing.
+ */
+#ifndef JEMI_MODEL_GENERATION_H
+#define JEMI_MODEL_GENERATION_H
+
+#include <pthread.h>
+
+#include "backend/backend.h"
+#include "base/claim.h"
+
+typedef struct jemi_generation {
+    float *params; /* flat; nobody writes them after jemi_generations_commit() */
+    jemi_weights *weights;
+    int64_t references;
+    struct jemi_generation *next; /* in the list of all, for the destroy */
+} jemi_generation;
+
+typedef struct jemi_generations {
+    jemi_program *program; /* borrowed */
+    jemi_claim writer;
+    pthread_mutex_t lock; /* guards the fields below, never held while computing */
+    jemi_generation *current;
+    jemi_generation *all;
+} jemi_generations;
+
+/** Zeroed before. Begins without a current generation: the first commit makes it. */
+jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program);
+void jemi_generations_fini(jemi_generations *generations);
+
+/** The current parameters, held until jemi_generation_unpin(). */
+jemi_generation *jemi_generation_pin(jemi_generations *generations);
+void jemi_generation_unpin(jemi_generations *generations, jemi_generation *generation);
+
+/**
+ * Begins a write: takes the writer's place (JEM_EBUSY) and gives a generation whose params are to
+ * be filled. End it by commit or abort.
+ */
+jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next);
+
+/** The new parameters are the current ones from here on. */
+void jemi_generations_commit(jemi_generations *generations, jemi_generation *next);
+
+/** Nothing happened. */
+void jemi_generations_abort(jemi_generations *generations, jemi_generation *next);
+
+/** Parameters and packed weights of all generations. */
+size_t jemi_generations_bytes(jemi_generations *generations);
+
+#endif

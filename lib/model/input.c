@@ -1,0 +1,114 @@
+/*
+ * 8-bit images to inputs and back, by the range or standardisation that the model carries.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/model.h"
+
+// input = value * scale + offset, per channel.
+typedef struct affine {
+    float scale, offset;
+} affine;
+
+static affine channel_map(const jemi_input_map *map, int64_t c)
+{
+    if (map->mean == NULL)
+        return (affine){(map->high - map->low) / 255.0f, map->low};
+    return (affine){1.0f / (255.0f * map->std[c]), -map->mean[c] / map->std[c]};
+}
+
+// The maps of all channels, read under the lock once. The caller frees them.
+static jem_status copy_maps(const jem_model *model, affine **out)
+{
+    const int64_t channels = jemi_model_input(model).c;
+    affine *maps = jemi_alloc((size_t)channels, sizeof *maps);
+    if (maps == NULL)
+        return jemi_fail_memory("input map");
+    pthread_mutex_lock(model->text_lock);
+    for (int64_t c = 0; c < channels; c++)
+        maps[c] = channel_map(&model->input_map, c);
+    pthread_mutex_unlock(model->text_lock);
+    *out = maps;
+    return JEM_OK;
+}
+
+// Distance of neighbouring channels and of neighbouring pixels in an 8-bit image.
+typedef struct strides {
+    int64_t channel, pixel;
+} strides;
+
+static strides image_strides(jemi_shape shape, int32_t layout)
+{
+    if (layout == JEM_LAYOUT_NHWC)
+        return (strides){1, shape.c};
+    return (strides){shape.h * shape.w, 1};
+}
+
+jem_status jemi_model_input_from_u8(const jem_model *model, int64_t n, const uint8_t *images,
+                                    int32_t layout, float *x)
+{
+    const jemi_shape shape = jemi_model_input(model);
+    const strides at = image_strides(shape, layout);
+    const int64_t pixels = shape.h * shape.w;
+    affine *maps;
+    JEMI_TRY(copy_maps(model, &maps));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < shape.c; c++) {
+            const uint8_t *from = images + i * jemi_shape_size(shape) + c * at.channel;
+            float *to = x + i * jemi_shape_size(shape) + c * pixels;
+            for (int64_t p = 0; p < pixels; p++)
+                to[p] = (float)from[p * at.pixel] * maps[c].scale + maps[c].offset;
+        }
+    jemi_free(maps);
+    return JEM_OK;
+}
+
+static uint8_t to_byte(float value)
+{
+    const float clamped = value > 0.0f ? (value < 255.0f ? value : 255.0f) : 0.0f;
+    return (uint8_t)(clamped + 0.5f);
+}
+
+jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float *x, int32_t layout,
+                                  uint8_t *images)
+{
+    const jemi_shape shape = jemi_model_input(model);
+    const strides at = image_strides(shape, layout);
+    const int64_t pixels = shape.h * shape.w;
+    affine *maps;
+    JEMI_TRY(copy_maps(model, &maps));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < shape.c; c++) {
+            const float *from = x + i * jemi_shape_size(shape) + c * pixels;
+            uint8_t *to = images + i * jemi_shape_size(shape) + c * at.channel;
+            for (int64_t p = 0; p < pixels; p++)
+                to[p * at.pixel] = to_byte((from[p] - maps[c].offset) / maps[c].scale);
+        }
+    jemi_free(maps);
+    return JEM_OK;
+}
+
+jem_status jemi_model_set_standardization(jem_model *model, const float *mean, const float *std)
+{
+    const size_t channels = (size_t)jemi_model_input(model).c;
+    float *means = jemi_alloc(channels, sizeof *means);
+    float *stds = jemi_alloc(channels, sizeof *stds);
+    if (means == NULL || stds == NULL) {
+        jemi_free(means);
+        jemi_free(stds);
+        return jemi_fail_memory("standardization");
+    }
+    memcpy(means, mean, channels * sizeof *means);
+    memcpy(stds, std, channels * sizeof *stds);
+    pthread_mutex_lock(model->text_lock);
+    float *const old_means = model->input_map.mean;
+    float *const old_stds = model->input_map.std;
+    model->input_map.mean = means;
+    model->input_map.std = stds;
+    pthread_mutex_unlock(model->text_lock);
+    jemi_free(old_means);
+    jemi_free(old_stds);
+    return JEM_OK;
+}

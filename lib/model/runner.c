@@ -1,0 +1,287 @@
+/*
+ * Plans are compiled for batches that are powers of two, so that calls of any size share a few. A
+ * remainder that fills three quarters of the next power is padded up to it, a smaller one
+ * is split: at most a third of a pass is wasted.
+ */
+#include "model/runner.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/threads.h"
+
+enum {
+    // Batches 1, 2, .. 256 times gradient kinds times precisions; far more than one host uses.
+    PLANS_MAX = 96,
+    CHUNK_LIMIT = 256,
+};
+
+// Values of one chunk are kept below this, so that large inputs do not ask for large workspaces.
+static const int64_t chunk_bytes_max = 512 << 20;
+
+struct jemi_runner {
+    jemi_runner_pool *pool;
+    jemi_generation *generation;
+    int host_threads;
+    jemi_plan *plans[PLANS_MAX];
+    int n_plans;
+    jemi_plan *active; /* of the last forward */
+    int64_t active_n;
+    float *logits, *dlogits; /* (chunk_max, K) */
+    float *input_scratch;    /* (chunk_max, C, H, W), made on first use */
+    size_t bytes;
+    jemi_runner *next;
+};
+
+static int64_t input_size(const jemi_program *program)
+{
+    return jemi_shape_size(program->graph->nodes[0].shape);
+}
+
+static int64_t output_size(const jemi_program *program)
+{
+    return jemi_shape_size(program->graph->nodes[program->graph->n_nodes - 1].shape);
+}
+
+static int64_t choose_chunk_max(const jemi_graph *graph)
+{
+    int64_t row_bytes = 0;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        row_bytes += jemi_shape_size(graph->nodes[i].shape) * (int64_t)sizeof(float);
+    int64_t chunk = CHUNK_LIMIT;
+    while (chunk > 1 && chunk * row_bytes > chunk_bytes_max)
+        chunk /= 2;
+    return chunk;
+}
+
+jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
+                                 jemi_generations *generations, int32_t threads,
+                                 int32_t runners_max)
+{
+    if (pthread_mutex_init(&pool->lock, NULL) != 0)
+        return jemi_fail_memory("lock of the runners");
+    if (pthread_cond_init(&pool->returned, NULL) != 0) {
+        pthread_mutex_destroy(&pool->lock);
+        return jemi_fail_memory("lock of the runners");
+    }
+    pool->program = program;
+    pool->generations = generations;
+    pool->threads = threads;
+    pool->runners_max = runners_max;
+    pool->chunk_max = choose_chunk_max(program->graph);
+    return JEM_OK;
+}
+
+static void destroy_runner(jemi_runner *runner)
+{
+    if (runner == NULL)
+        return;
+    for (int i = 0; i < runner->n_plans; i++)
+        runner->pool->program->backend->plan_destroy(runner->plans[i]);
+    jemi_free(runner->logits);
+    jemi_free(runner->dlogits);
+    jemi_free(runner->input_scratch);
+    jemi_free(runner);
+}
+
+void jemi_runner_pool_fini(jemi_runner_pool *pool)
+{
+    if (pool->program == NULL)
+        return;
+    while (pool->idle != NULL) {
+        jemi_runner *runner = pool->idle;
+        pool->idle = runner->next;
+        destroy_runner(runner);
+    }
+    pthread_cond_destroy(&pool->returned);
+    pthread_mutex_destroy(&pool->lock);
+    *pool = (jemi_runner_pool){0};
+}
+
+size_t jemi_runner_pool_bytes(jemi_runner_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    const size_t bytes = pool->idle_bytes;
+    pthread_mutex_unlock(&pool->lock);
+    return bytes;
+}
+
+static jem_status create_runner(jemi_runner_pool *pool, jemi_runner **out)
+{
+    jemi_runner *runner = jemi_calloc(1, sizeof *runner);
+    if (runner == NULL)
+        return jemi_fail_memory("runner");
+    runner->pool = pool;
+    const size_t count = (size_t)(pool->chunk_max * output_size(pool->program));
+    runner->logits = jemi_alloc(count, sizeof(float));
+    runner->dlogits = jemi_alloc(count, sizeof(float));
+    if (runner->logits == NULL || runner->dlogits == NULL) {
+        destroy_runner(runner);
+        return jemi_fail_memory("logits of a runner");
+    }
+    runner->bytes = sizeof *runner + 2 * count * sizeof(float);
+    *out = runner;
+    return JEM_OK;
+}
+
+// An idle runner, or NULL after counting in a new one that the caller must create.
+static jemi_runner *take_idle_or_place(jemi_runner_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->idle == NULL && pool->n_runners >= pool->runners_max)
+        pthread_cond_wait(&pool->returned, &pool->lock);
+    jemi_runner *runner = pool->idle;
+    if (runner != NULL) {
+        pool->idle = runner->next;
+        pool->idle_bytes -= runner->bytes;
+    } else {
+        pool->n_runners++;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return runner;
+}
+
+static void give_up_place(jemi_runner_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->n_runners--;
+    pthread_cond_signal(&pool->returned);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
+{
+    jemi_runner *runner = take_idle_or_place(pool);
+    if (runner == NULL) {
+        const jem_status status = create_runner(pool, &runner);
+        if (status != JEM_OK) {
+            give_up_place(pool);
+            return status;
+        }
+    }
+    runner->generation = jemi_generation_pin(pool->generations);
+    runner->host_threads = jemi_threads_enter(jemi_threads_usable(pool->threads));
+    *out = runner;
+    return JEM_OK;
+}
+
+void jemi_runner_return(jemi_runner *runner)
+{
+    jemi_runner_pool *pool = runner->pool;
+    jemi_threads_leave(runner->host_threads);
+    jemi_generation_unpin(pool->generations, runner->generation);
+    runner->generation = NULL;
+    runner->active = NULL;
+    pthread_mutex_lock(&pool->lock);
+    runner->next = pool->idle;
+    pool->idle = runner;
+    pool->idle_bytes += runner->bytes;
+    pthread_cond_signal(&pool->returned);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+// The batch of the plan that serves n rows, n <= chunk_max.
+static int64_t padded(int64_t n)
+{
+    int64_t batch = 1;
+    while (batch < n)
+        batch *= 2;
+    return batch;
+}
+
+int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
+{
+    const int64_t most = runner->pool->chunk_max;
+    if (n_left >= most)
+        return most;
+    const int64_t batch = padded(n_left);
+    return 4 * n_left >= 3 * batch ? n_left : batch / 2;
+}
+
+static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                            jemi_plan **out)
+{
+    const jemi_plan_spec spec = {
+        .batch = padded(n),
+        .threads = jemi_threads_usable(runner->pool->threads),
+        .precision = precision,
+        .wants = wants,
+    };
+    for (int i = 0; i < runner->n_plans; i++) {
+        const jemi_plan_spec *have = &runner->plans[i]->spec;
+        if (have->batch == spec.batch && have->threads == spec.threads &&
+            have->precision == precision && have->wants == wants) {
+            *out = runner->plans[i];
+            return JEM_OK;
+        }
+    }
+    const jemi_backend *backend = runner->pool->program->backend;
+    if (runner->n_plans == PLANS_MAX) {
+        jemi_plan *oldest = runner->plans[0];
+        runner->bytes -= backend->plan_bytes(oldest);
+        backend->plan_destroy(oldest);
+        runner->plans[0] = runner->plans[--runner->n_plans];
+    }
+    const double begin = jemi_seconds();
+    JEMI_TRY(backend->plan_create(out, runner->pool->program, &spec));
+    jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
+             backend->name, (long long)spec.batch, (unsigned)wants, (int)spec.threads,
+             1e3 * (jemi_seconds() - begin));
+    runner->plans[runner->n_plans++] = *out;
+    runner->bytes += backend->plan_bytes(*out);
+    return JEM_OK;
+}
+
+jem_status jemi_runner_prepare(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n)
+{
+    jemi_plan *plan;
+    return find_plan(runner, precision, wants, n, &plan);
+}
+
+jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                               const float *x, const float **logits)
+{
+    jemi_plan *plan;
+    JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
+    JEMI_TRY(runner->pool->program->backend->forward(plan, runner->generation->weights, n, x,
+                                                     runner->logits));
+    runner->active = plan;
+    runner->active_n = n;
+    *logits = runner->logits;
+    return JEM_OK;
+}
+
+float *jemi_runner_dlogits(jemi_runner *runner)
+{
+    return runner->dlogits;
+}
+
+jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
+{
+    return runner->pool->program->backend->backward(runner->active, runner->generation->weights,
+                                                    runner->active_n, runner->dlogits, dx, dparams);
+}
+
+float *jemi_runner_input_scratch(jemi_runner *runner)
+{
+    const size_t count = (size_t)(runner->pool->chunk_max * input_size(runner->pool->program));
+    if (runner->input_scratch == NULL) {
+        runner->input_scratch = jemi_alloc(count, sizeof(float));
+        if (runner->input_scratch != NULL)
+            runner->bytes += count * sizeof(float);
+    }
+    return runner->input_scratch;
+}
+
+const float *jemi_runner_params(const jemi_runner *runner)
+{
+    return runner->generation->params;
+}
+
+jem_status jemi_runner_describe(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                                jemi_describe_fn describe, void *user)
+{
+    jemi_plan *plan;
+    JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
+    runner->pool->program->backend->plan_describe(plan, describe, user);
+    return JEM_OK;
+}

@@ -1,0 +1,62 @@
+/*
+ * The life of a graph: from an arch string and an input shape to the finished node list, and back
+ * to nothing. The string is understood in arch.c, the layers are listed in mlp.c, cnn.c and wrn.c,
+ * and build.c appends them; here is the order of it all and what holds on failure.
+ */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "nn/build.h"
+#include "nn/graph.h"
+
+static bool in_limit(int64_t size)
+{
+    return size >= 1 && size < JEMI_SIZE_LIMIT;
+}
+
+// Each dimension first, so that the products cannot overflow.
+static jem_status check_shape(jemi_shape input, int64_t classes)
+{
+    if (!in_limit(input.c) || !in_limit(input.h) || !in_limit(input.w) ||
+        !in_limit(input.c * input.h) || !in_limit(input.c * input.h * input.w))
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "input shape %lldx%lldx%lld: dimensions must be at least 1 and their "
+                         "product below 2^31",
+                         (long long)input.c, (long long)input.h, (long long)input.w);
+    if (!in_limit(classes))
+        return jemi_fail(JEM_EUNSUPPORTED, "%lld classes: expected 1 to 2^31 - 1",
+                         (long long)classes);
+    return JEM_OK;
+}
+
+jem_status jemi_graph_init(jemi_graph *graph, const char *arch, jemi_shape input, int64_t classes)
+{
+    *graph = (jemi_graph){0};
+    jemi_arch parsed;
+    JEMI_TRY(jemi_arch_parse(&parsed, arch));
+    JEMI_TRY(check_shape(input, classes));
+
+    jemi_builder builder = {.graph = graph};
+    builder.status = jemi_arch_format(&parsed, graph->arch, sizeof graph->arch);
+    jemi_build_input(&builder, input);
+    jemi_arch_build(&builder, &parsed, classes);
+    if (builder.status != JEM_OK)
+        jemi_graph_fini(graph);
+    return builder.status;
+}
+
+void jemi_graph_fini(jemi_graph *graph)
+{
+    jemi_free(graph->nodes);
+    jemi_free(graph->params);
+    *graph = (jemi_graph){0};
+}
+
+int32_t jemi_graph_find_param(const jemi_graph *graph, const char *name)
+{
+    for (int32_t i = 0; i < graph->n_params; i++)
+        if (strcmp(graph->params[i].name, name) == 0)
+            return i;
+    return -1;
+}

@@ -1,0 +1,15 @@
+/*
+ * mlp-W1-W2-...: the input flattened, a linear layer and an activation per width, a linear head.
+ * Parameters hidden.0.weight, hidden.0.bias, ..., head.weight, head.bias.
+ */
+#include "nn/build.h"
+
+void jemi_build_mlp(jemi_builder *builder, const jemi_arch *arch, int64_t classes)
+{
+    int32_t x = 0;
+    for (int32_t i = 0; i < arch->n_numbers; i++) {
+        x = jemi_build_linear(builder, x, arch->numbers[i], "hidden.%d", i);
+        x = jemi_build_act(builder, x, arch);
+    }
+    jemi_build_linear(builder, x, classes, "head");
+}

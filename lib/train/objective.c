@@ -1,0 +1,39 @@
+/*
+ * With p = softmax f: dF/df = p, d(F^2)/df = 2 F p, dCE/df = p - onehot(y). So a row's gradient is
+ * (px + 2 l2 F + pyx) p - pyx onehot(y).
+ */
+#include "train/objective.h"
+
+#include <stddef.h>
+
+#include "ebm/density.h"
+
+static int64_t largest(const float *logits, int64_t n_classes)
+{
+    int64_t best = 0;
+    for (int64_t k = 1; k < n_classes; k++)
+        if (logits[k] > logits[best])
+            best = k;
+    return best;
+}
+
+void jemi_objective(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
+                    const jemi_row_weights *weights, float *dlogits, jemi_objective_sums *sums)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = logits + i * n_classes;
+        float *drow = dlogits + i * n_classes;
+        const double f = jemi_logsumexp(row, n_classes, drow);
+        const double on_p = weights->px + 2.0 * weights->l2 * f + weights->pyx;
+        for (int64_t k = 0; k < n_classes; k++)
+            drow[k] = (float)(on_p * drow[k]);
+        sums->px += weights->px * f;
+        sums->l2 += weights->l2 * f * f;
+        sums->f += f;
+        if (labels != NULL) {
+            drow[labels[i]] -= (float)weights->pyx;
+            sums->pyx += weights->pyx * (f - row[labels[i]]);
+            sums->correct += largest(row, n_classes) == labels[i];
+        }
+    }
+}

@@ -1,0 +1,122 @@
+/*
+ * Adam and SGD as torch.optim defines them, clipping by norm, linear warm-up.
+ */
+#include "train/optimizer.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "kernels/vector.h"
+
+jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
+                                 const jem_optimizer_config *config)
+{
+    jem_optimizer *optimizer = jemi_calloc(1, sizeof *optimizer);
+    if (optimizer == NULL)
+        return jemi_fail_memory("optimizer");
+    optimizer->config = *config;
+    optimizer->fingerprint = jemi_model_fingerprint(model);
+    const size_t count = (size_t)optimizer->fingerprint.param_count;
+    const bool adam = config->kind == JEM_OPTIMIZER_ADAM;
+    optimizer->state1 = jemi_calloc(count, sizeof(float));
+    optimizer->state2 = adam ? jemi_calloc(count, sizeof(float)) : NULL;
+    optimizer->grad = jemi_alloc(count, sizeof(float));
+    optimizer->partial = jemi_alloc(count, sizeof(float));
+    if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
+        optimizer->grad == NULL || optimizer->partial == NULL) {
+        jemi_optimizer_destroy(optimizer);
+        return jemi_fail_memory("optimizer state");
+    }
+    *out = optimizer;
+    return JEM_OK;
+}
+
+void jemi_optimizer_destroy(jem_optimizer *optimizer)
+{
+    if (optimizer == NULL)
+        return;
+    jemi_free(optimizer->state1);
+    jemi_free(optimizer->state2);
+    jemi_free(optimizer->grad);
+    jemi_free(optimizer->partial);
+    jemi_free(optimizer->samples);
+    jemi_free(optimizer);
+}
+
+jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t count)
+{
+    if (count <= optimizer->samples_capacity)
+        return JEM_OK;
+    float *samples = jemi_alloc((size_t)count, sizeof *samples);
+    if (samples == NULL)
+        return jemi_fail_memory("samples of a training step");
+    jemi_free(optimizer->samples);
+    optimizer->samples = samples;
+    optimizer->samples_capacity = count;
+    return JEM_OK;
+}
+
+float jemi_optimizer_rate(const jem_optimizer *optimizer)
+{
+    const jem_optimizer_config *config = &optimizer->config;
+    if (optimizer->steps >= config->warmup_steps)
+        return config->lr;
+    return config->lr * (float)(optimizer->steps + 1) / (float)config->warmup_steps;
+}
+
+static bool update_adam(jem_optimizer *optimizer, const float *theta, float grad_scale,
+                        float *theta_new)
+{
+    const jem_optimizer_config *config = &optimizer->config;
+    const double t = (double)optimizer->steps + 1.0;
+    const jemi_adam_params p = {
+        .lr = jemi_optimizer_rate(optimizer),
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .eps = config->eps,
+        .weight_decay = config->weight_decay,
+        .grad_scale = grad_scale,
+        .bias_correction1 = (float)(1.0 - pow(config->beta1, t)),
+        .bias_correction2_sqrt = (float)sqrt(1.0 - pow(config->beta2, t)),
+    };
+    const int64_t count = optimizer->fingerprint.param_count;
+    const bool finite = jemi_adam_step(theta_new, theta, optimizer->grad, optimizer->state1,
+                                       optimizer->state2, count, &p);
+    if (finite)
+        jemi_adam_moments(optimizer->state1, optimizer->state2, theta, optimizer->grad, count, &p);
+    return finite;
+}
+
+static bool update_sgd(jem_optimizer *optimizer, const float *theta, float grad_scale,
+                       float *theta_new)
+{
+    const jem_optimizer_config *config = &optimizer->config;
+    const jemi_sgd_params p = {
+        .lr = jemi_optimizer_rate(optimizer),
+        .momentum = config->momentum,
+        .weight_decay = config->weight_decay,
+        .grad_scale = grad_scale,
+        .first = optimizer->steps == 0,
+    };
+    const int64_t count = optimizer->fingerprint.param_count;
+    const bool finite =
+        jemi_sgd_step(theta_new, theta, optimizer->grad, optimizer->state1, count, &p);
+    if (finite)
+        jemi_sgd_velocity(optimizer->state1, theta, optimizer->grad, count, &p);
+    return finite;
+}
+
+jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
+                                 float *theta_new)
+{
+    const double clip = optimizer->config.clip_norm;
+    const float grad_scale = grad_norm > clip ? (float)(clip / grad_norm) : 1.0f;
+    const bool finite = optimizer->config.kind == JEM_OPTIMIZER_ADAM
+                            ? update_adam(optimizer, theta, grad_scale, theta_new)
+                            : update_sgd(optimizer, theta, grad_scale, theta_new);
+    if (!finite)
+        return jemi_fail(JEM_EDIVERGED, "the update of step %lld is not finite; learning rate %g",
+                         (long long)optimizer->steps + 1, (double)jemi_optimizer_rate(optimizer));
+    optimizer->steps++;
+    return JEM_OK;
+}
