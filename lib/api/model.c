@@ -235,7 +235,7 @@ JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const f
 JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name, int64_t count,
                                         float *values)
 {
-    const jemi_param *param;
+    const jemi_param *param = NULL;
     JEMI_TRY(find_tensor(model, name, count, values, &param));
     jemi_model_read_params(model, param->offset, count, values);
     return JEM_OK;
@@ -244,7 +244,7 @@ JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name
 JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int64_t count,
                                         const float *values)
 {
-    const jemi_param *param;
+    const jemi_param *param = NULL;
     JEMI_TRY(find_tensor(model, name, count, values, &param));
     JEMI_TRY(jemi_check_finite(values, 1, count, "values"));
     return jemi_model_write_params(model, param->offset, count, values);
