@@ -39,10 +39,10 @@ void jemi_random_u32x4(jemi_random_key key, uint32_t block, uint32_t row, uint64
 /** The first of them. */
 uint32_t jemi_random_u32(jemi_random_key key, uint32_t block, uint32_t row, uint64_t step);
 
-/** The open interval (0, 1), 24 bits. */
+/** The open interval (0, 1), 23 bits: one more and the largest would round to 1. */
 static inline float jemi_unit_from_u32(uint32_t bits)
 {
-    return ((float)(bits >> 8) + 0.5f) * 0x1p-24f;
+    return ((float)(int32_t)(bits >> 9) + 0.5f) * 0x1p-23f;
 }
 
 /** 0 .. bound - 1, bound >= 1, by multiplication: bias below 2^-32. */

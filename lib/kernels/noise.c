@@ -39,12 +39,6 @@ static inline __attribute__((always_inline)) void random_tile(const tile_source 
     }
 }
 
-// (0, 1) open, 24 bits; signed conversion, which every vector unit has.
-static inline float unit(uint32_t bits)
-{
-    return ((float)(int32_t)(bits >> 8) + 0.5f) * 0x1p-24f;
-}
-
 // ln x for normal x > 0: x = 2^e m, m in [sqrt(1/2), sqrt(2)), ln m = 2 artanh((m - 1) / (m + 1)).
 static inline float natural_log(float x)
 {
@@ -64,8 +58,8 @@ static inline float natural_log(float x)
 static inline void box_muller(uint32_t bits_radius, uint32_t bits_angle, float *first,
                               float *second)
 {
-    const float radius = sqrtf(-2.0f * natural_log(unit(bits_radius)));
-    const float turns = unit(bits_angle);
+    const float radius = sqrtf(-2.0f * natural_log(jemi_unit_from_u32(bits_radius)));
+    const float turns = jemi_unit_from_u32(bits_angle);
     const int32_t quadrant = (int32_t)(turns * 4.0f + 0.5f);
     const float f = turns - (float)quadrant * 0.25f; // -1/8 .. 1/8
     const float w = f * f;
@@ -110,7 +104,7 @@ void jemi_fill_uniform(float *out, int64_t len, float low, float high, jemi_rand
         random_tile(&source, (uint32_t)(begin / 4), bits);
         const int64_t end = tile_end(begin, len);
         for (int64_t i = begin; i < end; i++)
-            out[i] = low + range * unit(bits[(i - begin) % 4][(i - begin) / 4]);
+            out[i] = low + range * jemi_unit_from_u32(bits[(i - begin) % 4][(i - begin) / 4]);
     }
 }
 

@@ -51,7 +51,7 @@ typedef struct jemi_param {
 } jemi_param;
 
 typedef struct jemi_graph {
-    char arch[96]; /* full form, every option spelled out */
+    char arch[512]; /* full form, every option spelled out */
     jemi_node *nodes;
     int32_t n_nodes; /* the last node's value is the output: logits (K, 1, 1) */
     jemi_param *params;
