@@ -79,18 +79,21 @@ static jem_status reserve_first(int fd, const char *path, size_t size_max, conte
     return reserve(c, (size_t)st.st_size + 1);
 }
 
+// Twice as much, but no more than tells that there is too much.
+static size_t grown(size_t capacity, size_t size_max)
+{
+    const size_t more = 2 * capacity; // no block is larger than half the address space
+    return more <= size_max ? more : size_max + 1;
+}
+
 static jem_status read_all(int fd, const char *path, size_t size_max, contents *c)
 {
     JEMI_TRY(reserve_first(fd, path, size_max, c));
     for (;;) {
         if (c->size > size_max)
             return fail_size(path, size_max);
-        if (c->size == c->capacity) {
-            size_t more;
-            if (!jemi_mul(c->capacity, 2, &more))
-                return fail_size(path, size_max);
-            JEMI_TRY(reserve(c, more));
-        }
+        if (c->size == c->capacity)
+            JEMI_TRY(reserve(c, grown(c->capacity, size_max)));
         ssize_t n;
         RETRY(n, read(fd, c->data + c->size, c->capacity - c->size));
         if (n < 0)
@@ -151,8 +154,7 @@ static void size_signal_restore(const size_signal *s)
         sigset_t drain;
         sigemptyset(&drain);
         sigaddset(&drain, SIGXFSZ);
-        int n;
-        RETRY(n, sigtimedwait(&drain, NULL, &(struct timespec){0, 0}));
+        sigtimedwait(&drain, NULL, &(struct timespec){0, 0});
     }
     pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
 }
@@ -226,9 +228,9 @@ static jem_status copy_permissions(const writer *w)
 {
     if (!w->exists)
         return JEM_OK;
-    // The owner can be kept by root only; who may read is not worth a failure either way.
-    if (fchown(w->fd, w->old.st_uid, w->old.st_gid) != 0)
-        errno = 0;
+    // Only root can keep a foreign owner; a file that changes hands is better than none.
+    const int owner_kept = fchown(w->fd, w->old.st_uid, w->old.st_gid);
+    (void)owner_kept;
     if (fchmod(w->fd, w->old.st_mode & 0777) != 0)
         return fail_errno("keep the permissions of", w->path, errno);
     return JEM_OK;

@@ -47,7 +47,7 @@ static shown show(const char *name)
     size_t n = strlen(name);
     if (n >= sizeof s.text) {
         n = sizeof s.text - 1;
-        while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) // not within a character
+        while (((unsigned char)name[n] & 0xC0) == 0x80) // not within a character
             n--;
     }
     for (size_t i = 0; i < n; i++)
@@ -237,9 +237,9 @@ static jem_status read_metadata(jemi_header *header, jemi_json *json)
     }
 }
 
+// What follows the opening brace.
 static jem_status read_members(jemi_header *header, jemi_json *json, size_t data_size)
 {
-    JEMI_TRY(jemi_json_open(json, '{'));
     bool metadata_seen = false;
     int64_t n = 0;
     for (;;) {
@@ -381,7 +381,7 @@ static jem_status read_whole(jemi_header *header, const char *json, size_t size,
     header->text = jemi_alloc(size, 1);
     if (header->text == NULL)
         return jemi_fail_memory("names of the tensors");
-    jemi_json cursor = {"safetensors header", json, json, json + size, header->text};
+    jemi_json cursor = {"safetensors header", json, json + 1, json + size, header->text};
     JEMI_TRY(read_members(header, &cursor, data_size));
     JEMI_TRY(order_by_place(header));
     JEMI_TRY(check_tiling(header, data_size));

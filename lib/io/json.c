@@ -56,14 +56,13 @@ jem_status jemi_json_next(jemi_json *json, char bracket, int64_t *n_seen, bool *
     return JEM_OK;
 }
 
-// Bytes of the UTF-8 sequence at `at`, 0 if it is none. Table 3-7 of the Unicode standard.
+// Bytes of the UTF-8 sequence at `at`, of size >= 1; 0 if it is none. Table 3-7 of the Unicode standard.
 static size_t utf8_length(const char *at, size_t size)
 {
     const unsigned char *u = (const unsigned char *)at;
-    if (size > 0 && u[0] < 0x80)
+    if (u[0] < 0x80)
         return 1;
-    const size_t length = size == 0                      ? 0
-                          : u[0] >= 0xC2 && u[0] <= 0xDF ? 2
+    const size_t length = u[0] >= 0xC2 && u[0] <= 0xDF   ? 2
                           : u[0] >= 0xE0 && u[0] <= 0xEF ? 3
                           : u[0] >= 0xF0 && u[0] <= 0xF4 ? 4
                                                          : 0;

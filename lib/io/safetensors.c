@@ -116,7 +116,7 @@ jem_status jemi_safetensors_parse(const void *data, size_t size, jemi_safetensor
 {
     *out = (jemi_safetensors){0};
     const unsigned char *bytes = data;
-    size_t header_size;
+    size_t header_size = 0;
     JEMI_TRY(check_frame(bytes, size, &header_size));
     jemi_header header;
     JEMI_TRY(
