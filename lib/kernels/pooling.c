@@ -36,59 +36,85 @@ static plane plane_of(const jemi_pooling *pooling, int64_t row, int64_t block)
     };
 }
 
-// out[lane] = scale * sum over a window; `stride` is from one image line to the next.
-JEMI_CLONES
-static void window_mean(float *restrict out, const float *restrict src, const jemi_pooling *p,
-                        int64_t lanes)
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 16 }; // handled at once, in registers when the count is this constant
+
+// out[lane] = mean over a window that begins at `src`.
+INLINE void mean(float *restrict out, const float *restrict src, const jemi_pooling *p,
+                 int64_t count)
 {
-    const int64_t block = p->src.block;
     const float scale = 1.0f / (float)(p->window_h * p->window_w);
-    for (int64_t lane = 0; lane < lanes; lane++)
-        out[lane] = 0.0f;
+    const int64_t block = p->src.block;
+    const int64_t line = p->src.w * block;
+    float sum[LANES] = {0};
     for (int64_t y = 0; y < p->window_h; y++)
-        for (int64_t x = 0; x < p->window_w; x++) {
-            const float *pixel = src + (y * p->src.w + x) * block;
-            for (int64_t lane = 0; lane < lanes; lane++)
-                out[lane] += pixel[lane];
-        }
-    for (int64_t lane = 0; lane < lanes; lane++)
-        out[lane] *= scale;
+        for (int64_t x = 0; x < p->window_w; x++)
+            for (int64_t lane = 0; lane < count; lane++)
+                sum[lane] += src[y * line + x * block + lane];
+    for (int64_t lane = 0; lane < count; lane++)
+        out[lane] = sum[lane] * scale;
+}
+
+// line[pixel][lane] = scaled diff, `window_w` times.
+INLINE void spread(float *restrict line, const float *restrict diff, const jemi_pooling *p,
+                   int64_t count)
+{
+    const float scale = 1.0f / (float)(p->window_h * p->window_w);
+    float value[LANES] = {0};
+    for (int64_t lane = 0; lane < count; lane++)
+        value[lane] = diff[lane] * scale;
+    for (int64_t x = 0; x < p->window_w; x++)
+        for (int64_t lane = 0; lane < count; lane++)
+            line[x * p->src.block + lane] = value[lane];
 }
 
 JEMI_CLONES
-static void spread(float *restrict line, const float *restrict diff, const jemi_pooling *p,
-                   int64_t lanes)
+static void forward_line(float *dst, const float *src, const jemi_pooling *p, int64_t lanes)
 {
-    const int64_t block = p->src.block;
-    const float scale = 1.0f / (float)(p->window_h * p->window_w);
     for (int64_t x = 0; x < p->dst.w; x++)
-        for (int64_t i = 0; i < p->window_w; i++)
-            for (int64_t lane = 0; lane < lanes; lane++)
-                line[(x * p->window_w + i) * block + lane] = diff[x * lanes + lane] * scale;
+        for (int64_t lane = 0; lane < lanes; lane += LANES) {
+            float *out = dst + x * lanes + lane;
+            const float *window = src + x * p->window_w * p->src.block + lane;
+            if (lanes - lane >= LANES)
+                mean(out, window, p, LANES);
+            else
+                mean(out, window, p, lanes - lane);
+        }
+}
+
+JEMI_CLONES
+static void backward_line(float *dst, const float *diff, const jemi_pooling *p, int64_t lanes)
+{
+    for (int64_t x = 0; x < p->dst.w; x++)
+        for (int64_t lane = 0; lane < lanes; lane += LANES) {
+            float *window = dst + x * p->window_w * p->src.block + lane;
+            if (lanes - lane >= LANES)
+                spread(window, diff + x * lanes + lane, p, LANES);
+            else
+                spread(window, diff + x * lanes + lane, p, lanes - lane);
+        }
 }
 
 static void plane_forward(float *dst, const float *src, const jemi_pooling *p, int64_t lanes)
 {
-    const int64_t line = p->src.w * p->src.block;
+    const int64_t window_lines = p->window_h * p->src.w * p->src.block;
     for (int64_t y = 0; y < p->dst.h; y++)
-        for (int64_t x = 0; x < p->dst.w; x++)
-            window_mean(dst + (y * p->dst.w + x) * lanes,
-                        src + y * p->window_h * line + x * p->window_w * p->src.block, p, lanes);
+        forward_line(dst + y * p->dst.w * lanes, src + y * window_lines, p, lanes);
 }
 
 static void plane_backward(float *diff_src, const float *diff_dst, const float *kept,
                            jemi_activation activation, const jemi_pooling *p, int64_t lanes)
 {
     const int64_t line = p->src.w * p->src.block;
-    const size_t line_bytes = (size_t)line * sizeof *diff_src;
     const bool covers = lanes == p->src.block && p->dst.w * p->window_w == p->src.w;
     for (int64_t y = 0; y < p->src.h; y++) {
         float *out = diff_src + y * line;
         const int64_t pooled = y / p->window_h;
         if (!covers || pooled >= p->dst.h)
-            memset(out, 0, line_bytes);
+            memset(out, 0, (size_t)line * sizeof *out);
         if (pooled < p->dst.h)
-            spread(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
+            backward_line(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
         if (kept != NULL)
             jemi_act_backward_run(out, out, kept + y * line, line, activation);
     }

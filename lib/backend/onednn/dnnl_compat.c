@@ -1,7 +1,7 @@
 /*
- * The two C APIs of oneDNN. v2: a memory descriptor is a struct, a primitive descriptor is made from
- * an operation descriptor. v3: descriptors are opaque and owned, primitive descriptors are made in
- * one call, and the eltwise post-op has lost its scale.
+ * The two C APIs of oneDNN. v2: a memory descriptor is a struct, a primitive descriptor is made
+ * from an operation descriptor. v3: descriptors are opaque and owned, primitive descriptors are
+ * made in one call, and the eltwise post-op has lost its scale.
  */
 #include "backend/onednn/dnnl_compat.h"
 
@@ -34,6 +34,8 @@ static dnnl_format_tag_t tag_of(int rank, jemi_md_order order)
         return dnnl_format_tag_any;
     if (rank == 1)
         return dnnl_a;
+    if (order == JEMI_MD_STEM)
+        return dnnl_Acdb16a;
     return order == JEMI_MD_PLAIN ? dnnl_abcd : dnnl_acdb;
 }
 
@@ -213,10 +215,8 @@ static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc
             dilates, pads, pads, d->hint, attr);
     default:
         return dnnl_convolution_forward_primitive_desc_create(
-            pd, engine,
-            d->direction == JEMI_CONV_FORWARD ? dnnl_forward_inference : dnnl_forward_training,
-            d->algorithm, d->src.raw, d->weights.raw, d->bias.raw, d->dst.raw, strides, dilates,
-            pads, pads, attr);
+            pd, engine, dnnl_forward_training, d->algorithm, d->src.raw, d->weights.raw,
+            d->bias.raw, d->dst.raw, strides, dilates, pads, pads, attr);
     }
 }
 
@@ -241,16 +241,14 @@ static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc
             &op, d->algorithm, &d->src.raw, &d->weights.raw, &d->dst.raw, strides, pads, pads));
         break;
     case JEMI_CONV_WEIGHTS:
-        DNNL_TRY(dnnl_convolution_backward_weights_desc_init(
-            &op, d->algorithm, &d->src.raw, &d->weights.raw, &d->bias.raw, &d->dst.raw, strides,
-            pads, pads));
+        DNNL_TRY(dnnl_convolution_backward_weights_desc_init(&op, d->algorithm, &d->src.raw,
+                                                             &d->weights.raw, &d->bias.raw,
+                                                             &d->dst.raw, strides, pads, pads));
         break;
     default:
-        DNNL_TRY(dnnl_convolution_forward_desc_init(
-            &op,
-            d->direction == JEMI_CONV_FORWARD ? dnnl_forward_inference : dnnl_forward_training,
-            d->algorithm, &d->src.raw, &d->weights.raw, &d->bias.raw, &d->dst.raw, strides, pads,
-            pads));
+        DNNL_TRY(dnnl_convolution_forward_desc_init(&op, dnnl_forward_training, d->algorithm,
+                                                    &d->src.raw, &d->weights.raw, &d->bias.raw,
+                                                    &d->dst.raw, strides, pads, pads));
     }
     return dnnl_primitive_desc_create(pd, &op, attr, engine, d->hint);
 }

@@ -27,6 +27,7 @@ typedef enum jemi_md_order {
     JEMI_MD_ANY,    /* the primitive chooses */
     JEMI_MD_PLAIN,  /* row-major: nchw, oihw, a */
     JEMI_MD_PIXELS, /* nhwc */
+    JEMI_MD_STEM,   /* weights as kernels/stem.h wants them: Ohwi16o */
 } jemi_md_order;
 
 /** @param rank  1 or 4. f32. */
@@ -40,10 +41,11 @@ size_t jemi_md_bytes(const jemi_md *md);
 bool jemi_md_layout(const jemi_md *md, jemi_layout *layout);
 
 typedef enum jemi_conv_direction {
-    JEMI_CONV_FORWARD,  /* for a plan without gradients */
-    JEMI_CONV_TRAINING, /* forward that will be a hint of the others */
-    JEMI_CONV_DATA,     /* diff_dst, weights -> diff_src */
-    JEMI_CONV_WEIGHTS,  /* src, diff_dst -> diff_weights, diff_bias */
+    /* oneDNN's forward_training also where no gradient is wanted: its forward_inference takes other
+     * kernels, and a row's logits would depend on which plan computed them. */
+    JEMI_CONV_FORWARD,
+    JEMI_CONV_DATA,    /* diff_dst, weights -> diff_src */
+    JEMI_CONV_WEIGHTS, /* src, diff_dst -> diff_weights, diff_bias */
 } jemi_conv_direction;
 
 /** One convolution. Its src, weights, bias, dst stand for their gradients in the other directions.
@@ -56,7 +58,7 @@ typedef struct jemi_conv_desc {
     bool sum; /* dst += : post-ops, forward only */
     bool lrelu;
     float slope;
-    const_dnnl_primitive_desc_t hint; /* of JEMI_CONV_TRAINING, for the backward directions */
+    const_dnnl_primitive_desc_t hint; /* of JEMI_CONV_FORWARD, for the backward directions */
 } jemi_conv_desc;
 
 void jemi_conv_desc_fini(jemi_conv_desc *desc);

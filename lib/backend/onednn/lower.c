@@ -7,6 +7,8 @@
  *   would hide a divergence. Not the smooth ones: our own pass is more exact, and nearly free.
  * - The backward pass reads an activation's value or argument, and a convolution's src if parameter
  *   gradients are wanted; nothing else is kept.
+ * - What is fused is decided as if all gradients were wanted: a fused sum rounds differently, and
+ *   plans of all kinds have to give a row the same logits.
  */
 #include "backend/onednn/lower.h"
 
@@ -59,6 +61,9 @@ static void find_wants(jemi_lowered *lowered, const jemi_graph *graph, uint32_t 
 
 static void find_kept(jemi_lowered *lowered, const jemi_graph *graph, uint32_t wants)
 {
+    find_wants(lowered, graph, wants);
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        lowered[i].kept = false;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_node *node = &graph->nodes[i];
         if (has_params(node) && (wants & JEMI_WANT_DPARAMS) != 0)
@@ -108,6 +113,16 @@ static void absorb_act(jemi_lowered *lowered, const jemi_graph *graph, int32_t c
     lowered[act].absorbed = true;
 }
 
+static void absorb(jemi_lowered *lowered, const jemi_graph *graph)
+{
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        if (graph->nodes[i].kind == JEMI_NODE_CONV)
+            absorb_add(lowered, graph, i);
+        if (has_params(&graph->nodes[i]))
+            absorb_act(lowered, graph, i);
+    }
+}
+
 jem_status jemi_lower(jemi_lowered **out, const jemi_graph *graph, uint32_t wants)
 {
     jemi_lowered *lowered = jemi_alloc((size_t)graph->n_nodes, sizeof *lowered);
@@ -115,14 +130,9 @@ jem_status jemi_lower(jemi_lowered **out, const jemi_graph *graph, uint32_t want
     if (lowered == NULL)
         return jemi_fail_memory("lowered graph");
     find_consumers(lowered, graph);
-    find_wants(lowered, graph, wants);
+    find_kept(lowered, graph, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
+    absorb(lowered, graph);
     find_kept(lowered, graph, wants);
-    for (int32_t i = 0; i < graph->n_nodes; i++) {
-        if (graph->nodes[i].kind == JEMI_NODE_CONV)
-            absorb_add(lowered, graph, i);
-        if (has_params(&graph->nodes[i]))
-            absorb_act(lowered, graph, i);
-    }
     return JEM_OK;
 }
 

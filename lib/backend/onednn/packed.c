@@ -299,9 +299,8 @@ static dnnl_status_t pack(const weights *w, const copy *c, const slot *s)
     dnnl_status_t status = dnnl_memory_set_data_handle(c->source, plain);
     if (status != dnnl_success)
         return status;
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, c->source},
-                                    {DNNL_ARG_TO, c->memory},
-                                    {DNNL_ARG_SCRATCHPAD, c->scratchpad}};
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_FROM, c->source}, {DNNL_ARG_TO, c->memory}, {DNNL_ARG_SCRATCHPAD, c->scratchpad}};
     status = dnnl_primitive_execute(s->reorder, w->stream, 3, args);
     return status == dnnl_success ? dnnl_stream_wait(w->stream) : status;
 }

@@ -12,6 +12,7 @@
 #include "backend/onednn/arena.h"
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/pooling.h"
+#include "kernels/stem.h"
 
 typedef struct jemi_tensor {
     jemi_layout layout; /* zeroed for what only oneDNN understands */
@@ -45,6 +46,7 @@ typedef enum jemi_op_kind {
     JEMI_OP_SUM,          /* dst = src + add */
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
+    JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -56,6 +58,7 @@ typedef struct jemi_op {
     int32_t dst, src, kept, add; /* tensors; -1 = none */
     jemi_activation activation;
     jemi_pooling pooling;
+    jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
     bool fused_sum, fused_act;

@@ -1,0 +1,23 @@
+/*
+ * Which algorithm computes a convolution. The one place that decides it, per shape and direction.
+ */
+#ifndef JEMI_BACKEND_ONEDNN_CHOOSE_H
+#define JEMI_BACKEND_ONEDNN_CHOOSE_H
+
+#include "backend/onednn/dnnl_compat.h"
+#include "nn/graph.h"
+
+/** JEM_OK, or JEM_EUNSUPPORTED for a precision that this backend does not compute in. */
+jem_status jemi_choose_check(int32_t precision);
+
+dnnl_alg_kind_t jemi_choose_algorithm(const jemi_node *node, jemi_conv_direction direction,
+                                      int32_t precision);
+
+/**
+ * Is the input gradient of this convolution better computed by kernels/stem.h?
+ *
+ * @param diff_dst  In. The gradient of its value, as it lies in memory.
+ */
+bool jemi_choose_stem(const jemi_node *node, jemi_shape in, const jemi_layout *diff_dst);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * Compiling a plan: the tools with which the forward and the backward half are put together, and
+ * the state they share. Every step appended here marks its tensors as alive at that step.
+ */
+#ifndef JEMI_BACKEND_ONEDNN_COMPILE_H
+#define JEMI_BACKEND_ONEDNN_COMPILE_H
+
+#include "backend/onednn/lower.h"
+#include "backend/onednn/plan.h"
+
+typedef struct jemi_compile {
+    jemi_dnnl_plan *plan;
+    const jemi_graph *graph;
+    jemi_lowered *lowered;
+    int32_t *values;              /* tensor of each node's value, -1 = never in memory */
+    dnnl_primitive_desc_t *hints; /* forward descriptor of each convolution */
+} jemi_compile;
+
+/** @param bytes  0 = what the layout takes. */
+jem_status jemi_compile_tensor(jemi_compile *c, const jemi_layout *layout, size_t bytes,
+                               int32_t *tensor);
+
+/** Appends a step and returns it, valid until the next one; NULL when out of memory. */
+jemi_op *jemi_compile_op(jemi_compile *c, jemi_op_kind kind, int32_t node, uint32_t wants);
+
+/** Appends a pass of our own; tensors that it does not have are -1. */
+jem_status jemi_compile_pass(jemi_compile *c, const jemi_op *pass);
+
+/** Adds an argument to the last step. @param md  In. How the primitive sees it. */
+jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_arg arg);
+
+/** `*tensor` becomes one with the same value in `layout`: itself, or a converted copy. */
+jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_layout *layout,
+                                int32_t node, uint32_t wants);
+
+/** What jemi_compile_conv_forward() computed beyond the convolution. */
+typedef struct jemi_conv_fused {
+    bool add, act;
+} jemi_conv_fused;
+
+/**
+ * Appends a CONV or LINEAR node, fusing what it absorbs if oneDNN has a fast kernel for that.
+ *
+ * @param dst  Out. The tensor of the outcome.
+ */
+jem_status jemi_compile_conv_forward(jemi_compile *c, int32_t node, int32_t *dst,
+                                     jemi_conv_fused *fused);
+
+/** diff_dst -> diff_src, a new tensor. */
+jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_dst,
+                                  int32_t *diff_src);
+
+/** diff_dst and the kept src -> the node's part of dparams. */
+jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst);
+
+jem_status jemi_compile_forward(jemi_compile *c);
+jem_status jemi_compile_backward(jemi_compile *c);
+
+#endif

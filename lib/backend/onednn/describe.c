@@ -1,0 +1,68 @@
+/*
+ * A plan in words, one line per step: for tests that look for slow implementations, and for people.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backend/onednn/plan.h"
+
+enum { LINE = 256 };
+
+static const char *name_of(const jemi_op *op)
+{
+    static const char *const names[] = {
+        [JEMI_OP_PRIMITIVE] = "primitive",
+        [JEMI_OP_INPUT] = "input",
+        [JEMI_OP_OUTPUT] = "output",
+        [JEMI_OP_DIFF_OUTPUT] = "diff of output",
+        [JEMI_OP_DIFF_INPUT] = "diff of input",
+        [JEMI_OP_LOAD] = "to layout",
+        [JEMI_OP_STORE] = "to canonical",
+        [JEMI_OP_ACT] = "activation",
+        [JEMI_OP_ACT_BACKWARD] = "activation backward",
+        [JEMI_OP_SUM] = "sum",
+        [JEMI_OP_POOL] = "average pooling",
+        [JEMI_OP_POOL_BACKWARD] = "average pooling backward",
+        [JEMI_OP_STEM_BACKWARD] = "first convolution backward data",
+    };
+    return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
+}
+
+static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *text, size_t size)
+{
+    if (tensor < 0) {
+        snprintf(text, size, "-");
+        return;
+    }
+    const jemi_layout *l = &plan->tensors[tensor].layout;
+    char order[32];
+    if (jemi_layout_is_canonical(l))
+        snprintf(order, sizeof order, "nchw");
+    else if (l->block == l->c)
+        snprintf(order, sizeof order, "nhwc");
+    else
+        snprintf(order, sizeof order, "nChw%" PRId64 "c", l->block);
+    snprintf(text, size, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " %s", l->n, l->c, l->h,
+             l->w, order);
+}
+
+static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)
+{
+    char src[96], dst[96];
+    describe_tensor(plan, op->src, src, sizeof src);
+    describe_tensor(plan, op->dst, dst, sizeof dst);
+    snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(op), src,
+             dst, op->fused_sum || op->add >= 0 ? " + sum" : "", op->fused_act ? " + lrelu" : "",
+             op->kept >= 0 ? " * act'" : "", op->impl != NULL ? ": " : "",
+             op->impl != NULL ? op->impl : "");
+}
+
+void jemi_dnnl_plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
+{
+    const jemi_dnnl_plan *plan = (const jemi_dnnl_plan *)base;
+    char line[LINE];
+    for (int32_t i = 0; i < plan->n_ops; i++) {
+        describe_op(plan, &plan->ops[i], i < plan->n_forward ? "forward" : "backward", line);
+        describe(user, line);
+    }
+}

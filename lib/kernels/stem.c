@@ -1,0 +1,118 @@
+/*
+ * One task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
+ * channel, then a tree that sums the 16 lanes of 16 pixels at once. The order of all additions is
+ * fixed by the shape alone.
+ */
+#include "kernels/stem.h"
+
+#include "kernels/clones.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = JEMI_STEM_BLOCK, TILE = 16 };
+
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef float lanes_in_memory
+    __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+typedef struct taps {
+    int64_t begin, end; // kernel positions that fall on the output
+} taps;
+
+// Input position p meets output position p + pad - k for 0 <= that < size.
+INLINE taps taps_of(int64_t p, const jemi_stem *s, int64_t size)
+{
+    const int64_t begin = p + s->pad - size + 1;
+    const int64_t end = p + s->pad + 1;
+    return (taps){begin > 0 ? begin : 0, end < s->kernel ? end : s->kernel};
+}
+
+// The sums of one pixel, for `channels` image channels, still by lane.
+INLINE void pixel_sums(float (*tile)[TILE * LANES], int64_t place, const float *image,
+                       const float *weights, const jemi_stem *s, int64_t y, int64_t x,
+                       int64_t channels)
+{
+    const jemi_layout *out = &s->diff_dst;
+    const taps rows = taps_of(y, s, out->h);
+    const taps columns = taps_of(x, s, out->w);
+    lanes sum[JEMI_STEM_CHANNELS] = {0};
+    for (int64_t block = 0; block < jemi_layout_blocks(out); block++)
+        for (int64_t ky = rows.begin; ky < rows.end; ky++)
+            for (int64_t kx = columns.begin; kx < columns.end; kx++) {
+                const int64_t from = (block * out->h + y + s->pad - ky) * out->w + x + s->pad - kx;
+                const int64_t tap = ((block * s->kernel + ky) * s->kernel + kx) * channels;
+                const lanes diff = *(const lanes_in_memory *)(image + from * LANES);
+                for (int64_t c = 0; c < channels; c++)
+                    sum[c] += diff * *(const lanes_in_memory *)(weights + (tap + c) * LANES);
+            }
+    for (int64_t c = 0; c < channels; c++)
+        *(lanes_in_memory *)(tile[c] + place * LANES) = sum[c];
+}
+
+INLINE void add_neighbours(float *restrict out, const float *restrict in, int64_t width)
+{
+    for (int64_t i = 0; i < width; i++)
+        out[i] = in[2 * i] + in[2 * i + 1];
+}
+
+// [TILE][LANES] becomes [TILE] sums over the lanes, at the beginning of `tile`.
+INLINE void sum_lanes(float *tile)
+{
+    float half[TILE * LANES / 2];
+    add_neighbours(half, tile, TILE * LANES / 2);
+    add_neighbours(tile, half, TILE * LANES / 4);
+    add_neighbours(half, tile, TILE * LANES / 8);
+    add_neighbours(tile, half, TILE);
+}
+
+INLINE void line_backward(float *line, const float *image, const float *weights, const jemi_stem *s,
+                          int64_t y, int64_t channels)
+{
+    float tile[JEMI_STEM_CHANNELS][TILE * LANES];
+    for (int64_t begin = 0; begin < s->w; begin += TILE) {
+        const int64_t count = s->w - begin < TILE ? s->w - begin : TILE;
+        for (int64_t i = 0; i < count; i++)
+            pixel_sums(tile, i, image, weights, s, y, begin + i, channels);
+        for (int64_t c = 0; c < channels; c++) {
+            for (int64_t i = count * LANES; i < TILE * LANES; i++)
+                tile[c][i] = 0.0f;
+            sum_lanes(tile[c]);
+            for (int64_t i = 0; i < count; i++)
+                line[c * s->h * s->w + begin + i] = tile[c][i];
+        }
+    }
+}
+
+// The number of channels as a constant, so that the sums stay in registers.
+JEMI_CLONES
+static void line_of(float *line, const float *image, const float *weights, const jemi_stem *s,
+                    int64_t y)
+{
+    switch (s->c) {
+    case 1:
+        line_backward(line, image, weights, s, y, 1);
+        break;
+    case 2:
+        line_backward(line, image, weights, s, y, 2);
+        break;
+    case 3:
+        line_backward(line, image, weights, s, y, 3);
+        break;
+    default:
+        line_backward(line, image, weights, s, y, 4);
+    }
+}
+
+void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
+                        const jemi_stem *stem)
+{
+    const int64_t image = jemi_layout_row(&stem->diff_dst);
+    const int64_t row = stem->c * stem->h * stem->w;
+    const int64_t tasks = stem->diff_dst.n * stem->h;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < tasks; i++) {
+        const int64_t n = i / stem->h;
+        const int64_t y = i % stem->h;
+        line_of(diff_src + n * row + y * stem->w, diff_dst + n * image, weights, stem, y);
+    }
+}
