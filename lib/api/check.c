@@ -9,6 +9,8 @@
 #include "base/threads.h"
 #include "kernels/vector.h"
 
+enum { THREADS_MAX = 1024 };
+
 jem_status jemi_check_pointer(const void *pointer, const char *name)
 {
     return pointer != NULL ? JEM_OK : jemi_fail(JEM_EINVAL, "%s is NULL", name);
@@ -117,7 +119,7 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
     JEMI_TRY(jem_exec_config_init(own, sizeof *own));
     if (exec != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, exec, "jem_exec_config"));
-    JEMI_TRY(jemi_check_range_int(own->threads, 1, 1024, "threads"));
+    JEMI_TRY(jemi_check_range_int(own->threads, 1, THREADS_MAX, "threads"));
     JEMI_TRY(jemi_check_range_int(own->runners_max, 1, 1024, "runners_max"));
     JEMI_TRY(jemi_check_range_int(own->backend, JEM_BACKEND_REF, JEM_BACKEND_ONEDNN, "backend"));
     JEMI_TRY(check_precision(own->precision_scoring, "precision_scoring"));
@@ -130,9 +132,10 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size)
 {
+    const int host_threads = jemi_threads_default();
     const jem_exec_config defaults = {
         .struct_size = sizeof defaults,
-        .threads = jemi_threads_default(),
+        .threads = host_threads < THREADS_MAX ? host_threads : THREADS_MAX,
         .backend = jemi_backend_default()->id,
         .precision_scoring = JEM_PRECISION_F32,
         .precision_chains = JEM_PRECISION_F32,

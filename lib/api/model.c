@@ -109,16 +109,18 @@ JEM_API void jem_model_destroy(jem_model *model)
 static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n)
 {
     const jem_exec_config *exec = &model->exec;
+    const uint32_t dx = JEMI_WANT_DINPUT, dparams = JEMI_WANT_DPARAMS;
     if (what & JEM_PREPARE_LOGITS)
-        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_scoring, 0, n));
+        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_scoring, 0, n));
     if (what & JEM_PREPARE_GRAD) {
-        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_scoring, JEMI_WANT_DINPUT, n));
-        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_chains, JEMI_WANT_DINPUT, n));
-        if (jemi_runner_input_scratch(runner) == NULL)
-            return jemi_fail(JEM_ENOMEM, "out of memory for input gradients");
+        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_scoring, dx, n));
+        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_chains, dx, n));
     }
     if (what & JEM_PREPARE_TRAIN)
-        JEMI_TRY(jemi_runner_prepare(runner, exec->precision_training, JEMI_WANT_DPARAMS, n));
+        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_training, dparams, n));
+    const bool inputs = n > 0 && (what & (JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN)) != 0;
+    if (inputs && jemi_runner_input_scratch(runner) == NULL)
+        return jemi_fail_memory("inputs of a runner");
     return JEM_OK;
 }
 
@@ -132,12 +134,7 @@ JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64
                          (int)what);
     jemi_runner *runner;
     JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
-    jem_status status = JEM_OK;
-    for (int64_t left = n; left > 0 && status == JEM_OK;) {
-        const int64_t rows = jemi_runner_chunk(runner, left);
-        status = prepare(model, runner, what, rows);
-        left = rows == left ? 0 : left % rows; // further whole chunks use the same plan
-    }
+    const jem_status status = prepare(model, runner, what, n);
     jemi_runner_return(runner);
     return status;
 }

@@ -96,6 +96,8 @@ JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int6
     JEMI_TRY(jemi_check_rows(n, "n"));
     JEMI_TRY(jemi_check_labels(labels, n, sampler->fingerprint.classes, "labels"));
     JEMI_TRY(jemi_check_array(n, x, "x"));
+    if (n == 0)
+        return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const jem_status status = jemi_sampler_check_fit(sampler);
     if (status == JEM_OK)
@@ -135,6 +137,8 @@ JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler,
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
     JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
     JEMI_TRY(jemi_check_range_int(steps, 0, INT32_MAX, "steps"));
+    if (n == 0)
+        return JEM_OK;
     jemi_runner *runner;
     JEMI_TRY(begin_chains(model, sampler, &runner));
     const jemi_chains chains = {.n = n, .x = x, .labels = labels};
@@ -152,6 +156,8 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
     JEMI_TRY(jemi_check_range_int(n, 0, sampler->config.capacity, "n"));
     JEMI_TRY(jemi_check_array(n, x, "x"));
+    if (n == 0)
+        return JEM_OK;
     jemi_runner *runner;
     JEMI_TRY(begin_chains(model, sampler, &runner));
     jem_status status = jemi_sampler_check_fit(sampler);
@@ -188,6 +194,8 @@ JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, i
                                           int64_t *labels, int64_t *ages)
 {
     JEMI_TRY(check_slots(sampler, first, n));
+    if (n == 0)
+        return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const jem_status status = jemi_sampler_check_fit(sampler);
     if (status == JEM_OK) {
@@ -203,16 +211,13 @@ JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, i
 {
     JEMI_TRY(check_slots(sampler, first, n));
     JEMI_TRY(jemi_check_finite(x, n, row_len(sampler), "x"));
+    if (n == 0)
+        return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const bool whole = n == sampler->config.capacity; // then nothing needs a start
     const jem_status status = whole ? JEM_OK : jemi_sampler_check_fit(sampler);
-    if (status == JEM_OK) {
-        const int64_t len = row_len(sampler);
-        jemi_sampler_fill(sampler);
-        if (n > 0)
-            memcpy(sampler->chains + first * len, x, (size_t)(n * len) * sizeof *x);
-        memset(sampler->ages + first, 0, (size_t)n * sizeof *sampler->ages);
-    }
+    if (status == JEM_OK)
+        jemi_sampler_put(sampler, first, n, x);
     jemi_claim_release(&sampler->claim);
     return status;
 }

@@ -5,6 +5,15 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "io/json.h"
+
+// Now, not when the model is saved: then it would be too late to say whose fault it was.
+static jem_status check_utf8(const char *text, const char *name)
+{
+    if (!jemi_utf8_valid(text))
+        return jemi_fail(JEM_EINVAL, "%s is not UTF-8", name);
+    return JEM_OK;
+}
 
 static jem_status check_key(const char *key)
 {
@@ -14,13 +23,15 @@ static jem_status check_key(const char *key)
     if (strncmp(key, "jem.", 4) == 0)
         return jemi_fail(JEM_EINVAL, "key '%s' starts with 'jem.', which is the library's own",
                          key);
-    return JEM_OK;
+    return check_utf8(key, "key");
 }
 
 JEM_API jem_status jem_model_set_metadata(jem_model *model, const char *key, const char *value)
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_key(key));
+    if (value != NULL)
+        JEMI_TRY(check_utf8(value, "value"));
     return jemi_model_set_metadata(model, key, value);
 }
 
@@ -61,6 +72,7 @@ JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, con
 {
     JEMI_TRY(check_label(model, label));
     JEMI_TRY(jemi_check_pointer(name, "name"));
+    JEMI_TRY(check_utf8(name, "name"));
     return jemi_model_set_class_name(model, label, name);
 }
 

@@ -38,6 +38,13 @@ static jem_status report(const jemi_langevin_run_config *config, int64_t done, i
     return JEM_OK;
 }
 
+jem_status jemi_langevin_prepare(jemi_runner *runner, int32_t precision, int64_t n)
+{
+    if (n > 0 && jemi_runner_input_scratch(runner) == NULL)
+        return jemi_fail_memory("chain gradient");
+    return jemi_runner_prepare_rows(runner, precision, JEMI_WANT_DINPUT, n);
+}
+
 static jem_status run_chunk(jemi_runner *runner, const jemi_langevin_run_config *config,
                             const jemi_chains *chains, const chunk *at, double *norm_sum)
 {

@@ -25,6 +25,9 @@ typedef struct jemi_langevin_run_config {
     void *progress_user;
 } jemi_langevin_run_config;
 
+/** Allocates what chains of n rows will need, so that running out of memory moves no chain. */
+jem_status jemi_langevin_prepare(jemi_runner *runner, int32_t precision, int64_t n);
+
 /**
  * All steps of one chunk before the next chunk, so that a chunk stays in cache.
  *

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 static int64_t row_len(const jem_sampler *sampler)
 {
@@ -113,12 +114,25 @@ void jemi_sampler_fill(jem_sampler *sampler)
 {
     if (sampler->filled)
         return;
+    // Not every caller holds a runner, so the count is borrowed here too.
+    const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
 #pragma omp parallel for schedule(static)
     for (int32_t s = 0; s < sampler->config.capacity; s++)
         start_slot(sampler, (uint32_t)s, sampler->chains + s * row_len(sampler));
+    jemi_threads_leave(host_threads);
     memset(sampler->ages, 0, (size_t)sampler->config.capacity * sizeof *sampler->ages);
     sampler->draws++;
     sampler->filled = true;
+}
+
+void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x)
+{
+    const int64_t len = row_len(sampler);
+    if (n == sampler->config.capacity)
+        sampler->filled = true; // by the caller: there may be nothing fitted to start from
+    jemi_sampler_fill(sampler);
+    memcpy(sampler->chains + first * len, x, (size_t)(n * len) * sizeof *x);
+    memset(sampler->ages + first, 0, (size_t)n * sizeof *sampler->ages);
 }
 
 static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t precision,
@@ -147,6 +161,7 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
     config.kernel.step = sampler->row_steps;
     config.progress = progress;
     config.progress_user = user;
+    JEMI_TRY(jemi_langevin_prepare(runner, precision, chains->n));
     const jem_status status = jemi_langevin_chains(runner, &config, chains, NULL);
     // Also after a failure: no noise is ever used twice.
     sampler->row_steps += (uint64_t)steps;
@@ -211,6 +226,7 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t 
                              int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
                              void *user, double *grad_norm)
 {
+    JEMI_TRY(jemi_langevin_prepare(runner, precision, n));
     jemi_sampler_fill(sampler);
     choose_slots(sampler, n);
     load_chains(sampler, n, x);

@@ -49,6 +49,9 @@ void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, 
 /** Starts all chains unless that has been done. */
 void jemi_sampler_fill(jem_sampler *sampler);
 
+/** Replaces n chains from chain `first` on; the others are started unless that has been done. */
+void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x);
+
 /** Langevin steps on the caller's rows. */
 jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,

@@ -3,13 +3,13 @@
  * that a later version adds are skipped here; a file without the needed ones is not a model of
  * libjem.
  */
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/text.h"
 #include "kernels/vector.h"
+#include "model/lists.h"
 #include "model/model.h"
 
 enum { OWN_KEYS = 10, NUMBER_SIZE = 24 };
@@ -29,8 +29,8 @@ typedef struct save_metadata {
     size_t count;
     char numbers[OWN_KEYS][NUMBER_SIZE];
     int n_numbers;
-    char *json[3]; /* of jansson, freed by free() through json_free() */
-    int n_json;
+    char *lists[3];
+    int n_lists;
 } save_metadata;
 
 static void add_text(save_metadata *m, const char *key, const char *value)
@@ -52,40 +52,14 @@ static void add_float(save_metadata *m, const char *key, float value)
     add_text(m, key, text);
 }
 
-// Takes over the array; false when out of memory.
-static bool add_json(save_metadata *m, const char *key, json_t *array)
+// Takes over the text; false when there was no memory for it.
+static bool add_list(save_metadata *m, const char *key, char *text)
 {
-    char *text = array != NULL ? json_dumps(array, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(array);
     if (text == NULL)
         return false;
-    m->json[m->n_json++] = text;
+    m->lists[m->n_lists++] = text;
     add_text(m, key, text);
     return true;
-}
-
-static json_t *floats_to_json(const float *values, int64_t count)
-{
-    json_t *array = json_array();
-    for (int64_t i = 0; i < count; i++)
-        if (json_array_append_new(array, json_real(values[i])) != 0) {
-            json_decref(array);
-            return NULL;
-        }
-    return array;
-}
-
-static json_t *names_to_json(char *const *names, int32_t count)
-{
-    json_t *array = json_array();
-    for (int32_t k = 0; k < count; k++) {
-        json_t *name = names[k] != NULL ? json_string(names[k]) : json_null();
-        if (json_array_append_new(array, name) != 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
 }
 
 static bool any_name(const jem_model *model)
@@ -110,21 +84,12 @@ static bool fill_metadata(const jem_model *model, save_metadata *m)
     for (int32_t i = 0; i < model->metadata.count; i++)
         add_text(m, model->metadata.entries[i].key, model->metadata.entries[i].value);
     const jemi_input_map *map = &model->input_map;
-    if (map->mean != NULL && (!add_json(m, "jem.mean", floats_to_json(map->mean, input.c)) ||
-                              !add_json(m, "jem.std", floats_to_json(map->std, input.c))))
+    if (map->mean != NULL && (!add_list(m, "jem.mean", jemi_floats_to_json(map->mean, input.c)) ||
+                              !add_list(m, "jem.std", jemi_floats_to_json(map->std, input.c))))
         return false;
     return !any_name(model) ||
-           add_json(m, "jem.class_names",
-                    names_to_json(model->class_names, jemi_model_classes(model)));
-}
-
-// jansson's strings are freed by the function that it was told to use, which the host may change.
-static void free_json_text(char *text)
-{
-    json_malloc_t unused;
-    json_free_t release;
-    json_get_alloc_funcs(&unused, &release);
-    release(text);
+           add_list(m, "jem.class_names",
+                    jemi_names_to_json(model->class_names, jemi_model_classes(model)));
 }
 
 static jem_status write_file(const jem_model *model, const float *params, const char *path,
@@ -155,8 +120,8 @@ jem_status jemi_model_save(const jem_model *model, const char *path)
                                   : jemi_fail_memory("metadata of a model file");
     pthread_mutex_unlock(model->text_lock);
     jemi_generation_unpin(model->generations, now);
-    for (int i = 0; i < m.n_json; i++)
-        free_json_text(m.json[i]);
+    for (int i = 0; i < m.n_lists; i++)
+        jemi_free(m.lists[i]);
     jemi_free(m.pairs);
     jemi_free(tensors);
     return status;
@@ -268,65 +233,36 @@ static jem_status read_all_tensors(const jemi_graph *graph, const jemi_safetenso
     return JEM_OK;
 }
 
-static json_t *parse_array(const jemi_safetensors *file, const char *key, size_t length)
+static jem_status take_class_name(void *model, int32_t index, const char *name)
 {
-    const char *text = jemi_safetensors_metadata(file, key);
-    json_t *array = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    if (json_is_array(array) && json_array_size(array) == length)
-        return array;
-    json_decref(array);
-    return NULL;
+    return jemi_model_set_class_name(model, index, name);
 }
 
 static jem_status read_class_names(const jemi_safetensors *file, jem_model *model)
 {
-    if (jemi_safetensors_metadata(file, "jem.class_names") == NULL)
+    const char *text = jemi_safetensors_metadata(file, "jem.class_names");
+    if (text == NULL)
         return JEM_OK;
-    const int32_t classes = jemi_model_classes(model);
-    json_t *array = parse_array(file, "jem.class_names", (size_t)classes);
-    if (array == NULL)
-        return jemi_fail(JEM_EFORMAT, "metadata 'jem.class_names' is not an array of %d names",
-                         (int)classes);
-    jem_status status = JEM_OK;
-    for (int32_t k = 0; k < classes && status == JEM_OK; k++) {
-        const json_t *name = json_array_get(array, (size_t)k);
-        if (json_is_string(name))
-            status = jemi_model_set_class_name(model, k, json_string_value(name));
-        else if (!json_is_null(name))
-            status = jemi_fail(JEM_EFORMAT, "the name of class %d is not a string", (int)k);
-    }
-    json_decref(array);
-    return status;
-}
-
-static bool read_floats(const jemi_safetensors *file, const char *key, int64_t count, float low,
-                        float *values)
-{
-    json_t *array = parse_array(file, key, (size_t)count);
-    bool good = array != NULL;
-    for (int64_t i = 0; i < count && good; i++) {
-        const json_t *number = json_array_get(array, (size_t)i);
-        values[i] = (float)json_number_value(number);
-        good = json_is_number(number) && isfinite(values[i]) && values[i] > low;
-    }
-    json_decref(array);
-    return good;
+    return jemi_names_from_json(text, "metadata 'jem.class_names'", jemi_model_classes(model),
+                                take_class_name, model);
 }
 
 static jem_status read_standardization(const jemi_safetensors *file, jem_model *model)
 {
+    const char *mean, *std;
     if (jemi_safetensors_metadata(file, "jem.mean") == NULL)
         return JEM_OK;
-    const int64_t channels = jemi_model_input(model).c;
-    float *values = jemi_alloc(2 * (size_t)channels, sizeof *values);
+    JEMI_TRY(find_text(file, "jem.mean", &mean));
+    JEMI_TRY(find_text(file, "jem.std", &std));
+    const int64_t n = jemi_model_input(model).c;
+    float *values = jemi_alloc(2 * (size_t)n, sizeof *values);
     if (values == NULL)
         return jemi_fail_memory("standardization");
-    const jem_status status =
-        read_floats(file, "jem.mean", channels, -INFINITY, values) &&
-                read_floats(file, "jem.std", channels, 0.0f, values + channels)
-            ? jemi_model_set_standardization(model, values, values + channels)
-            : jemi_fail(JEM_EFORMAT, "metadata 'jem.mean' and 'jem.std' are not %lld numbers each",
-                        (long long)channels);
+    jem_status status = jemi_floats_from_json(mean, "metadata 'jem.mean'", n, -INFINITY, values);
+    if (status == JEM_OK)
+        status = jemi_floats_from_json(std, "metadata 'jem.std'", n, 0.0f, values + n);
+    if (status == JEM_OK)
+        status = jemi_model_set_standardization(model, values, values + n);
     jemi_free(values);
     return status;
 }
@@ -361,8 +297,11 @@ jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
     jem_model_config config = {0};
     JEMI_TRY(read_config(file, &config));
     jem_model *model;
-    JEMI_TRY(jemi_model_build(&model, &config, exec));
-    jem_status status = read_params(file, model);
+    jem_status status = jemi_model_build(&model, &config, exec);
+    if (status == JEM_EINVAL) // of a caller's config; here it is the file that is wrong
+        return JEM_EFORMAT;
+    JEMI_TRY(status);
+    status = read_params(file, model);
     if (status == JEM_OK)
         status = read_text(file, model);
     if (status != JEM_OK) {

@@ -231,10 +231,16 @@ static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     return JEM_OK;
 }
 
-jem_status jemi_runner_prepare(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n)
+jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
+                                    int64_t n)
 {
-    jemi_plan *plan;
-    return find_plan(runner, precision, wants, n, &plan);
+    while (n > 0) {
+        const int64_t rows = jemi_runner_chunk(runner, n);
+        jemi_plan *plan;
+        JEMI_TRY(find_plan(runner, precision, wants, rows, &plan));
+        n = rows == n ? 0 : n % rows; // further whole chunks use the same plan
+    }
+    return JEM_OK;
 }
 
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,

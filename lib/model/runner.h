@@ -62,8 +62,9 @@ jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams);
  */
 float *jemi_runner_input_scratch(jemi_runner *runner);
 
-/** Compiles the plan that such a forward would need. */
-jem_status jemi_runner_prepare(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);
+/** Compiles the plans that forwards of n rows, chunk by chunk, would need. */
+jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
+                                    int64_t n);
 
 /** The parameters this runner computes with. */
 const float *jemi_runner_params(const jemi_runner *runner);

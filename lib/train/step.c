@@ -69,6 +69,19 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
 
 enum { LABELLED, DATA, SAMPLES, N_GROUPS };
 
+// Before any chain moves: running out of memory leaves the replay buffer as it was too.
+static jem_status prepare_groups(const step_context *c, const row_group groups[N_GROUPS])
+{
+    for (int g = 0; g < N_GROUPS; g++) {
+        JEMI_TRY(jemi_runner_prepare_rows(c->runner, c->model->exec.precision_training,
+                                          JEMI_WANT_DPARAMS, groups[g].n));
+        if (groups[g].noise != 0 && c->config->input_noise > 0.0f &&
+            jemi_runner_input_scratch(c->runner) == NULL)
+            return jemi_fail_memory("noisy inputs");
+    }
+    return JEM_OK;
+}
+
 // Which rows enter with which weights. Labelled rows that are also the data go through once.
 static void make_groups(const jem_train_config *config, const jem_train_batch *batch,
                         row_group groups[N_GROUPS])
@@ -152,6 +165,7 @@ static jem_status compute_gradient(const step_context *c, jem_sampler *sampler,
 {
     row_group groups[N_GROUPS];
     make_groups(c->config, batch, groups);
+    JEMI_TRY(prepare_groups(c, groups));
     const double begin = jemi_seconds();
     if (groups[SAMPLES].n > 0 && groups[SAMPLES].x == NULL)
         JEMI_TRY(draw_samples(c, sampler, &groups[SAMPLES], &stats->chain_grad_norm));
