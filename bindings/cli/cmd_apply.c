@@ -1,0 +1,292 @@
+/*
+ * jem logits, energy, grad and score: a model applied to the rows of a .npy file, batch by batch,
+ * the results written to another. The four differ in one call and the shape of a result.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "groups.h"
+#include "npy.h"
+#include "stop.h"
+
+typedef struct args_t {
+    const char *model, *in, *out, *labels;
+    int32_t kind;
+    int64_t batch;
+    cli_exec_args exec;
+} args_t;
+
+static const cli_choice score_kinds[] = {{"energy", JEM_SCORE_ENERGY},
+                                         {"max-softmax", JEM_SCORE_MAX_SOFTMAX},
+                                         {"gradient-norm", JEM_SCORE_GRADIENT_NORM},
+                                         {NULL, 0}};
+
+/* clang-format off */
+#define COMMON_ROWS                                                                                \
+    CLI_ROW_HEADING("Options"),                                                                    \
+    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
+    CLI_ROW_TEXT("in", args_t, in, "X.npy",                                                        \
+                 "rows, (n, C, H, W) or (n, C*H*W): float in the model's input range, or 8-bit",   \
+                 CLI_REQUIRED),                                                                    \
+    CLI_ROW_TEXT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
+    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows computed at once", 0),                     \
+    CLI_EXEC_ROWS(args_t, exec)
+#define LABELS_ROW                                                                                 \
+    CLI_ROW_TEXT("labels", args_t, labels, "L.npy",                                                \
+                 "labels, (n): E(x, y) is taken instead of E(x)", 0)
+/* clang-format on */
+
+static const cli_option plain_options[] = {COMMON_ROWS, CLI_ROW_END};
+static const cli_option label_options[] = {COMMON_ROWS, LABELS_ROW, CLI_ROW_END};
+static const cli_option score_options[] = {
+    COMMON_ROWS,
+    CLI_ROW_CHOICE("kind", args_t, kind, score_kinds, "which score", 0),
+    CLI_ROW_END,
+};
+
+static void set_defaults(void *out)
+{
+    *(args_t *)out = (args_t){.batch = 256, .kind = JEM_SCORE_ENERGY};
+}
+
+typedef struct work {
+    const args_t *args;
+    jem_model *model;
+    jem_model_info info;
+    cli_npy in;
+    int64_t n;
+    int64_t *labels; // NULL = none
+    float *x, *y;    // one batch of inputs and results
+} work;
+
+// What a subcommand computes for n rows of w->x, into w->y.
+typedef jem_status (*compute_fn)(const work *w, int64_t n, const int64_t *labels);
+
+// ---- input -------------------------------------------------------------------------------------
+
+static cli_status check_shape(const work *w, cli_error *err)
+{
+    const jem_model_info *info = &w->info;
+    const int64_t *shape = w->in.shape;
+    const int rank = w->in.rank;
+    const bool whole = rank == 4 && shape[1] == info->channels && shape[2] == info->height &&
+                       shape[3] == info->width;
+    const bool gray =
+        rank == 3 && info->channels == 1 && shape[1] == info->height && shape[2] == info->width;
+    const bool flat = rank == 2 && shape[1] == info->input_size;
+    char text[128];
+    if (!whole && !gray && !flat)
+        return cli_fail(err, "%s has shape %s; expected (n, %d, %d, %d) or (n, %lld)", w->in.path,
+                        cli_npy_shape_text(&w->in, text, sizeof text), info->channels, info->height,
+                        info->width, (long long)info->input_size);
+    if (!cli_npy_is_float(&w->in) && w->in.type != CLI_NPY_U1)
+        return cli_fail(err, "%s holds whole numbers wider than 8 bits; expected f4, f8 or u1",
+                        w->in.path);
+    return CLI_OK;
+}
+
+static cli_status load_labels(work *w, cli_error *err)
+{
+    cli_npy npy;
+    CLI_TRY(cli_npy_read(&npy, w->args->labels, err));
+    cli_status status = cli_npy_to_labels(&npy, &w->labels, err);
+    if (status == CLI_OK && npy.count != w->n)
+        status = cli_fail(err, "%s has %lld labels; expected %lld, one per row", npy.path,
+                          (long long)npy.count, (long long)w->n);
+    for (int64_t i = 0; status == CLI_OK && i < w->n; i++)
+        if (w->labels[i] >= w->info.classes)
+            status = cli_fail(err, "%s: label %lld of row %lld is out of range; expected 0..%d",
+                              npy.path, (long long)w->labels[i], (long long)i, w->info.classes - 1);
+    cli_npy_free(&npy);
+    return status;
+}
+
+// Names the row that libjem would refuse without knowing the file.
+static cli_status check_finite(const work *w, int64_t first, int64_t n, cli_error *err)
+{
+    const int64_t size = w->info.input_size;
+    for (int64_t i = 0; i < n * size; i++)
+        if (!isfinite(w->x[i]))
+            return cli_fail(err, "%s holds NaN or infinity in row %lld; expected finite values",
+                            w->in.path, (long long)(first + i / size));
+    return CLI_OK;
+}
+
+static cli_status load_batch(const work *w, int64_t first, int64_t n, cli_error *err)
+{
+    const int64_t size = w->info.input_size;
+    if (w->in.type == CLI_NPY_U1)
+        return cli_jem(err, jem_input_from_u8(w->model, n, (uint8_t *)w->in.data + first * size,
+                                              JEM_LAYOUT_NCHW, w->x));
+    cli_npy_to_floats(&w->in, first * size, n * size, w->x);
+    return check_finite(w, first, n, err);
+}
+
+// ---- the run -----------------------------------------------------------------------------------
+
+static cli_status prepare(work *w, int64_t result_size, cli_error *err)
+{
+    const args_t *args = w->args;
+    CLI_TRY(cli_npy_read(&w->in, args->in, err));
+    CLI_TRY(check_shape(w, err));
+    w->n = w->in.shape[0];
+    if (args->labels != NULL)
+        CLI_TRY(load_labels(w, err));
+    CLI_TRY(cli_alloc(&w->x, args->batch * w->info.input_size, sizeof *w->x, err));
+    return cli_alloc(&w->y, args->batch * result_size, sizeof *w->y, err);
+}
+
+static cli_status apply_batches(const work *w, compute_fn compute, int64_t result_size,
+                                cli_output *output, cli_error *err)
+{
+    for (int64_t first = 0; first < w->n; first += w->args->batch) {
+        const int64_t n = w->n - first < w->args->batch ? w->n - first : w->args->batch;
+        if (cli_stop_signal() != 0)
+            return cli_stopped(err, cli_stop_signal(), "stopped; nothing was written");
+        CLI_TRY(load_batch(w, first, n, err));
+        CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
+        CLI_TRY(cli_output_write(output, w->y, (size_t)(n * result_size) * sizeof *w->y, err));
+    }
+    return CLI_OK;
+}
+
+// A result row has the given shape: `rank` sizes, none for a single number.
+static cli_status write_results(const work *w, compute_fn compute, int rank, const int64_t *sizes,
+                                int64_t result_size, cli_error *err)
+{
+    int64_t shape[CLI_NPY_RANK_MAX] = {w->n};
+    for (int i = 0; i < rank; i++)
+        shape[i + 1] = sizes[i];
+    cli_output output;
+    CLI_TRY(cli_output_open(&output, w->args->out, err));
+    cli_status status = cli_npy_write_header(&output, rank + 1, shape, err);
+    if (status == CLI_OK)
+        status = apply_batches(w, compute, result_size, &output, err);
+    if (status == CLI_OK)
+        return cli_output_commit(&output, err);
+    cli_output_discard(&output);
+    return status;
+}
+
+typedef enum result_shape { ONE_NUMBER, ONE_PER_CLASS, LIKE_INPUT } result_shape;
+
+static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, cli_error *err)
+{
+    CLI_TRY(cli_model_info(w->model, &w->info, err));
+    const jem_model_info *info = &w->info;
+    const int64_t image[] = {info->channels, info->height, info->width};
+    const int64_t classes[] = {info->classes};
+    const int64_t result_size = form == LIKE_INPUT      ? info->input_size
+                                : form == ONE_PER_CLASS ? info->classes
+                                                        : 1;
+    CLI_TRY(prepare(w, result_size, err));
+    return write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
+                         form == LIKE_INPUT ? image : classes, result_size, err);
+}
+
+static cli_status apply(const args_t *args, compute_fn compute, result_shape form, cli_error *err)
+{
+    work w = {.args = args};
+    cli_stop_catch();
+    cli_status status = cli_model_load(&w.model, args->model, &args->exec, err);
+    if (status == CLI_OK)
+        status = apply_loaded(&w, compute, form, err);
+    cli_npy_free(&w.in);
+    free(w.labels);
+    free(w.x);
+    free(w.y);
+    jem_model_destroy(w.model);
+    return status;
+}
+
+// ---- the four ----------------------------------------------------------------------------------
+
+static jem_status compute_logits(const work *w, int64_t n, const int64_t *labels)
+{
+    (void)labels;
+    return jem_logits(w->model, n, w->x, w->y);
+}
+
+static jem_status compute_energy(const work *w, int64_t n, const int64_t *labels)
+{
+    return jem_energy(w->model, n, w->x, labels, w->y);
+}
+
+static jem_status compute_grad(const work *w, int64_t n, const int64_t *labels)
+{
+    return jem_energy_grad(w->model, n, w->x, labels, NULL, w->y);
+}
+
+static jem_status compute_score(const work *w, int64_t n, const int64_t *labels)
+{
+    (void)labels;
+    return jem_score(w->model, w->args->kind, n, w->x, w->y);
+}
+
+static cli_status run_logits(const void *args, cli_error *err)
+{
+    return apply(args, compute_logits, ONE_PER_CLASS, err);
+}
+
+static cli_status run_energy(const void *args, cli_error *err)
+{
+    return apply(args, compute_energy, ONE_NUMBER, err);
+}
+
+static cli_status run_grad(const void *args, cli_error *err)
+{
+    return apply(args, compute_grad, LIKE_INPUT, err);
+}
+
+static cli_status run_score(const void *args, cli_error *err)
+{
+    return apply(args, compute_score, ONE_NUMBER, err);
+}
+
+const cli_command cli_logits = {
+    "logits",
+    "class logits of the rows of a .npy file",
+    "--model FILE --in X.npy --out Y.npy [options]",
+    "Writes the class logits f(x) of every row, (n, classes). Their softmax is p(y|x).",
+    plain_options,
+    sizeof(args_t),
+    set_defaults,
+    run_logits,
+};
+
+const cli_command cli_energy = {
+    "energy",
+    "energies of the rows of a .npy file",
+    "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
+    "Writes the energy of every row, (n): E(x) = -logsumexp f(x), or with labels E(x, y) = "
+    "-f(x)[y]. Low = usual.",
+    label_options,
+    sizeof(args_t),
+    set_defaults,
+    run_energy,
+};
+
+const cli_command cli_grad = {
+    "grad",
+    "gradients of the energy with respect to the input",
+    "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
+    "Writes dE/dx of every row, (n, C, H, W).",
+    label_options,
+    sizeof(args_t),
+    set_defaults,
+    run_grad,
+};
+
+const cli_command cli_score = {
+    "score",
+    "outlier scores of the rows of a .npy file",
+    "--model FILE --in X.npy --out Y.npy [--kind KIND] [options]",
+    "Writes an outlier score of every row, (n). High = unusual, whatever the kind: energy is E(x), "
+    "max-softmax is -max p(y|x), gradient-norm is |dF/dx|.",
+    score_options,
+    sizeof(args_t),
+    set_defaults,
+    run_score,
+};

@@ -1,0 +1,270 @@
+/*
+ * jem bench: how long an operation takes, and which share of the machine's arithmetic it uses.
+ * The count of floating-point operations is that of the direct algorithm, stated in the help.
+ */
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "commands.h"
+#include "groups.h"
+#include "peak.h"
+#include "report.h"
+#include "shuffle.h"
+
+enum { OP_LOGITS = 1, OP_GRAD, OP_SGLD, OP_TRAIN };
+
+typedef struct args_t {
+    const char *arch, *shape;
+    int32_t op;
+    int64_t batch, classes, runs, sgld_steps;
+    bool json;
+    cli_exec_args exec;
+} args_t;
+
+static const cli_choice ops[] = {
+    {"logits", OP_LOGITS}, {"grad", OP_GRAD}, {"sgld", OP_SGLD}, {"train", OP_TRAIN}, {NULL, 0}};
+
+static const cli_option options[] = {
+    CLI_ROW_HEADING("Options"),
+    CLI_ROW_TEXT("arch", args_t, arch, "ARCH", "as for jem train", CLI_REQUIRED),
+    CLI_ROW_TEXT("shape", args_t, shape, "CxHxW", "of one row, such as 3x32x32", CLI_REQUIRED),
+    CLI_ROW_CHOICE("op", args_t, op, ops, "what is measured", CLI_REQUIRED),
+    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows", 0),
+    CLI_ROW_COUNT("classes", args_t, classes, 1, 100000, "of the model", 0),
+    CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
+    CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
+    CLI_EXEC_ROWS(args_t, exec),
+    CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
+    CLI_ROW_END,
+};
+
+static void set_defaults(void *out)
+{
+    *(args_t *)out = (args_t){.batch = 64, .classes = 10, .runs = 10, .sgld_steps = 20};
+}
+
+typedef struct bench {
+    const args_t *args;
+    jem_model *model;
+    jem_model_info info;
+    jem_sampler *sampler;
+    jem_optimizer *optimizer;
+    float *x; // two batches: labelled and data
+    float *y; // logits or gradients
+    int64_t *labels;
+    double *seconds; // of each run
+} bench;
+
+// ---- preparation -------------------------------------------------------------------------------
+
+static cli_status parse_shape(const char *text, jem_model_config *config, cli_error *err)
+{
+    int end = -1;
+    if (sscanf(text, "%4dx%4dx%4d%n", &config->channels, &config->height, &config->width, &end) !=
+            3 ||
+        end < 0 || text[end] != '\0')
+        return cli_usage(err,
+                         "--shape is \"%s\"; expected channels x height x width, such as "
+                         "3x32x32",
+                         text);
+    return CLI_OK;
+}
+
+static cli_status create_model(bench *b, cli_error *err)
+{
+    jem_model_config config;
+    jem_exec_config exec;
+    CLI_TRY(cli_jem(err, jem_model_config_init(&config, sizeof config)));
+    CLI_TRY(cli_exec_config(&b->args->exec, &exec, err));
+    config.arch = b->args->arch;
+    config.classes = (int32_t)b->args->classes;
+    CLI_TRY(parse_shape(b->args->shape, &config, err));
+    CLI_TRY(cli_jem_usage(err, jem_model_create(&b->model, &config, &exec)));
+    return cli_model_info(b->model, &b->info, err);
+}
+
+static cli_status create_helpers(bench *b, cli_error *err)
+{
+    jem_sampler_config sampler;
+    jem_optimizer_config optimizer;
+    CLI_TRY(cli_jem(err, jem_sampler_config_init(&sampler, sizeof sampler)));
+    CLI_TRY(cli_jem(err, jem_optimizer_config_init(&optimizer, sizeof optimizer)));
+    sampler.steps = (int32_t)b->args->sgld_steps;
+    sampler.grad_clamp = 1.0f;
+    sampler.x_low = b->info.input_low;
+    sampler.x_high = b->info.input_high;
+    sampler.capacity = (int32_t)b->args->batch;
+    CLI_TRY(cli_jem_usage(err, jem_sampler_create(&b->sampler, b->model, &sampler)));
+    return cli_jem(err, jem_optimizer_create(&b->optimizer, b->model, &optimizer));
+}
+
+static cli_status create_rows(bench *b, cli_error *err)
+{
+    const int64_t n = b->args->batch, size = b->info.input_size;
+    CLI_TRY(cli_alloc(&b->x, 2 * n * size, sizeof *b->x, err));
+    CLI_TRY(cli_alloc(&b->y, n * (b->args->op == OP_LOGITS ? b->info.classes : size), sizeof *b->y,
+                      err));
+    CLI_TRY(cli_alloc(&b->labels, n, sizeof *b->labels, err));
+    CLI_TRY(cli_alloc(&b->seconds, b->args->runs, sizeof *b->seconds, err));
+    cli_random random = {1};
+    for (int64_t i = 0; i < 2 * n * size; i++)
+        b->x[i] =
+            b->info.input_low + cli_random_unit(&random) * (b->info.input_high - b->info.input_low);
+    for (int64_t i = 0; i < n; i++)
+        b->labels[i] = i % b->info.classes;
+    return CLI_OK;
+}
+
+// ---- measurement -------------------------------------------------------------------------------
+
+static jem_status train_once(const bench *b)
+{
+    jem_train_batch batch;
+    jem_train_batch_init(&batch, sizeof batch);
+    batch.n_labelled = batch.n_data = b->args->batch;
+    batch.x_labelled = b->x;
+    batch.y_labelled = b->labels;
+    batch.x_data = b->x + b->args->batch * b->info.input_size;
+    return jem_train_step(b->model, b->optimizer, b->sampler, NULL, &batch, NULL);
+}
+
+static jem_status run_once(const bench *b)
+{
+    const int64_t n = b->args->batch;
+    switch (b->args->op) {
+    case OP_LOGITS:
+        return jem_logits(b->model, n, b->x, b->y);
+    case OP_GRAD:
+        return jem_energy_grad(b->model, n, b->x, NULL, NULL, b->y);
+    case OP_SGLD:
+        return jem_sgld_step(b->model, b->sampler, n, NULL, b->x);
+    default:
+        return train_once(b);
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static cli_status measure(bench *b, cli_error *err)
+{
+    CLI_TRY(cli_jem(err, run_once(b)));
+    for (int64_t i = 0; i < b->args->runs; i++) {
+        const double begin = cli_seconds();
+        CLI_TRY(cli_jem(err, run_once(b)));
+        b->seconds[i] = cli_seconds() - begin;
+    }
+    qsort(b->seconds, (size_t)b->args->runs, sizeof *b->seconds, compare);
+    return CLI_OK;
+}
+
+static double median(const bench *b)
+{
+    const int64_t n = b->args->runs;
+    return 0.5 * (b->seconds[(n - 1) / 2] + b->seconds[n / 2]);
+}
+
+// Forward passes per row, or what costs as much.
+static double passes(const args_t *args)
+{
+    switch (args->op) {
+    case OP_LOGITS:
+        return 1.0;
+    case OP_GRAD:
+    case OP_SGLD:
+        return 2.0;
+    default:
+        return 2.0 * (double)args->sgld_steps + 3.0 * 3.0;
+    }
+}
+
+static double peak_rss_mb(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024.0;
+}
+
+// ---- report ------------------------------------------------------------------------------------
+
+static cli_status report_all(const bench *b, double rss, cli_error *err)
+{
+    const args_t *args = b->args;
+    const char *instructions;
+    const double peak = cli_peak_gflops(b->info.threads, &instructions);
+    const double gflop = 2e-9 * (double)b->info.macs * (double)args->batch * passes(args);
+    const double gflops = gflop / median(b);
+    cli_report r;
+    CLI_TRY(cli_report_begin(&r, args->json, err));
+    cli_report_text(&r, "arch", "arch", jem_model_arch(b->model));
+    cli_report_text(&r, "shape", "shape", args->shape);
+    cli_report_text(&r, "op", "operation", cli_choice_name(ops, args->op));
+    cli_report_count(&r, "batch", "batch", args->batch);
+    if (args->op == OP_TRAIN)
+        cli_report_count(&r, "sgld_steps", "Langevin steps", args->sgld_steps);
+    cli_report_text(&r, "backend", "backend", cli_choice_name(cli_backends, b->info.backend));
+    cli_report_count(&r, "threads", "threads", b->info.threads);
+    cli_report_count(&r, "runs", "runs", args->runs);
+    cli_report_number(&r, "median_ms", "median", 1e3 * median(b), 3, "ms");
+    cli_report_number(&r, "min_ms", "minimum", 1e3 * b->seconds[0], 3, "ms");
+    cli_report_number(&r, "gflop", "work", gflop, 4, "GFLOP");
+    cli_report_number(&r, "gflops", "speed", gflops, 1, "GFLOP/s, of the direct algorithm");
+    cli_report_number(&r, "peak_gflops", "peak", peak, 1, "GFLOP/s, f32 multiply-adds");
+    cli_report_text(&r, "peak_instructions", "peak measured by", instructions);
+    cli_report_number(&r, "ratio", "speed / peak", gflops / peak, 3, "");
+    cli_report_number(&r, "peak_rss_mb", "peak memory", rss, 1, "MiB");
+    return cli_report_end(&r, err);
+}
+
+static cli_status run_bench(bench *b, cli_error *err)
+{
+    CLI_TRY(create_model(b, err));
+    CLI_TRY(create_helpers(b, err));
+    CLI_TRY(create_rows(b, err));
+    CLI_TRY(measure(b, err));
+    return report_all(b, peak_rss_mb(), err);
+}
+
+static cli_status run(const void *args, cli_error *err)
+{
+    bench b = {.args = args};
+    const cli_status status = run_bench(&b, err);
+    free(b.x);
+    free(b.y);
+    free(b.labels);
+    free(b.seconds);
+    jem_optimizer_destroy(b.optimizer);
+    jem_sampler_destroy(b.sampler);
+    jem_model_destroy(b.model);
+    return status;
+}
+
+const cli_command cli_bench = {
+    "bench",
+    "how fast an operation runs here",
+    "--arch ARCH --shape CxHxW --op logits|grad|sgld|train [options]",
+    "Times an operation on random rows and a random model, and compares it with the fastest "
+    "multiply-adds that the machine does in the same run.\n"
+    "\n"
+    "Work is counted for the direct algorithm, in GFLOP, with B rows and M multiply-adds of a "
+    "row's forward pass (jem info shows M):\n"
+    "\n"
+    "  logits   2 M B                   one forward pass\n"
+    "  grad     2 M B * 2               forward, backward to the input\n"
+    "  sgld     2 M B * 2               one Langevin step\n"
+    "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
+    "                                   forward, backward to input and parameters\n"
+    "\n"
+    "so that a faster algorithm (Winograd) can exceed the peak.",
+    options,
+    sizeof(args_t),
+    set_defaults,
+    run,
+};

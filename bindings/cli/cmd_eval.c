@@ -1,0 +1,303 @@
+/*
+ * jem eval: how well a model classifies its test set, and how well each of its outlier scores
+ * tells other inputs from that set.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "groups.h"
+#include "ood.h"
+#include "progress.h"
+#include "report.h"
+
+typedef struct args_t {
+    const char *model, *data;
+    cli_list ood;
+    int64_t limit, batch;
+    uint64_t seed;
+    bool json;
+    cli_exec_args exec;
+} args_t;
+
+static const cli_option options[] = {
+    CLI_ROW_HEADING("Options"),
+    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_TEXT("data", args_t, data, "PATH", "its test split is used, see above", CLI_REQUIRED),
+    CLI_ROW_LIST("ood", args_t, ood, "NAME|PATH",
+                 "sets to tell apart from the test set; otherwise all of the named ones that suit "
+                 "the data"),
+    CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N rows of every set only", 0),
+    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows scored at once", 0),
+    CLI_ROW_SEED("seed", args_t, seed, "of the random sets"),
+    CLI_EXEC_ROWS(args_t, exec),
+    CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
+    CLI_ROW_END,
+};
+
+static void set_defaults(void *out)
+{
+    *(args_t *)out = (args_t){.batch = 256};
+}
+
+enum { N_SCORES = 3 };
+static const int32_t score_kinds[N_SCORES] = {JEM_SCORE_ENERGY, JEM_SCORE_MAX_SOFTMAX,
+                                              JEM_SCORE_GRADIENT_NORM};
+static const char *const score_names[N_SCORES] = {"energy", "max-softmax", "gradient-norm"};
+
+typedef struct evaluation {
+    const args_t *args;
+    jem_model *model;
+    int32_t classes;
+    int64_t row_size;
+    cli_data test;
+    cli_ood ood;
+    float *x;                    // one batch
+    float *scores[N_SCORES];     // of the test set
+    float *ood_scores[N_SCORES]; // of the set at hand
+    cli_progress progress;
+} evaluation;
+
+// A set of rows, of whichever origin.
+typedef struct rows {
+    const char *name;
+    int64_t n;
+    const cli_data *data;   // a data set as it is
+    const cli_ood_set *set; // or made from the test set
+} rows;
+
+static cli_status get_rows(const evaluation *e, const rows *r, int64_t first, int64_t n,
+                           cli_error *err)
+{
+    if (r->set != NULL)
+        return cli_ood_rows(&e->ood, r->set, first, n, e->x, err);
+    return cli_data_inputs(r->data, e->model, NULL, first, n, e->x, err);
+}
+
+static void show(evaluation *e, const rows *r, int64_t done)
+{
+    if (cli_progress_due(&e->progress))
+        cli_progress_show(&e->progress, "scoring %s  %lld of %lld", r->name, (long long)done,
+                          (long long)r->n);
+}
+
+// All scores of a set; with `logits`, those too.
+static cli_status score(evaluation *e, const rows *r, float *const *scores, float *logits,
+                        cli_error *err)
+{
+    for (int64_t first = 0; first < r->n; first += e->args->batch) {
+        const int64_t left = r->n - first;
+        const int64_t n = left < e->args->batch ? left : e->args->batch;
+        show(e, r, first);
+        CLI_TRY(get_rows(e, r, first, n, err));
+        for (int k = 0; k < N_SCORES; k++)
+            CLI_TRY(cli_jem(err, jem_score(e->model, score_kinds[k], n, e->x, scores[k] + first)));
+        if (logits != NULL)
+            CLI_TRY(cli_jem(err, jem_logits(e->model, n, e->x, logits + first * e->classes)));
+    }
+    return CLI_OK;
+}
+
+// ---- the test set ------------------------------------------------------------------------------
+
+static void report_metrics(cli_report *report, const jem_metrics *metrics)
+{
+    cli_report_number(report, "accuracy", "accuracy", metrics->accuracy, 4, "");
+    cli_report_number(report, "nll", "NLL", metrics->nll, 4, "nats");
+    cli_report_number(report, "ece", "ECE", metrics->ece, 4, "(15 bins)");
+    cli_report_number(report, "brier", "Brier score", metrics->brier, 4, "");
+}
+
+static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_metrics,
+                                cli_error *err)
+{
+    const rows test = {.name = "test", .n = e->test.n, .data = &e->test};
+    *has_metrics = e->test.labels != NULL && e->classes > 1;
+    float *logits = NULL;
+    if (*has_metrics && e->test.n > INT64_MAX / e->classes)
+        return cli_fail(err, "%s has too many rows", e->test.path);
+    if (*has_metrics)
+        CLI_TRY(cli_alloc(&logits, e->test.n * e->classes, sizeof *logits, err));
+    cli_status status = score(e, &test, e->scores, logits, err);
+    *metrics = (jem_metrics){.struct_size = sizeof *metrics};
+    if (status == CLI_OK && *has_metrics)
+        status = cli_jem(err, jem_classification_metrics(e->test.n, e->classes, logits,
+                                                         e->test.labels, metrics));
+    free(logits);
+    return status;
+}
+
+// ---- out-of-distribution sets ------------------------------------------------------------------
+
+typedef struct auroc_row {
+    const char *name;
+    double auroc[N_SCORES];
+} auroc_row;
+
+static cli_status allocate_scores(float **scores, int64_t n, cli_error *err)
+{
+    for (int k = 0; k < N_SCORES; k++) {
+        free(scores[k]);
+        CLI_TRY(cli_alloc(&scores[k], n, sizeof **scores, err));
+    }
+    return CLI_OK;
+}
+
+static cli_status evaluate_rows(evaluation *e, const rows *r, auroc_row *out, cli_error *err)
+{
+    out->name = r->name;
+    CLI_TRY(allocate_scores(e->ood_scores, r->n, err));
+    CLI_TRY(score(e, r, e->ood_scores, NULL, err));
+    for (int k = 0; k < N_SCORES; k++)
+        CLI_TRY(cli_jem(
+            err, jem_auroc(e->test.n, e->scores[k], r->n, e->ood_scores[k], &out->auroc[k])));
+    return CLI_OK;
+}
+
+static cli_status evaluate_path(evaluation *e, const char *path, auroc_row *out, cli_error *err)
+{
+    cli_data data;
+    CLI_TRY(cli_data_load(&data, path, CLI_TEST, err));
+    free(data.labels);
+    data.labels = NULL; // they may be of other classes
+    cli_data_limit(&data, e->args->limit);
+    cli_status status = cli_data_check_model(&data, e->model, err);
+    const rows r = {.name = path, .n = data.n, .data = &data};
+    if (status == CLI_OK)
+        status = evaluate_rows(e, &r, out, err);
+    cli_data_free(&data);
+    return status;
+}
+
+static cli_status evaluate_set(evaluation *e, const cli_ood_set *set, auroc_row *out,
+                               cli_error *err)
+{
+    const rows r = {.name = set->name, .n = e->test.n, .set = set};
+    return evaluate_rows(e, &r, out, err);
+}
+
+// The named sets that suit the data.
+static cli_status evaluate_default_sets(evaluation *e, auroc_row *out, int *n, cli_error *err)
+{
+    for (int i = 0; i < cli_ood_n_sets; i++)
+        if (cli_ood_sets[i].applies(&e->test))
+            CLI_TRY(evaluate_set(e, &cli_ood_sets[i], &out[(*n)++], err));
+    return CLI_OK;
+}
+
+static cli_status evaluate_asked_sets(evaluation *e, auroc_row *out, int *n, cli_error *err)
+{
+    for (int i = 0; i < e->args->ood.count; i++) {
+        const char *name = e->args->ood.items[i];
+        const cli_ood_set *set = cli_ood_find(name);
+        if (set == NULL)
+            CLI_TRY(evaluate_path(e, name, &out[(*n)++], err));
+        else
+            CLI_TRY(evaluate_set(e, set, &out[(*n)++], err));
+    }
+    return CLI_OK;
+}
+
+// ---- the whole ---------------------------------------------------------------------------------
+
+static cli_status check_ood_names(const args_t *args, const cli_data *test, cli_error *err)
+{
+    for (int i = 0; i < args->ood.count; i++) {
+        const cli_ood_set *set = cli_ood_find(args->ood.items[i]);
+        if (set != NULL && !set->applies(test))
+            return cli_usage(err, "--ood %s is not possible with %lld rows of %dx%dx%d", set->name,
+                             (long long)test->n, test->channels, test->height, test->width);
+    }
+    return CLI_OK;
+}
+
+static cli_status prepare(evaluation *e, cli_error *err)
+{
+    const args_t *args = e->args;
+    jem_model_info info;
+    CLI_TRY(cli_model_load(&e->model, args->model, &args->exec, err));
+    CLI_TRY(cli_model_info(e->model, &info, err));
+    CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, err));
+    CLI_TRY(cli_data_check_model(&e->test, e->model, err));
+    cli_data_limit(&e->test, args->limit);
+    CLI_TRY(check_ood_names(args, &e->test, err));
+    e->classes = info.classes;
+    e->row_size = info.input_size;
+    CLI_TRY(cli_alloc(&e->x, args->batch * e->row_size, sizeof *e->x, err));
+    CLI_TRY(allocate_scores(e->scores, e->test.n, err));
+    return cli_ood_begin(&e->ood, &e->test, e->model, args->seed, err);
+}
+
+static cli_status report_all(const evaluation *e, const jem_metrics *metrics,
+                             const auroc_row *rows_out, int n_rows, cli_error *err)
+{
+    cli_report report;
+    CLI_TRY(cli_report_begin(&report, e->args->json, err));
+    cli_report_text(&report, "model", "model", e->args->model);
+    cli_report_text(&report, "data", "data", e->args->data);
+    cli_report_count(&report, "n", "test rows", e->test.n);
+    if (metrics != NULL)
+        report_metrics(&report, metrics);
+    cli_table table;
+    cli_table_begin(&table, &report, "auroc", "AUROC", N_SCORES, score_names);
+    for (int i = 0; i < n_rows; i++)
+        cli_table_row(&table, rows_out[i].name, rows_out[i].auroc, 4);
+    cli_report_note(&report,
+                    "\nAUROC: the chance that a row of the set scores as more unusual than a test "
+                    "row;\n0.5 is a guess, 1 is perfect. energy is -F(x) = -logsumexp f(x), "
+                    "max-softmax is\n-max p(y|x), gradient-norm is |dF/dx|.");
+    return cli_report_end(&report, err);
+}
+
+static cli_status evaluate(evaluation *e, cli_error *err)
+{
+    jem_metrics metrics;
+    bool has_metrics;
+    auroc_row table[CLI_LIST_MAX];
+    int n_rows = 0;
+    CLI_TRY(prepare(e, err));
+    cli_progress_begin(&e->progress, INFINITY);
+    cli_status status = evaluate_test(e, &metrics, &has_metrics, err);
+    if (status == CLI_OK && e->args->ood.count == 0)
+        status = evaluate_default_sets(e, table, &n_rows, err);
+    else if (status == CLI_OK)
+        status = evaluate_asked_sets(e, table, &n_rows, err);
+    cli_progress_end(&e->progress);
+    if (status != CLI_OK)
+        return status;
+    return report_all(e, has_metrics ? &metrics : NULL, table, n_rows, err);
+}
+
+static cli_status run(const void *args, cli_error *err)
+{
+    evaluation e = {.args = args};
+    const cli_status status = evaluate(&e, err);
+    for (int k = 0; k < N_SCORES; k++) {
+        free(e.scores[k]);
+        free(e.ood_scores[k]);
+    }
+    free(e.x);
+    cli_ood_end(&e.ood);
+    cli_data_free(&e.test);
+    jem_model_destroy(e.model);
+    return status;
+}
+
+const cli_command cli_eval = {
+    "eval",
+    "accuracy, calibration and out-of-distribution detection on test data",
+    "--model FILE --data PATH [--ood NAME|PATH ...] [options]",
+    "Evaluates a model on the test split of a data set: accuracy, negative log-likelihood (NLL), "
+    "expected calibration error (ECE) and Brier score, and for every outlier score the area under "
+    "the ROC curve (AUROC) of telling other sets from the test set.\n"
+    "\n"
+    "Sets: uniform (every pixel at random), constant (one random colour), interp (the mean of two "
+    "test images), inverted (black becomes white), rotated (by 90 degrees, square images only), "
+    "shuffled (pixels in random order), or the test split of any data path.\n"
+    "\n" CLI_DATA_HELP,
+    options,
+    sizeof(args_t),
+    set_defaults,
+    run,
+};

@@ -1,0 +1,209 @@
+/*
+ * jem info: what a model file holds, and which library reads it.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "groups.h"
+#include "report.h"
+
+typedef struct args_t {
+    const char *model;
+    bool tensors, json;
+    cli_exec_args exec;
+} args_t;
+
+static const cli_option options[] = {
+    CLI_ROW_HEADING("Options"),
+    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_FLAG("tensors", args_t, tensors, "list the tensors, too"),
+    CLI_EXEC_ROWS(args_t, exec),
+    CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
+    CLI_ROW_END,
+};
+
+static void set_defaults(void *out)
+{
+    *(args_t *)out = (args_t){.model = NULL};
+}
+
+static void report_shape(cli_report *report, const jem_model_info *info)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%d x %d x %d (channels x height x width)", info->channels,
+             info->height, info->width);
+    cli_report_json(report, "shape", "input",
+                    json_pack("[i,i,i]", info->channels, info->height, info->width), text);
+    snprintf(text, sizeof text, "%g .. %g", (double)info->input_low, (double)info->input_high);
+    cli_report_json(report, "input_range", "input range",
+                    json_pack("[f,f]", (double)info->input_low, (double)info->input_high), text);
+}
+
+static cli_status class_name(const jem_model *model, int32_t label, char **name, cli_error *err)
+{
+    size_t length;
+    CLI_TRY(cli_jem(err, jem_model_get_class_name(model, label, NULL, 0, &length)));
+    CLI_TRY(cli_alloc(name, (int64_t)length + 1, 1, err));
+    const jem_status status = jem_model_get_class_name(model, label, *name, length + 1, NULL);
+    if (status != JEM_OK)
+        free(*name);
+    return cli_jem(err, status);
+}
+
+// Names for JSON, and as text as many as fit a few lines.
+static cli_status collect_names(const jem_model *model, int32_t classes, json_t *names, char *text,
+                                size_t size, cli_error *err)
+{
+    size_t used = (size_t)snprintf(text, size, "%d: ", classes);
+    for (int32_t label = 0; label < classes; label++) {
+        char *name;
+        CLI_TRY(class_name(model, label, &name, err));
+        json_array_append_new(names, json_string(name));
+        if (used + strlen(name) + 8 < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", label > 0 ? ", " : "", name);
+        else if (text[used - 1] != '.')
+            used += (size_t)snprintf(text + used, size - used, ", ...");
+        free(name);
+    }
+    return CLI_OK;
+}
+
+static cli_status report_classes(cli_report *report, const jem_model *model, int32_t classes,
+                                 cli_error *err)
+{
+    char text[200];
+    json_t *names = json_array();
+    const cli_status status = collect_names(model, classes, names, text, sizeof text, err);
+    cli_report_json(report, "classes", "classes", names, text);
+    return status;
+}
+
+// The members of an object in one line: "steps 4000, batch 64".
+static void flatten(const json_t *object, char *text, size_t size)
+{
+    const char *key;
+    json_t *value;
+    size_t used = 0;
+    text[0] = '\0';
+    json_object_foreach((json_t *)object, key, value)
+    {
+        char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        const char *shown = json_is_string(value) ? json_string_value(value) : json;
+        if (shown != NULL && !json_is_null(value) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s %s", used > 0 ? ", " : "", key,
+                                     shown);
+        free(json);
+    }
+}
+
+// A string that is a JSON object itself.
+static void report_object(cli_report *report, const char *key, const char *label,
+                          const char *content)
+{
+    json_t *object = json_loads(content, 0, NULL);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        cli_report_text(report, key, label, content);
+        return;
+    }
+    char text[512];
+    flatten(object, text, sizeof text);
+    cli_report_json(report, key, label, object, text);
+}
+
+static cli_status report_training(cli_report *report, const jem_model *model, cli_error *err)
+{
+    size_t length;
+    if (jem_model_get_metadata(model, "training", NULL, 0, &length) != JEM_OK)
+        return CLI_OK; // not written by jem train
+    char *text;
+    CLI_TRY(cli_alloc(&text, (int64_t)length + 1, 1, err));
+    if (jem_model_get_metadata(model, "training", text, length + 1, NULL) == JEM_OK)
+        report_object(report, "training", "training", text);
+    free(text);
+    return CLI_OK;
+}
+
+static cli_status report_tensor(cli_report *report, const jem_model *model, int32_t index,
+                                json_t *list, cli_error *err)
+{
+    jem_tensor_info tensor = {.struct_size = sizeof tensor};
+    CLI_TRY(cli_jem(err, jem_model_tensor(model, index, &tensor)));
+    json_t *shape = json_array();
+    char text[128];
+    size_t used = 0;
+    for (int i = 0; i < tensor.rank && i < 4; i++) {
+        json_array_append_new(shape, json_integer(tensor.shape[i]));
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld", i > 0 ? " x " : "",
+                                 (long long)tensor.shape[i]);
+    }
+    json_array_append_new(list, json_pack("{s:s s:o}", "name", tensor.name, "shape", shape));
+    if (report->root == NULL)
+        printf("  %-32s %s\n", tensor.name, text);
+    return CLI_OK;
+}
+
+static cli_status report_tensors(cli_report *report, const jem_model *model, int32_t n,
+                                 cli_error *err)
+{
+    json_t *list = json_array();
+    cli_status status = CLI_OK;
+    for (int32_t i = 0; status == CLI_OK && i < n; i++)
+        status = report_tensor(report, model, i, list, err);
+    if (report->root != NULL)
+        json_object_set(report->root, "tensors", list);
+    json_decref(list);
+    return status;
+}
+
+static cli_status fill_report(cli_report *report, const args_t *args, const jem_model *model,
+                              cli_error *err)
+{
+    jem_model_info info;
+    CLI_TRY(cli_model_info(model, &info, err));
+    cli_report_text(report, "model", "model", args->model);
+    cli_report_text(report, "arch", "arch", jem_model_arch(model));
+    report_shape(report, &info);
+    CLI_TRY(report_classes(report, model, info.classes, err));
+    cli_report_count(report, "params", "parameters", info.param_count);
+    cli_report_count(report, "macs", "multiply-adds", info.macs);
+    cli_report_count(report, "tensor_count", "tensors", info.tensor_count);
+    cli_report_count(report, "bytes", "bytes in memory", (int64_t)jem_model_bytes(model));
+    CLI_TRY(report_training(report, model, err));
+    report_object(report, "library", "library", jem_build_info());
+    if (args->tensors)
+        CLI_TRY(report_tensors(report, model, info.tensor_count, err));
+    return CLI_OK;
+}
+
+static cli_status run(const void *given, cli_error *err)
+{
+    const args_t *args = given;
+    jem_model *model;
+    CLI_TRY(cli_model_load(&model, args->model, &args->exec, err));
+    cli_report report;
+    cli_status status = cli_report_begin(&report, args->json, err);
+    if (status == CLI_OK)
+        status = fill_report(&report, args, model, err);
+    if (status == CLI_OK)
+        status = cli_report_end(&report, err);
+    else
+        json_decref(report.root);
+    jem_model_destroy(model);
+    return status;
+}
+
+const cli_command cli_info = {
+    "info",
+    "what a model file holds",
+    "--model FILE [--tensors] [--json]",
+    "Shows a model's architecture, input, classes, size, how it was trained, and the build of the "
+    "library. multiply-adds are those of one row's forward pass.",
+    options,
+    sizeof(args_t),
+    set_defaults,
+    run,
+};

@@ -1,0 +1,349 @@
+/*
+ * jem train: the options, what is built from them before the loop, and what is saved after it,
+ * however it ended. Everything that can be refused is refused before the first step.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "output.h"
+#include "progress.h"
+#include "stop.h"
+#include "train.h"
+
+#define IMAGE_ARCH "cnn-16-32-64"
+#define TABLE_ARCH "mlp-256-256"
+
+typedef cli_train_args args_t;
+
+static const cli_choice optimizers[] = {
+    {"adam", JEM_OPTIMIZER_ADAM}, {"sgd", JEM_OPTIMIZER_SGD}, {NULL, 0}};
+
+static const cli_option options[] = {
+    CLI_ROW_HEADING("What and how long"),
+    CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above", CLI_REQUIRED),
+    CLI_ROW_TEXT("out", args_t, out, "FILE", "the model file to write (safetensors)", CLI_REQUIRED),
+    CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
+                 "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
+                 "wrn-10-2; wrn-10-2:act=silu for another activation (default " IMAGE_ARCH
+                 " for images, " TABLE_ARCH " for small ones and tables)",
+                 0),
+    CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
+                  "passes over the data; 10 if no length is given", 0),
+    CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", 0),
+    CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE),
+    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),
+    CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
+    CLI_ROW_COUNT("classes", args_t, classes, 1, 100000,
+                  "otherwise as the data set says, or its highest label plus 1", 0),
+    CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
+    CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines", 0),
+    CLI_EXEC_ROWS(args_t, exec),
+
+    CLI_ROW_HEADING("Loss"),
+    CLI_ROW_FLAG("classifier", args_t, classifier,
+                 "a plain classifier: --w-px 0 --energy-l2 0, no chains"),
+    CLI_ROW_NUMBER("w-px", args_t, w_px, 0, FLT_MAX, "weight of -log p(x)", 0),
+    CLI_ROW_NUMBER("w-pyx", args_t, w_pyx, 0, FLT_MAX, "weight of the cross entropy", 0),
+    CLI_ROW_NUMBER("energy-l2", args_t, energy_l2, 0, FLT_MAX,
+                   "weight of the squared energies; steadies training", 0),
+    CLI_ROW_NUMBER("input-noise", args_t, input_noise, 0, FLT_MAX,
+                   "standard deviation of noise on the training rows", 0),
+
+    CLI_ROW_HEADING("Optimizer"),
+    CLI_ROW_CHOICE("optimizer", args_t, optimizer, optimizers, "its kind", 0),
+    CLI_ROW_NUMBER("lr", args_t, lr, 0, FLT_MAX,
+                   "learning rate; falls to 0.3 of it at 60 % of the run and to 0.1 at 85 %",
+                   CLI_ABOVE),
+    CLI_ROW_NUMBER("momentum", args_t, momentum, 0, 0.999999, "of sgd", 0),
+    CLI_ROW_NUMBER("weight-decay", args_t, weight_decay, 0, FLT_MAX, "added to the gradient", 0),
+    CLI_ROW_NUMBER("clip-norm", args_t, clip_norm, 0, FLT_MAX,
+                   "longest gradient; \"none\" = no limit", CLI_ABOVE | CLI_OR_NONE),
+    CLI_ROW_COUNT("warmup", args_t, warmup, 0, 1e15, "steps with a rising learning rate", 0),
+
+    CLI_ROW_HEADING("Chains"),
+    CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6,
+                  "Langevin steps of a chain per training step", 0),
+    CLI_CHAIN_ROWS(args_t, chain),
+    CLI_ROW_COUNT("capacity", args_t, capacity, 1, 1e8, "chains in the replay buffer", 0),
+    CLI_ROW_NUMBER("reinit", args_t, reinit, 0, 1, "chance that a drawn chain starts anew", 0),
+    CLI_ROW_FLAG("class-conditional", args_t, class_conditional,
+                 "chains follow E(x, y), each for its class, instead of E(x)"),
+    CLI_ROW_END,
+};
+
+static void set_defaults(void *out)
+{
+    args_t *args = out;
+    *args = (args_t){.seconds = NAN,
+                     .batch = 64,
+                     .optimizer = JEM_OPTIMIZER_ADAM,
+                     .lr = 1e-3,
+                     .momentum = 0.9,
+                     .clip_norm = 5.0,
+                     .w_px = 1.0,
+                     .w_pyx = 1.0,
+                     .energy_l2 = 0.05,
+                     .input_noise = 0.03,
+                     .sgld_steps = 5,
+                     .capacity = 10000,
+                     .reinit = 0.05};
+    cli_chain_defaults(&args->chain);
+    args->chain.start = JEM_START_MIXTURE;
+}
+
+// ---- before the loop ---------------------------------------------------------------------------
+
+// The arguments with what they leave open decided.
+static cli_status complete_args(const args_t *given, args_t *args, cli_error *err)
+{
+    *args = *given;
+    const int lengths = (args->epochs > 0) + (args->steps > 0) + !isnan(args->seconds);
+    if (lengths > 1)
+        return cli_usage(err, "more than one length was given; expected one of --epochs, --steps "
+                              "and --seconds");
+    if (lengths == 0)
+        args->epochs = 10;
+    if (args->classifier)
+        args->w_px = args->energy_l2 = 0.0;
+    if (args->w_px == 0.0 && args->w_pyx == 0.0)
+        return cli_usage(err, "--w-px and --w-pyx are both 0; expected something to learn");
+    return CLI_OK;
+}
+
+static cli_status open_outputs(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    CLI_TRY(cli_output_check(args->out, err));
+    if (args->log == NULL)
+        return CLI_OK;
+    run->log = fopen(args->log, "we");
+    if (run->log == NULL)
+        return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
+    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
+    return CLI_OK;
+}
+
+static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err)
+{
+    const args_t *args = run->args;
+    cli_data *data = &run->data;
+    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
+    if (data->labels == NULL && args->w_pyx > 0.0)
+        return cli_fail(err,
+                        "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
+                        "model",
+                        args->data);
+    *classes = (int32_t)args->classes;
+    if (args->classes == 0)
+        CLI_TRY(cli_data_count_classes(data, classes, err));
+    cli_data_limit(data, args->limit);
+    return CLI_OK;
+}
+
+static cli_status name_classes(const cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    for (int32_t c = 0; data->class_names != NULL && c < classes && c < data->classes; c++)
+        CLI_TRY(cli_jem(err, jem_model_set_class_name(run->model, c, data->class_names[c])));
+    return CLI_OK;
+}
+
+static const char *choose_arch(const cli_train_run *run)
+{
+    if (run->args->arch != NULL)
+        return run->args->arch;
+    const bool poolable = run->data.height >= 8 && run->data.width >= 8;
+    return poolable ? IMAGE_ARCH : TABLE_ARCH;
+}
+
+static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    jem_model_config config;
+    jem_exec_config exec;
+    CLI_TRY(cli_jem(err, jem_model_config_init(&config, sizeof config)));
+    CLI_TRY(cli_exec_config(&run->args->exec, &exec, err));
+    config.arch = choose_arch(run);
+    config.channels = data->channels;
+    config.height = data->height;
+    config.width = data->width;
+    config.classes = classes;
+    config.seed = run->args->seed;
+    if (data->floats != NULL) {
+        CLI_TRY(cli_data_float_range(data, &config.input_low, &config.input_high, err));
+        if (config.input_low == config.input_high)
+            return cli_fail(err, "%s holds nothing but %g; expected data that varies", data->path,
+                            (double)config.input_low);
+    }
+    CLI_TRY(cli_jem_usage(err, jem_model_create(&run->model, &config, &exec)));
+    CLI_TRY(cli_data_check_model(data, run->model, err));
+    return name_classes(run, classes, err);
+}
+
+static cli_status create_optimizer(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    jem_optimizer_config config;
+    CLI_TRY(cli_jem(err, jem_optimizer_config_init(&config, sizeof config)));
+    config.kind = args->optimizer;
+    config.lr = (float)args->lr;
+    config.momentum = (float)args->momentum;
+    config.weight_decay = (float)args->weight_decay;
+    config.clip_norm = (float)args->clip_norm;
+    config.warmup_steps = args->warmup;
+    config.seed = args->seed;
+    return cli_jem_usage(err, jem_optimizer_create(&run->optimizer, run->model, &config));
+}
+
+static cli_status create_sampler(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    if (args->w_px == 0.0 && args->energy_l2 == 0.0)
+        return CLI_OK;
+    jem_sampler_config config;
+    CLI_TRY(cli_chain_config(&args->chain, run->model, &config, err));
+    config.seed = args->seed;
+    config.steps = (int32_t)args->sgld_steps;
+    config.capacity = (int32_t)args->capacity;
+    config.reinit_prob = (float)args->reinit;
+    config.class_conditional = args->class_conditional;
+    CLI_TRY(cli_jem_usage(err, jem_sampler_create(&run->sampler, run->model, &config)));
+    if (args->chain.start == JEM_START_UNIFORM)
+        return CLI_OK;
+    return cli_chain_fit(run->sampler, run->model, &run->data, args->seed, err);
+}
+
+static cli_status check_capacity(const cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    const int64_t batch = args->batch < run->data.n ? args->batch : run->data.n;
+    if (run->sampler != NULL && args->capacity < batch)
+        return cli_usage(err, "--capacity %lld holds less than one batch; expected at least %lld",
+                         (long long)args->capacity, (long long)batch);
+    return CLI_OK;
+}
+
+static cli_status prepare(cli_train_run *run, cli_error *err)
+{
+    int32_t classes;
+    CLI_TRY(open_outputs(run, err));
+    CLI_TRY(load_data(run, &classes, err));
+    CLI_TRY(create_model(run, classes, err));
+    CLI_TRY(create_optimizer(run, err));
+    CLI_TRY(create_sampler(run, err));
+    return check_capacity(run, err);
+}
+
+// ---- after the loop ----------------------------------------------------------------------------
+
+// How the model came to be, kept in its file.
+static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
+{
+    const args_t *args = run->args;
+    json_t *json = json_pack("{s:s s:I s:f s:I s:f s:f s:f s:I s:I}", "data", args->data, "steps",
+                             (json_int_t)result->steps, "seconds", result->seconds, "batch",
+                             (json_int_t)args->batch, "w_px", args->w_px, "w_pyx", args->w_pyx,
+                             "energy_l2", args->energy_l2, "sgld_steps",
+                             (json_int_t)args->sgld_steps, "seed", (json_int_t)args->seed);
+    char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(json);
+    if (text == NULL)
+        return CLI_OK; // a path that is not UTF-8: no description
+    const jem_status status = jem_model_set_metadata(run->model, "training", text);
+    free(text);
+    return cli_jem(err, status);
+}
+
+static cli_status save(const cli_train_run *run, const cli_train_result *result, cli_error *err)
+{
+    CLI_TRY(describe(run, result, err));
+    return cli_jem(err, jem_model_save(run->model, run->args->out));
+}
+
+static void print_summary(const cli_train_run *run, const cli_train_result *result)
+{
+    jem_model_info info = {.struct_size = sizeof info};
+    jem_model_get_info(run->model, &info);
+    char time[32];
+    printf("%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
+           jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
+           cli_progress_time(result->seconds, time), (double)result->steps / result->seconds);
+}
+
+// The sentence for a run that did not come to its end.
+static cli_status explain(const cli_train_run *run, const cli_train_result *result,
+                          const char *reason, cli_error *err)
+{
+    const long long steps = (long long)result->steps;
+    char saved[512];
+    if (steps > 0)
+        snprintf(saved, sizeof saved, "the model of step %lld was saved to %.400s", steps,
+                 run->args->out);
+    else
+        snprintf(saved, sizeof saved, "nothing was written");
+    if (result->status == JEM_ECANCELLED)
+        return cli_stopped(err, cli_stop_signal(), "stopped after %lld steps by %s; %s", steps,
+                           strsignal(cli_stop_signal()), saved);
+    if (result->status == JEM_EDIVERGED)
+        return cli_fail(err,
+                        "training diverged in step %lld (%s); %s; a lower --lr, a higher "
+                        "--energy-l2 or more --sgld-steps may help",
+                        steps + 1, reason, saved);
+    return cli_fail(err, "%s; %s", reason, saved);
+}
+
+static cli_status conclude(cli_train_run *run, const cli_train_result *result, const char *reason,
+                           cli_error *err)
+{
+    if (result->steps > 0)
+        CLI_TRY(save(run, result, err));
+    if (result->status != JEM_OK)
+        return explain(run, result, reason, err);
+    print_summary(run, result);
+    if (run->log != NULL && (fflush(run->log) != 0 || ferror(run->log)))
+        return cli_fail(err, "the model was saved, but %s could not be written", run->args->log);
+    return CLI_OK;
+}
+
+static cli_status train(const void *given, cli_error *err)
+{
+    args_t args;
+    CLI_TRY(complete_args(given, &args, err));
+    cli_train_run run = {.args = &args};
+    cli_train_result result = {.status = JEM_OK};
+    cli_status status = prepare(&run, err);
+    if (status == CLI_OK) {
+        cli_stop_catch();
+        status = cli_train_loop(&run, &result, err);
+    }
+    if (status == CLI_OK) {
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", jem_last_error());
+        status = conclude(&run, &result, reason, err);
+    }
+    if (run.log != NULL)
+        fclose(run.log);
+    jem_sampler_destroy(run.sampler);
+    jem_optimizer_destroy(run.optimizer);
+    jem_model_destroy(run.model);
+    cli_data_free(&run.data);
+    return status;
+}
+
+const cli_command cli_train = {
+    "train",
+    "train a model on labelled data",
+    "--data PATH --out FILE [options]",
+    "Trains a joint energy-based model: a classifier whose logits are also the energy of a "
+    "density. The defaults are for small images on a CPU.\n"
+    "\n" CLI_DATA_HELP "\n"
+    "\n"
+    "Ctrl-C saves the model and ends with exit code 130; a second one ends at once.",
+    options,
+    sizeof(args_t),
+    set_defaults,
+    train,
+};

@@ -1,0 +1,56 @@
+/*
+ * Data sets: labelled images or feature rows from IDX, CIFAR or .npy files.
+ *
+ * 8-bit images stay 8-bit in memory and become inputs row by row, by the model's input range;
+ * float rows are taken as they are. All rows are (C, H, W).
+ */
+#ifndef JEM_CLI_DATA_H
+#define JEM_CLI_DATA_H
+
+#include "cli.h"
+
+typedef enum cli_split { CLI_TRAIN, CLI_TEST } cli_split;
+
+typedef struct cli_data {
+    const char *path; /* what the user called it */
+    int64_t n;
+    int32_t channels, height, width;
+    uint8_t *bytes;                 /* either these */
+    float *floats;                  /* or these; (n, C, H, W) */
+    int64_t *labels;                /* NULL = unlabelled */
+    int32_t classes;                /* of the data set, if its format or name tells, else 0 */
+    const char *const *class_names; /* `classes` of them, or NULL */
+} cli_data;
+
+/** Reads a split of what `path` names; see CLI_DATA_HELP. */
+cli_status cli_data_load(cli_data *data, const char *path, cli_split split, cli_error *err);
+void cli_data_free(cli_data *data);
+
+/** The forms of a path, as a paragraph for a help text. */
+#define CLI_DATA_HELP                                                                              \
+    "Data: fashion-mnist (Debian package dataset-fashion-mnist); a directory or prefix of IDX "    \
+    "files (train-images-idx3-ubyte, t10k-images-idx3-ubyte and labels, plain or .gz); a "         \
+    "directory of CIFAR-10 or CIFAR-100 binary batches; or a directory with X.npy and y.npy, "     \
+    "used for training and test alike unless X_test.npy and y_test.npy exist. X is (n, C, H, W), " \
+    "(n, H, W) or (n, features), 8-bit or float; y is (n)."
+
+/** Keeps the first `n` rows, if there are more. */
+void cli_data_limit(cli_data *data, int64_t n);
+
+/** Elements per row. */
+int64_t cli_data_row_size(const cli_data *data);
+
+/** The classes a model of this data needs: as the data set says, else the highest label plus 1. */
+cli_status cli_data_count_classes(const cli_data *data, int32_t *classes, cli_error *err);
+
+/** Are the rows of the model's shape, and the labels, if any, within its classes? */
+cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cli_error *err);
+
+/** Lowest and highest value of float rows; refuses NaN and infinity. */
+cli_status cli_data_float_range(const cli_data *data, float *low, float *high, cli_error *err);
+
+/** Inputs of the n rows whose numbers are in `rows`; NULL means first, first + 1, ... */
+cli_status cli_data_inputs(const cli_data *data, const jem_model *model, const int64_t *rows,
+                           int64_t first, int64_t n, float *x, cli_error *err);
+
+#endif

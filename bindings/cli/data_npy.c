@@ -1,0 +1,98 @@
+/*
+ * Data in .npy files: a directory with X.npy and y.npy (and X_test.npy, y_test.npy), or one file
+ * of unlabelled rows. Which shapes of X are understood is known here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "data_readers.h"
+#include "npy.h"
+
+enum { SIDE_MAX = 1 << 20 };
+
+static bool is_npy_name(const char *path)
+{
+    const size_t length = strlen(path);
+    return length >= 4 && strcmp(path + length - 4, ".npy") == 0;
+}
+
+static bool recognises(const char *path)
+{
+    return cli_path_has(path, "X.npy") || (is_npy_name(path) && cli_path_is_file(path));
+}
+
+static cli_status take_shape(cli_data *data, const cli_npy *x, cli_error *err)
+{
+    char text[128];
+    cli_npy_shape_text(x, text, sizeof text);
+    const int64_t *shape = x->shape;
+    if (x->rank < 2)
+        return cli_fail(err, "%s has shape %s; expected (n, C, H, W), (n, H, W) or (n, features)",
+                        x->path, text);
+    if (x->rank == 4 && shape[3] == 3 && shape[1] == shape[2] && shape[1] > 4)
+        return cli_fail(err,
+                        "%s has shape %s, which looks like (n, H, W, C); expected (n, C, H, "
+                        "W)",
+                        x->path, text);
+    for (int i = 1; i < x->rank; i++)
+        if (shape[i] < 1 || shape[i] > SIDE_MAX)
+            return cli_fail(err, "%s has shape %s; expected every size to be 1..%d", x->path, text,
+                            (int)SIDE_MAX);
+    data->n = shape[0];
+    data->channels = x->rank == 3 ? 1 : (int32_t)shape[1];
+    data->height = x->rank == 2 ? 1 : (int32_t)shape[x->rank - 2];
+    data->width = x->rank == 2 ? 1 : (int32_t)shape[x->rank - 1];
+    return CLI_OK;
+}
+
+static cli_status take_rows(cli_data *data, cli_npy *x, cli_error *err)
+{
+    CLI_TRY(take_shape(data, x, err));
+    if (x->type == CLI_NPY_U1) {
+        data->bytes = x->data;
+        x->data = NULL; // moved
+        return CLI_OK;
+    }
+    if (!cli_npy_is_float(x))
+        return cli_fail(err, "%s holds whole numbers wider than 8 bits; expected u1, f4 or f8",
+                        x->path);
+    CLI_TRY(cli_alloc(&data->floats, x->count, sizeof *data->floats, err));
+    cli_npy_to_floats(x, 0, x->count, data->floats);
+    return CLI_OK;
+}
+
+static cli_status load_rows(cli_data *data, const char *path, cli_error *err)
+{
+    cli_npy x;
+    CLI_TRY(cli_npy_read(&x, path, err));
+    const cli_status status = take_rows(data, &x, err);
+    cli_npy_free(&x);
+    return status;
+}
+
+static cli_status load_labels(cli_data *data, const char *path, cli_error *err)
+{
+    cli_npy y;
+    CLI_TRY(cli_npy_read(&y, path, err));
+    cli_status status = cli_npy_to_labels(&y, &data->labels, err);
+    if (status == CLI_OK && y.count != data->n)
+        status = cli_fail(err, "%s has %lld labels; expected %lld, one per row of X", path,
+                          (long long)y.count, (long long)data->n);
+    cli_npy_free(&y);
+    return status;
+}
+
+static cli_status load(cli_data *data, const char *path, cli_split split, cli_error *err)
+{
+    if (!cli_path_is_directory(path))
+        return load_rows(data, path, err);
+    const bool test = split == CLI_TEST && cli_path_has(path, "X_test.npy");
+    char file[CLI_PATH_MAX];
+    CLI_TRY(load_rows(data, cli_path_join(path, test ? "X_test.npy" : "X.npy", file), err));
+    const char *labels = test ? "y_test.npy" : "y.npy";
+    if (!cli_path_has(path, labels))
+        return CLI_OK;
+    return load_labels(data, cli_path_join(path, labels, file), err);
+}
+
+const cli_data_reader cli_data_npy = {recognises, load};

@@ -1,0 +1,113 @@
+/*
+ * The defaults of chains, and how much data their starts are fitted on.
+ */
+#include "groups.h"
+
+#include <stdlib.h>
+
+#include "shuffle.h"
+
+enum { FIT_ROWS_MAX = 10000 };
+static const int64_t fit_floats_max = 1 << 26;
+
+const cli_choice cli_backends[] = {
+    {"ref", JEM_BACKEND_REF}, {"onednn", JEM_BACKEND_ONEDNN}, {NULL, 0}};
+
+const cli_choice cli_starts[] = {{"uniform", JEM_START_UNIFORM},
+                                 {"gaussian", JEM_START_GAUSSIAN},
+                                 {"mixture", JEM_START_MIXTURE},
+                                 {NULL, 0}};
+
+cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, cli_error *err)
+{
+    CLI_TRY(cli_jem(err, jem_exec_config_init(config, sizeof *config)));
+    if (args->threads > 0)
+        config->threads = (int32_t)args->threads;
+    if (args->backend != 0)
+        config->backend = args->backend;
+    return CLI_OK;
+}
+
+cli_status cli_model_load(jem_model **model, const char *path, const cli_exec_args *exec,
+                          cli_error *err)
+{
+    jem_exec_config config;
+    *model = NULL;
+    CLI_TRY(cli_exec_config(exec, &config, err));
+    return cli_jem(err, jem_model_load(model, path, &config));
+}
+
+cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_error *err)
+{
+    *info = (jem_model_info){.struct_size = sizeof *info};
+    return cli_jem(err, jem_model_get_info(model, info));
+}
+
+void cli_chain_defaults(cli_chain_args *args)
+{
+    *args = (cli_chain_args){.step_size = 1.0,
+                             .noise_std = 0.01,
+                             .grad_clamp = 1.0,
+                             .x_low = NAN,
+                             .x_high = NAN,
+                             .uniform_fraction = 0.5};
+}
+
+cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
+                            jem_sampler_config *config, cli_error *err)
+{
+    jem_model_info info;
+    CLI_TRY(cli_model_info(model, &info, err));
+    CLI_TRY(cli_jem(err, jem_sampler_config_init(config, sizeof *config)));
+    config->step_size = (float)args->step_size;
+    config->noise_std = (float)args->noise_std;
+    config->grad_clamp = (float)args->grad_clamp;
+    config->start = args->start;
+    config->uniform_fraction = (float)args->uniform_fraction;
+    config->start_low = info.input_low;
+    config->start_high = info.input_high;
+    if (args->no_x_clamp)
+        return CLI_OK;
+    config->x_low = isnan(args->x_low) ? info.input_low : (float)args->x_low;
+    config->x_high = isnan(args->x_high) ? info.input_high : (float)args->x_high;
+    if (!(config->x_low < config->x_high))
+        return cli_usage(err, "--x-low %g is not below --x-high %g", (double)config->x_low,
+                         (double)config->x_high);
+    return CLI_OK;
+}
+
+static int64_t min_count(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
+                         uint64_t seed, cli_error *err)
+{
+    const int64_t size = cli_data_row_size(data);
+    const int64_t n_memory = fit_floats_max / size > 0 ? fit_floats_max / size : 1;
+    const int64_t n = min_count(data->n, min_count(FIT_ROWS_MAX, n_memory));
+    int64_t *rows = NULL, *labels = NULL;
+    float *x = NULL;
+    cli_status status = cli_alloc(&rows, data->n, sizeof *rows, err);
+    if (status == CLI_OK)
+        status = cli_alloc(&labels, n, sizeof *labels, err);
+    if (status == CLI_OK)
+        status = cli_alloc(&x, n * size, sizeof *x, err);
+    if (status != CLI_OK)
+        goto done;
+    cli_random random = {seed};
+    for (int64_t i = 0; i < data->n; i++)
+        rows[i] = i;
+    cli_shuffle(&random, data->n, rows);
+    for (int64_t i = 0; data->labels != NULL && i < n; i++)
+        labels[i] = data->labels[rows[i]];
+    status = cli_data_inputs(data, model, rows, 0, n, x, err);
+    if (status == CLI_OK)
+        status = cli_jem(err, jem_sampler_fit(sampler, n, x, data->labels != NULL ? labels : NULL));
+done:
+    free(rows);
+    free(labels);
+    free(x);
+    return status;
+}

@@ -1,0 +1,81 @@
+/*
+ * Options that several subcommands share: how a model is run, and how Langevin chains move. Each
+ * group is a struct, rows for the option table, defaults, and the way into libjem's config.
+ */
+#ifndef JEM_CLI_GROUPS_H
+#define JEM_CLI_GROUPS_H
+
+#include <float.h>
+#include <math.h>
+
+#include "data.h"
+#include "options.h"
+
+/* ---- how a model is run ---------------------------------------------------------------------- */
+
+typedef struct cli_exec_args {
+    int64_t threads; /* 0 = as the host's */
+    int32_t backend; /* 0 = the fastest */
+} cli_exec_args;
+
+extern const cli_choice cli_backends[];
+
+/* clang-format off */
+#define CLI_EXEC_ROWS(type, field)                                                                 \
+    CLI_ROW_COUNT("threads", type, field.threads, 1, 1024,                                         \
+                  "OpenMP threads; otherwise as many as the machine has", 0),                      \
+    CLI_ROW_CHOICE("backend", type, field.backend, cli_backends,                                   \
+                   "what computes; otherwise the fastest", 0)
+/* clang-format on */
+
+cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, cli_error *err);
+
+/** Reads a model file. */
+cli_status cli_model_load(jem_model **model, const char *path, const cli_exec_args *exec,
+                          cli_error *err);
+
+cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_error *err);
+
+/* ---- how chains move ------------------------------------------------------------------------- */
+
+typedef struct cli_chain_args {
+    double step_size, noise_std, grad_clamp;
+    double x_low, x_high; /* NaN = the model's input range */
+    bool no_x_clamp;
+    int32_t start; /* 0 = Gaussian starts if there is data to fit, else uniform */
+    double uniform_fraction;
+} cli_chain_args;
+
+extern const cli_choice cli_starts[];
+
+/* clang-format off */
+#define CLI_CHAIN_ROWS(type, field)                                                                \
+    CLI_ROW_NUMBER("step-size", type, field.step_size, 0, FLT_MAX, "of one Langevin step",         \
+                   CLI_ABOVE),                                                                     \
+    CLI_ROW_NUMBER("noise-std", type, field.noise_std, 0, FLT_MAX, "of one Langevin step", 0),     \
+    CLI_ROW_NUMBER("grad-clamp", type, field.grad_clamp, 0, FLT_MAX,                               \
+                   "each element of dE/dx is clamped to +-X; \"none\" = no clamp",                 \
+                   CLI_ABOVE | CLI_OR_NONE),                                                       \
+    CLI_ROW_NUMBER("x-low", type, field.x_low, -FLT_MAX, FLT_MAX,                                  \
+                   "chains stay above; otherwise the low end of the input range", 0),              \
+    CLI_ROW_NUMBER("x-high", type, field.x_high, -FLT_MAX, FLT_MAX,                                \
+                   "chains stay below; otherwise the high end of the input range", 0),             \
+    CLI_ROW_FLAG("no-x-clamp", type, field.no_x_clamp, "chains may leave the input range"),        \
+    CLI_ROW_CHOICE("start", type, field.start, cli_starts,                                         \
+                   "where chains start: anywhere, like noise around the mean image of a class, "   \
+                   "or some of both", 0),                                                          \
+    CLI_ROW_NUMBER("uniform-fraction", type, field.uniform_fraction, 0, 1,                         \
+                   "uniform starts in a mixture", 0)
+/* clang-format on */
+
+void cli_chain_defaults(cli_chain_args *args);
+
+/** A config of these arguments; seed, steps and buffer remain to be set. */
+cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
+                            jem_sampler_config *config, cli_error *err);
+
+/** Fits Gaussian starts on a random choice of at most 10,000 rows. */
+cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
+                         uint64_t seed, cli_error *err);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * The table of subcommands, and the only place that prints a failure and ends the program.
+ *
+ * Exit codes: 0 done, 1 failed, 2 the command line was wrong, 128 + n stopped by signal n.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+
+static const cli_command *const commands[] = {
+    &cli_train,  &cli_eval, &cli_sample, &cli_info,  &cli_logits,
+    &cli_energy, &cli_grad, &cli_score,  &cli_bench,
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const cli_command *find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static cli_status unknown_command(const char *name, cli_error *err)
+{
+    char valid[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < N_COMMANDS; i++)
+        used += (size_t)snprintf(valid + used, sizeof valid - used, "%s%s", i > 0 ? ", " : "",
+                                 commands[i]->name);
+    return cli_usage(err, "unknown command \"%s\"; expected one of %s", name, valid);
+}
+
+static void print_help(void)
+{
+    puts("usage: jem COMMAND [options]\n\n"
+         "Joint energy-based models: one network that classifies, tells how usual an input\n"
+         "is, and generates.\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\nA first run, 90 seconds:\n\n"
+         "  jem train --data fashion-mnist --seconds 90 --out m.safetensors\n"
+         "  jem eval --data fashion-mnist --model m.safetensors\n"
+         "  jem sample --data fashion-mnist --model m.safetensors --grid --png samples.png\n\n"
+         "`jem COMMAND --help` explains a command, `jem --version` prints the version.\n"
+         "Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C.");
+}
+
+static bool wants_help(int n_words, char *const *words)
+{
+    for (int i = 0; i < n_words; i++)
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static cli_status run_command(const cli_command *command, int n_words, char *const *words,
+                              cli_error *err)
+{
+    void *args;
+    CLI_TRY(cli_alloc(&args, 1, command->args_size, err));
+    command->set_defaults(args);
+    cli_status status = CLI_OK;
+    if (wants_help(n_words, words))
+        cli_options_help(command, args);
+    else
+        status = cli_options_parse(command, n_words, words, args, err);
+    if (status == CLI_OK && !wants_help(n_words, words))
+        status = command->run(args, err);
+    free(args);
+    return status;
+}
+
+// `name` becomes what stands before the sentence of a failure.
+static cli_status run(int argc, char **argv, char *name, size_t name_size, cli_error *err)
+{
+    if (argc < 2) {
+        print_help();
+        return cli_usage(err, "no command was given");
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("jem %s\n", jem_version_string());
+        return CLI_OK;
+    }
+    const bool asks = strcmp(argv[1], "help") == 0;
+    if ((asks && argc == 2) || wants_help(1, argv + 1)) {
+        print_help();
+        return CLI_OK;
+    }
+    const char *command_name = argv[asks ? 2 : 1];
+    const cli_command *command = find_command(command_name);
+    if (command == NULL)
+        return unknown_command(command_name, err);
+    snprintf(name, name_size, "jem %s", command->name);
+    char help[] = "--help", *help_words[] = {help};
+    return asks ? run_command(command, 1, help_words, err)
+                : run_command(command, argc - 2, argv + 2, err);
+}
+
+int main(int argc, char **argv)
+{
+    // A file size limit then shows as a failed write, which is reported, and not as a death.
+    signal(SIGXFSZ, SIG_IGN);
+    char name[32] = "jem";
+    cli_error err = {""};
+    cli_status status = run(argc, argv, name, sizeof name, &err);
+    if (fflush(stdout) != 0 && status == CLI_OK)
+        status = cli_fail(&err, "standard output could not be written");
+    if (status != CLI_OK)
+        fprintf(stderr, "%s: %s\n", name, err.text);
+    return status;
+}

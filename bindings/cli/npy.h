@@ -1,0 +1,49 @@
+/*
+ * NumPy's .npy files: versions 1 to 3 are read, version 1.0 is written.
+ *
+ * Files are hostile: the header is parsed strictly and must account for every byte of the file
+ * before anything is allocated. Only little-endian arrays in C order are taken.
+ */
+#ifndef JEM_CLI_NPY_H
+#define JEM_CLI_NPY_H
+
+#include "output.h"
+
+typedef enum cli_npy_type {
+    CLI_NPY_F4,
+    CLI_NPY_F8,
+    CLI_NPY_U1,
+    CLI_NPY_I4,
+    CLI_NPY_I8
+} cli_npy_type;
+
+enum { CLI_NPY_RANK_MAX = 4 };
+
+typedef struct cli_npy {
+    const char *path;
+    cli_npy_type type;
+    int rank;
+    int64_t shape[CLI_NPY_RANK_MAX];
+    int64_t count; /* product of the shape */
+    void *data;
+} cli_npy;
+
+cli_status cli_npy_read(cli_npy *npy, const char *path, cli_error *err);
+void cli_npy_free(cli_npy *npy);
+
+/** True for f4 and f8. */
+bool cli_npy_is_float(const cli_npy *npy);
+
+/** Elements first..first+n-1 of a float array as float. */
+void cli_npy_to_floats(const cli_npy *npy, int64_t first, int64_t n, float *out);
+
+/** A one-dimensional array of whole numbers >= 0 as labels; *labels must be freed. */
+cli_status cli_npy_to_labels(const cli_npy *npy, int64_t **labels, cli_error *err);
+
+/** The shape as text, "(3, 28, 28)"; returns `text`. */
+const char *cli_npy_shape_text(const cli_npy *npy, char *text, size_t size);
+
+/** Starts a float32 array; its elements follow through cli_output_write(). */
+cli_status cli_npy_write_header(cli_output *output, int rank, const int64_t *shape, cli_error *err);
+
+#endif

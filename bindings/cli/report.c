@@ -1,0 +1,103 @@
+/*
+ * The widths of the text form, and the JSON tree behind the other.
+ */
+#include "report.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { LABEL_WIDTH = 18, COLUMN_WIDTH = 15 };
+
+cli_status cli_report_begin(cli_report *report, bool json, cli_error *err)
+{
+    report->root = json ? json_object() : NULL;
+    if (json && report->root == NULL)
+        return cli_fail(err, "out of memory");
+    return CLI_OK;
+}
+
+cli_status cli_report_end(cli_report *report, cli_error *err)
+{
+    if (report->root == NULL)
+        return CLI_OK;
+    const int status = json_dumpf(report->root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(report->root);
+    report->root = NULL;
+    return status == 0 ? CLI_OK : cli_fail(err, "standard output could not be written");
+}
+
+static json_t *json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+void cli_report_json(cli_report *report, const char *key, const char *label, json_t *value,
+                     const char *text)
+{
+    if (report->root != NULL) {
+        json_object_set_new(report->root, key, value);
+        return;
+    }
+    json_decref(value);
+    printf("%-*s %s\n", LABEL_WIDTH, label, text);
+}
+
+void cli_report_text(cli_report *report, const char *key, const char *label, const char *value)
+{
+    json_t *json = json_string(value);
+    cli_report_json(report, key, label, json != NULL ? json : json_null(), value);
+}
+
+void cli_report_count(cli_report *report, const char *key, const char *label, int64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    cli_report_json(report, key, label, json_integer(value), text);
+}
+
+void cli_report_number(cli_report *report, const char *key, const char *label, double value,
+                       int decimals, const char *unit)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%.*f%s%s", decimals, value, unit[0] != '\0' ? " " : "", unit);
+    cli_report_json(report, key, label, json_number(value), text);
+}
+
+void cli_report_note(const cli_report *report, const char *text)
+{
+    if (report->root == NULL)
+        puts(text);
+}
+
+void cli_table_begin(cli_table *table, cli_report *report, const char *key, const char *title,
+                     int n_columns, const char *const *columns)
+{
+    *table = (cli_table){.report = report, .n_columns = n_columns};
+    for (int i = 0; i < n_columns; i++)
+        table->columns[i] = columns[i];
+    if (report->root != NULL) {
+        table->rows = json_object();
+        json_object_set_new(report->root, key, table->rows);
+        return;
+    }
+    printf("\n%-*s", LABEL_WIDTH, title);
+    for (int i = 0; i < n_columns; i++)
+        printf(" %*s", COLUMN_WIDTH, columns[i]);
+    putchar('\n');
+}
+
+void cli_table_row(cli_table *table, const char *name, const double *values, int decimals)
+{
+    if (table->report->root != NULL) {
+        json_t *row = json_object();
+        for (int i = 0; i < table->n_columns; i++)
+            json_object_set_new(row, table->columns[i], json_number(values[i]));
+        json_object_set_new(table->rows, name, row);
+        return;
+    }
+    printf("%-*s", LABEL_WIDTH, name);
+    for (int i = 0; i < table->n_columns; i++)
+        printf(" %*.*f", COLUMN_WIDTH, decimals, values[i]);
+    putchar('\n');
+}

@@ -1,0 +1,101 @@
+/*
+ * How zlib is used: gzopen() reads plain files as they are. Deflate cannot expand by more than a
+ * factor of 1032, which bounds what a file's header may ask us to allocate.
+ */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFLATE_RATIO_MAX = 1032, CHUNK = 1 << 24 };
+
+static bool begins_like_gzip(int fd)
+{
+    unsigned char lead[2];
+    return pread(fd, lead, 2, 0) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
+}
+
+cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
+{
+    *source = (cli_source){.path = path};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return cli_fail(err, "%s is not a regular file", path);
+    }
+    source->bytes_max = info.st_size;
+    if (begins_like_gzip(fd))
+        source->bytes_max = info.st_size > INT64_MAX / DEFLATE_RATIO_MAX
+                                ? INT64_MAX
+                                : info.st_size * DEFLATE_RATIO_MAX;
+    source->file = gzdopen(fd, "rb");
+    if (source->file == NULL) {
+        close(fd);
+        return cli_fail(err, "out of memory while opening %s", path);
+    }
+    gzbuffer(source->file, 1 << 17);
+    return CLI_OK;
+}
+
+void cli_source_close(cli_source *source)
+{
+    gzclose(source->file);
+    source->file = NULL;
+}
+
+// Why gzread() gave less than it was asked for.
+static cli_status explain_shortage(const cli_source *source, int64_t missing, cli_error *err)
+{
+    int code;
+    const char *text = gzerror(source->file, &code);
+    if (code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END)
+        return cli_fail(err, "%s is truncated: at least %lld more bytes were expected after %lld",
+                        source->path, (long long)missing, (long long)source->bytes_read);
+    if (code == Z_ERRNO)
+        return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
+    return cli_fail(err, "%s is damaged: not a valid gzip file (%s)", source->path, text);
+}
+
+cli_status cli_source_read(cli_source *source, void *out, int64_t size, cli_error *err)
+{
+    char *to = out;
+    while (size > 0) {
+        const int wanted = size < CHUNK ? (int)size : CHUNK;
+        const int got = gzread(source->file, to, (unsigned)wanted);
+        if (got <= 0)
+            return explain_shortage(source, size, err);
+        source->bytes_read += got;
+        to += got;
+        size -= got;
+    }
+    return CLI_OK;
+}
+
+cli_status cli_source_expect(const cli_source *source, int64_t size, cli_error *err)
+{
+    const int64_t left = source->bytes_max - source->bytes_read;
+    if (size > left)
+        return cli_fail(err,
+                        "%s is truncated: %lld bytes are expected after its header, but it "
+                        "can hold %lld at most",
+                        source->path, (long long)size, (long long)(left > 0 ? left : 0));
+    return CLI_OK;
+}
+
+cli_status cli_source_end(cli_source *source, cli_error *err)
+{
+    char more;
+    const int got = gzread(source->file, &more, 1);
+    if (got > 0)
+        return cli_fail(err, "%s is damaged: bytes follow after the %lld that its header promises",
+                        source->path, (long long)source->bytes_read);
+    int code;
+    gzerror(source->file, &code);
+    return got < 0 || code != Z_OK ? explain_shortage(source, 1, err) : CLI_OK;
+}

@@ -1,0 +1,32 @@
+/*
+ * Bytes of a data file, plain or gzip alike, read in order and counted strictly: a file that ends
+ * early, goes on too long or claims more than it can hold is refused with a sentence.
+ */
+#ifndef JEM_CLI_SOURCE_H
+#define JEM_CLI_SOURCE_H
+
+#include <zlib.h>
+
+#include "cli.h"
+
+typedef struct cli_source {
+    const char *path;
+    gzFile file;
+    int64_t bytes_max; /* no content of this file can be longer */
+    int64_t bytes_read;
+} cli_source;
+
+/** Opens a regular file. cli_source_close() must follow only on CLI_OK. */
+cli_status cli_source_open(cli_source *source, const char *path, cli_error *err);
+void cli_source_close(cli_source *source);
+
+/** The next `size` bytes, all of them. */
+cli_status cli_source_read(cli_source *source, void *out, int64_t size, cli_error *err);
+
+/** Can `size` more bytes follow? Ask before allocating for them. */
+cli_status cli_source_expect(const cli_source *source, int64_t size, cli_error *err);
+
+/** Refuses bytes that are left, and verifies the checksum of a gzip file. */
+cli_status cli_source_end(cli_source *source, cli_error *err);
+
+#endif

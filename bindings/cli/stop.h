@@ -1,0 +1,19 @@
+/*
+ * Ctrl-C and SIGTERM as a request: the first sets a flag that long loops look at, the second has
+ * its usual effect.
+ */
+#ifndef JEM_CLI_STOP_H
+#define JEM_CLI_STOP_H
+
+#include <stdint.h>
+
+/** From now on the first SIGINT, SIGTERM or SIGHUP is only noted. */
+void cli_stop_catch(void);
+
+/** The signal that asked to stop, or 0. */
+int cli_stop_signal(void);
+
+/** A jem_progress_fn that cancels after such a signal. */
+int32_t cli_stop_progress(void *user, int64_t done, int64_t total);
+
+#endif

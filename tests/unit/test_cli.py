@@ -1,0 +1,510 @@
+"""The jem command, driven as a user drives it: what works.
+
+What a command computes is compared with numpy's own arithmetic on the logits.
+"""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import time
+import zlib
+
+import numpy as np
+import pytest
+from cli_support import (CLASSES, JEM, SIDE, apply, idx, images, jem, model, train, write_cifar,
+                         write_idx, write_npy, x_test)
+
+COMMANDS = ["train", "eval", "sample", "info", "logits", "energy", "grad", "score", "bench"]
+OOD_SETS = ["uniform", "constant", "interp", "inverted", "rotated", "shuffled"]
+
+
+def logsumexp(f):
+    top = f.max(axis=1, keepdims=True)
+    return (top + np.log(np.exp(f - top).sum(axis=1, keepdims=True)))[:, 0]
+
+
+def auroc(usual, unusual):
+    return ((unusual[:, None] > usual[None, :]).mean()
+            + 0.5 * (unusual[:, None] == usual[None, :]).mean())
+
+
+# ---- help ---------------------------------------------------------------------------------------
+
+
+def test_help_and_version():
+    text = jem("--help")
+    assert all(command in text for command in COMMANDS)
+    assert jem("help") == text and jem("-h") == text
+    assert jem("--version").startswith("jem 0.")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of(command):
+    text = jem(command, "--help")
+    assert text == jem("help", command)
+    assert text.startswith(f"usage: jem {command} --")
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_help_shows_the_defaults():
+    text = " ".join(jem("train", "--help").split())
+    assert "(default 0.001)" in text and "(default adam)" in text and "0.3 of it at 60 %" in text
+
+
+# ---- train --------------------------------------------------------------------------------------
+
+FORMS = {
+    "idx": lambda d: write_idx(d),
+    "idx-gz": lambda d: write_idx(d, packed=True),
+    "idx-prefix": lambda d: write_idx(d, prefix="digits-") / "digits",
+    "npy-u8": lambda d: write_npy(d),
+    "npy-f4": lambda d: write_npy(d, np.float32),
+    "npy-f8-one-split": lambda d: write_npy(d, np.float64, test=False),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_train_and_eval_of_every_form(form, tmp_path):
+    data = FORMS[form](tmp_path / "data")
+    out = tmp_path / "m.safetensors"
+    assert "30 steps" in train(data, out, "--lr", 0.01)
+    info = json.loads(jem("info", "--model", out, "--json"))
+    assert info["shape"] == [1, SIDE, SIDE] and len(info["classes"]) == CLASSES
+    assert np.allclose(info["input_range"], [-1, 1], atol=0.01) or "npy-f" in form
+    report = json.loads(jem("eval", "--model", out, "--data", data, "--json"))
+    assert report["n"] == (60 if "one-split" in form else 30)
+    assert report["accuracy"] > 0.8
+    assert sorted(os.listdir(tmp_path)) == ["data", "m.safetensors"]
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_train_on_cifar(classes, tmp_path):
+    data = write_cifar(tmp_path / "data", classes)
+    # The fine labels are 0..2, the coarse ones 19.
+    train(data, tmp_path / "few", "--classes", 3, steps=1)
+    train(data, tmp_path / "m", steps=2)
+    info = json.loads(jem("info", "--model", tmp_path / "m", "--json"))
+    assert info["shape"] == [3, 32, 32] and len(info["classes"]) == classes
+    assert info["classes"][0] == ("airplane" if classes == 10 else "0")
+    report = json.loads(jem("eval", "--model", tmp_path / "m", "--data", data, "--json"))
+    assert report["n"] == 8 and set(report["auroc"]) == set(OOD_SETS)
+    jem("sample", "--model", tmp_path / "m", "--n", 4, "--steps", 2, "--png", tmp_path / "s.png")
+    assert png_header(tmp_path / "s.png")[3] == 2  # colour
+
+
+def test_fashion_class_names(tmp_path):
+    data = write_idx(tmp_path / "my-fashion")
+    train(data, tmp_path / "m", steps=1)
+    names = json.loads(jem("info", "--model", tmp_path / "m", "--json"))["classes"]
+    assert len(names) == 10 and names[0] == "T-shirt/top" and names[9] == "Ankle boot"
+
+
+def test_tables(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 2
+    x = rng.normal(0, 1, (90, 5)) + 4 * y[:, None]
+    np.save(tmp_path / "X.npy", x)
+    np.save(tmp_path / "y.npy", y.astype(np.int32))
+    train(tmp_path, tmp_path / "m", "--lr", 0.01, steps=60)
+    info = json.loads(jem("info", "--model", tmp_path / "m", "--json"))
+    assert info["shape"] == [5, 1, 1]
+    assert np.allclose(info["input_range"], [x.min(), x.max()])
+    report = json.loads(jem("eval", "--model", tmp_path / "m", "--data", tmp_path, "--json"))
+    assert report["accuracy"] > 0.9 and set(report["auroc"]) == {"uniform", "interp", "inverted"}
+
+
+def test_unlabelled_rows_train_a_pure_energy_model(tmp_path):
+    np.save(tmp_path / "X.npy", images(40, 1)[0])
+    message = jem("train", "--data", tmp_path, "--arch", "mlp-8", "--out", tmp_path / "m", expect=1)
+    assert "no labels" in message
+    train(tmp_path, tmp_path / "m", "--w-pyx", 0, steps=5)
+    report = json.loads(jem("eval", "--model", tmp_path / "m", "--data", tmp_path, "--json"))
+    assert "accuracy" not in report and "uniform" in report["auroc"]
+
+
+def test_training_is_reproducible(idx, x_test, tmp_path):
+    def logits_of(name, *options):
+        train(idx, tmp_path / name, *options, steps=10)
+        return apply("logits", tmp_path / name, x_test[0], tmp_path / "y.npy")
+
+    first = logits_of("a", "--seed", 5, "--threads", 1)
+    assert np.array_equal(first, logits_of("b", "--seed", 5, "--threads", 1))
+    assert not np.array_equal(first, logits_of("c", "--seed", 6, "--threads", 1))
+
+
+def test_log_and_schedule(idx, tmp_path):
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", steps=20)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    expected = [1e-3] * 12 + [3e-4] * 5 + [1e-4] * 3
+    assert np.allclose([line["lr"] for line in lines], expected)
+    for line in lines:
+        parts = line["loss_px"] + line["loss_pyx"] + line["loss_l2"]
+        assert np.isclose(line["loss"], parts, rtol=1e-4, atol=1e-5)
+        assert np.isclose(line["gap"], line["f_data"] - line["f_samples"], rtol=1e-3, atol=1e-4)
+        assert 0 <= line["accuracy"] <= 1 and line["seconds_sampling"] >= 0
+
+
+def first_step(idx, tmp_path, *options):
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", *options, steps=1)
+    return json.loads((tmp_path / "log").read_text())
+
+
+def test_weights_scale_the_terms(idx, tmp_path):
+    base = first_step(idx, tmp_path, "--energy-l2", 0.1)
+    other = first_step(idx, tmp_path, "--w-px", 3, "--w-pyx", 0.5, "--energy-l2", 0.2)
+    assert np.isclose(base["loss_px"], -base["gap"], rtol=1e-4)
+    for term, factor in (("loss_px", 3), ("loss_pyx", 0.5), ("loss_l2", 2)):
+        assert np.isclose(other[term], factor * base[term], rtol=1e-4)
+
+
+def test_warmup(idx, tmp_path):
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", "--warmup", 4, steps=20)
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "log").open()]
+    assert np.allclose(rates[:6], [0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3, 1e-3])
+
+
+def test_input_noise_and_chain_length_matter(idx, tmp_path):
+    base = first_step(idx, tmp_path)
+    assert first_step(idx, tmp_path, "--input-noise", 0.5)["f_data"] != base["f_data"]
+    for option in (["--sgld-steps", 9], ["--reinit", 1, "--start", "uniform"],
+                   ["--step-size", 0.1], ["--noise-std", 0.3], ["--uniform-fraction", 0]):
+        assert first_step(idx, tmp_path, *option)["f_samples"] != base["f_samples"], option
+
+
+def test_every_row_comes_once_per_epoch(tmp_path):
+    """Two far groups of rows: with batches of one, the order shows in the batch's accuracy."""
+    x = np.repeat(np.array([[-1.0], [1.0]], np.float32), [1, 15], axis=0)
+    np.save(tmp_path / "X.npy", x)
+    np.save(tmp_path / "y.npy", (x[:, 0] > 0).astype(np.int64))
+    jem("train", "--data", tmp_path, "--arch", "mlp-4", "--out", tmp_path / "m", "--epochs", 4,
+        "--batch", 1, "--classifier", "--lr", 1e-7, "--input-noise", 0, "--log", tmp_path / "log")
+    accuracy = [json.loads(line)["accuracy"] for line in (tmp_path / "log").open()]
+    epochs = np.reshape(accuracy, (4, 16))
+    assert set(epochs.sum(axis=1)) <= {1.0, 15.0}  # untrained: right on one group only
+    odd_one = epochs if epochs.sum() < 32 else 1 - epochs
+    assert len(set(odd_one.argmax(axis=1))) > 1  # and each epoch in another order
+
+
+def test_lengths(idx, tmp_path):
+    jem("train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--epochs", 3,
+        "--batch", 25, "--classifier", "--log", tmp_path / "log")
+    assert len((tmp_path / "log").read_text().splitlines()) == 3 * (60 // 25)
+    begin = time.monotonic()
+    jem("train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--seconds", 1)
+    assert 0.9 < time.monotonic() - begin < 4
+    assert "1 steps" in jem("train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m",
+                            "--epochs", 1, "--limit", 20)
+
+
+def test_classifier_draws_no_chains(idx, tmp_path):
+    train(idx, tmp_path / "m", "--classifier", "--log", tmp_path / "log", steps=3)
+    for line in (tmp_path / "log").open():
+        step = json.loads(line)
+        assert step["loss"] == step["loss_pyx"]
+
+
+@pytest.mark.parametrize("options", [
+    ["--optimizer", "sgd", "--momentum", "0.5", "--weight-decay", "0.001", "--warmup", "5"],
+    ["--start", "uniform", "--grad-clamp", "none", "--no-x-clamp", "--clip-norm", "none"],
+    ["--start", "gaussian", "--x-low", "-0.5", "--x-high", "0.5", "--reinit", "1"],
+    ["--class-conditional", "--backend", "ref", "--threads", "1"],
+    ["--start=mixture", "--uniform-fraction=0.1", "--seed=18446744073709551615"],
+])
+def test_train_options(idx, options, tmp_path):
+    train(idx, tmp_path / "m", *options, steps=3)
+    jem("info", "--model", tmp_path / "m")
+
+
+def test_default_architectures(idx, tmp_path):
+    arch = lambda path: json.loads(jem("info", "--model", path, "--json"))["arch"]
+    jem("train", "--data", idx, "--out", tmp_path / "m", "--steps", 1)
+    assert arch(tmp_path / "m").startswith("cnn-")
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(40, 6)))
+    np.save(tmp_path / "y.npy", np.arange(40) % 2)
+    jem("train", "--data", tmp_path, "--out", tmp_path / "m", "--steps", 1)
+    assert arch(tmp_path / "m").startswith("mlp-")
+
+
+def catchable():
+    """A test runner in the background may have made its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_training_saves(idx, tmp_path, number, code):
+    out = tmp_path / "m.safetensors"
+    with subprocess.Popen([JEM, "train", "--data", idx, "--arch", "mlp-16", "--out", out,
+                           "--seconds", "50", "--log", tmp_path / "log"],
+                          stderr=subprocess.PIPE, text=True, preexec_fn=catchable) as process:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if (tmp_path / "log").exists() and (tmp_path / "log").stat().st_size > 0:
+                break
+            time.sleep(0.02)
+        process.send_signal(number)
+        message = process.communicate(timeout=20)[1]
+    assert process.returncode == code and "was saved to" in message
+    assert json.loads(jem("info", "--model", out, "--json"))["training"]["steps"] > 0
+    assert sorted(os.listdir(tmp_path)) == ["log", "m.safetensors"]
+
+
+def test_a_long_step_is_interrupted_too(idx, tmp_path):
+    """One step of a million Langevin steps: the progress callback must end it."""
+    with subprocess.Popen([JEM, "train", "--data", idx, "--arch", "mlp-16", "--out",
+                           tmp_path / "m", "--steps", "5", "--sgld-steps", "1000000"],
+                          stderr=subprocess.PIPE, text=True, preexec_fn=catchable) as process:
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        message = process.communicate(timeout=10)[1]
+    assert process.returncode == 130 and "nothing was written" in message
+    assert os.listdir(tmp_path) == []
+
+
+def test_divergence_saves_the_last_good_model(idx, tmp_path):
+    message = jem("train", "--data", idx, "--arch", "mlp-16", "--out", tmp_path / "m", "--steps",
+                  200, "--optimizer", "sgd", "--lr", "1e18", "--clip-norm", "none", expect=1)
+    assert "diverged" in message and "was saved to" in message
+    jem("info", "--model", tmp_path / "m")
+
+
+# ---- eval ---------------------------------------------------------------------------------------
+
+
+def test_eval_agrees_with_numpy(model, idx, x_test, tmp_path):
+    x, y = x_test
+    f = apply("logits", model, x, tmp_path / "f.npy").astype(np.float64)
+    p = np.exp(f - logsumexp(f)[:, None])
+    report = json.loads(jem("eval", "--model", model, "--data", idx, "--json"))
+    rows = np.arange(len(y))
+    assert np.isclose(report["accuracy"], (f.argmax(axis=1) == y).mean())
+    assert np.isclose(report["nll"], -np.log(p[rows, y]).mean(), rtol=1e-4)
+    assert np.isclose(report["brier"], ((p - np.eye(CLASSES)[y]) ** 2).sum(axis=1).mean(),
+                      rtol=1e-4)
+    assert 0 <= report["ece"] <= 1
+
+
+def test_eval_scores_sets(model, idx, x_test, tmp_path):
+    """The exact sets, and one from a path, give the AUROC that numpy finds from jem score."""
+    x = np.load(x_test[0])
+    other = np.random.default_rng(9).uniform(-1, 1, (25, 1, SIDE, SIDE)).astype(np.float32)
+    path = str(tmp_path / "other.npy")
+    np.save(path, other)
+    sets = {"inverted": -x, "rotated": np.rot90(x, axes=(2, 3)), path: other}
+    report = json.loads(jem("eval", "--model", model, "--data", idx, "--json", "--ood", *sets))
+    assert list(report["auroc"]) == list(sets)
+    for kind in ("energy", "max-softmax", "gradient-norm"):
+        usual = apply("score", model, x_test[0], tmp_path / "s.npy", "--kind", kind)
+        for name, rows in sets.items():
+            np.save(tmp_path / "x.npy", np.ascontiguousarray(rows))
+            scores = apply("score", model, tmp_path / "x.npy", tmp_path / "s.npy", "--kind", kind)
+            assert np.isclose(report["auroc"][name][kind], auroc(usual, scores), atol=4e-3), name
+
+
+def test_sets_that_change_nothing_are_a_guess(model, tmp_path):
+    """Equal images have themselves as means, images of one colour do not change by shuffling."""
+    np.save(tmp_path / "X.npy", np.repeat(images(1, 1)[0], 9, axis=0))
+    found = json.loads(jem("eval", "--model", model, "--data", tmp_path, "--json"))["auroc"]
+    assert found["interp"]["energy"] == 0.5 and found["shuffled"]["energy"] != 0.5
+    np.save(tmp_path / "X.npy", np.full((9, 1, SIDE, SIDE), 77, np.uint8))
+    found = json.loads(jem("eval", "--model", model, "--data", tmp_path, "--json"))["auroc"]
+    assert found["shuffled"]["energy"] == found["rotated"]["energy"] == 0.5
+    assert found["uniform"]["energy"] != 0.5 and found["constant"]["energy"] != 0.5
+
+
+def test_eval_table(model, idx):
+    text = jem("eval", "--model", model, "--data", idx, "--limit", 10)
+    lines = text.splitlines()
+    table = lines[[i for i, line in enumerate(lines) if line.startswith("AUROC")][0]:][:7]
+    assert [line.split()[0] for line in table[1:]] == OOD_SETS
+    assert len({len(line) for line in table}) == 1  # aligned
+    assert "0.5 is a guess" in text and "test rows          10" in text
+
+
+# ---- logits, energy, grad, score ----------------------------------------------------------------
+
+
+def test_apply_agrees_with_numpy(model, x_test, tmp_path):
+    x, y = x_test
+    labels = tmp_path / "l.npy"
+    np.save(labels, y)
+    f = apply("logits", model, x, tmp_path / "f.npy")
+    assert f.shape == (30, CLASSES) and f.dtype == np.float32
+    energy = apply("energy", model, x, tmp_path / "e.npy")
+    assert np.allclose(energy, -logsumexp(f), atol=1e-4)
+    joint = apply("energy", model, x, tmp_path / "e.npy", "--labels", labels, "--batch", 7)
+    assert np.allclose(joint, -f[np.arange(30), y], atol=1e-5)
+    grad = apply("grad", model, x, tmp_path / "g.npy")
+    assert grad.shape == (30, 1, SIDE, SIDE)
+    norm = np.sqrt((grad.astype(np.float64) ** 2).sum(axis=(1, 2, 3)))
+    p = np.exp(f - logsumexp(f)[:, None])
+    scores = {kind: apply("score", model, x, tmp_path / "s.npy", "--kind", kind)
+              for kind in ("energy", "max-softmax", "gradient-norm")}
+    assert np.allclose(scores["energy"], energy, atol=1e-5)
+    assert np.allclose(scores["max-softmax"], -p.max(axis=1), atol=1e-5)
+    assert np.allclose(scores["gradient-norm"], norm, rtol=1e-3)
+
+
+def test_grad_is_the_slope_of_energy(model, x_test, tmp_path):
+    x = np.load(x_test[0])
+    grad = apply("grad", model, x_test[0], tmp_path / "g.npy")
+    direction = np.random.default_rng(3).normal(size=x.shape).astype(np.float32)
+    ends = []
+    for sign in (-1, 1):
+        np.save(tmp_path / "x.npy", x + np.float32(sign * 2e-3) * direction)
+        ends.append(apply("energy", model, tmp_path / "x.npy", tmp_path / "e.npy"))
+    slope = (ends[1] - ends[0]) / 4e-3
+    expected = (grad * direction).sum(axis=(1, 2, 3))
+    assert np.allclose(slope, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("options", [["--threads", "1"], ["--threads", "2"], ["--batch", "1"],
+                                     ["--batch", "7"]])
+def test_logits_do_not_depend_on_threads_and_batch(model, x_test, tmp_path, options):
+    plain = apply("logits", model, x_test[0], tmp_path / "a.npy")
+    assert np.array_equal(plain, apply("logits", model, x_test[0], tmp_path / "b.npy", *options))
+
+
+def test_input_forms_agree(model, x_test, tmp_path):
+    x = np.load(x_test[0])
+    raw, _ = images(30, 2)
+    forms = {"f8": x.astype(np.float64), "flat": x.reshape(30, -1), "gray": x[:, 0], "u1": raw}
+    plain = apply("logits", model, x_test[0], tmp_path / "a.npy")
+    for form in forms.values():
+        np.save(tmp_path / "x.npy", form)
+        same = apply("logits", model, tmp_path / "x.npy", tmp_path / "b.npy")
+        assert np.allclose(plain, same, atol=1e-4)
+    np.save(tmp_path / "x.npy", x[:0])
+    assert apply("grad", model, tmp_path / "x.npy", tmp_path / "b.npy").shape == (0, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_npy_versions(model, x_test, tmp_path, version):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array(file, np.load(x_test[0]), version=version)
+    plain = apply("energy", model, x_test[0], tmp_path / "a.npy")
+    assert np.array_equal(plain, apply("energy", model, tmp_path / "x.npy", tmp_path / "b.npy"))
+
+
+# ---- sample -------------------------------------------------------------------------------------
+
+
+def png_header(path):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">IIBB", content[16:26])
+
+
+def png_pixels(path):
+    """The rows of a gray, unfiltered-or-not PNG; filters 0 to 4."""
+    content = path.read_bytes()
+    width, height, _, _ = png_header(path)
+    packed, at = b"", 8
+    while at < len(content):
+        length, kind = struct.unpack(">I4s", content[at:at + 8])
+        packed += content[at + 8:at + 8 + length] if kind == b"IDAT" else b""
+        at += length + 12
+    raw = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, width + 1)
+    out = np.zeros((height + 1, width + 1), int)
+    for y in range(height):
+        for x in range(width):
+            left, up, corner = out[y + 1, x], out[y, x + 1], out[y, x]
+            guess = left + up - corner
+            paeth = min((abs(guess - left), 0, left), (abs(guess - up), 1, up),
+                        (abs(guess - corner), 2, corner))[2]
+            add = [0, left, up, (left + up) // 2, paeth][raw[y, 0]]
+            out[y + 1, x + 1] = (raw[y, x + 1] + add) % 256
+    return out[1:, 1:]
+
+
+def test_sample(model, tmp_path):
+    png, out = tmp_path / "s.png", tmp_path / "x.npy"
+    jem("sample", "--model", model, "--n", 5, "--steps", 3, "--png", png, "--out", out, "--scale",
+        2)
+    x = np.load(out)
+    assert x.shape == (5, 1, SIDE, SIDE) and np.abs(x).max() <= 1
+    cell = 2 * SIDE + 2
+    assert png_header(png) == (3 * cell + 2, 2 * cell + 2, 8, 0)
+    pixels = png_pixels(png)
+    for i in range(5):
+        top, left = 2 + i // 3 * cell, 2 + i % 3 * cell
+        shown = pixels[top:top + 2 * SIDE, left:left + 2 * SIDE]
+        expected = np.kron(np.rint((x[i, 0] + 1) * 127.5), np.ones((2, 2)))
+        assert np.abs(shown - expected).max() <= 1
+    assert (pixels[:2] == 255).all() and (pixels[2 + cell:, 2 + 2 * cell:] == 255).all()
+
+
+def test_sampling_is_reproducible(model, tmp_path):
+    def draw(*options):
+        jem("sample", "--model", model, "--n", 4, "--steps", 4, "--out", tmp_path / "x.npy",
+            *options)
+        return np.load(tmp_path / "x.npy")
+
+    first = draw()
+    assert np.array_equal(first, draw("--threads", 2))
+    assert not np.array_equal(first, draw("--seed", 1))
+    assert not np.array_equal(first, draw("--class", 1))
+    assert not np.array_equal(first, draw("--steps", 5))
+
+
+def test_chains_stay_where_they_are_told(model, tmp_path):
+    def reach(*options):
+        jem("sample", "--model", model, "--n", 9, "--steps", 2, "--out", tmp_path / "x.npy",
+            *options)
+        return np.abs(np.load(tmp_path / "x.npy")).max()
+
+    assert reach("--x-low", -0.5, "--x-high", 0.25) == 0.5
+    wild = ["--no-x-clamp", "--noise-std", 0, "--step-size", 100]
+    gradient = reach(*wild, "--grad-clamp", "none")
+    assert gradient > 1 and reach(*wild, "--grad-clamp", 1e-4) <= 1.021
+
+
+def test_sample_lowers_the_energy(model, tmp_path):
+    def mean_energy(steps):
+        jem("sample", "--model", model, "--n", 32, "--steps", steps, "--out", tmp_path / "x.npy")
+        return apply("energy", model, tmp_path / "x.npy", tmp_path / "e.npy").mean()
+
+    assert mean_energy(50) < mean_energy(0)
+
+
+def test_sample_grid_starts_from_the_classes(model, idx, tmp_path):
+    png, out = tmp_path / "s.png", tmp_path / "x.npy"
+    jem("sample", "--model", model, "--n", 11, "--steps", 0, "--png", png, "--out", out, "--grid",
+        "--data", idx)
+    x = np.load(out)
+    assert x.shape == (4 * CLASSES, 1, SIDE, SIDE)
+    cell = 2 * SIDE + 2
+    assert png_header(png)[:2] == (4 * cell + 2, CLASSES * cell + 2)
+    for i in range(len(x)):  # the class shows in which rows are bright
+        bands = [x[i, 0, c * SIDE // CLASSES:(c + 1) * SIDE // CLASSES].mean()
+                 for c in range(CLASSES)]
+        assert np.argmax(bands) == i // 4
+
+
+# ---- info and bench -----------------------------------------------------------------------------
+
+
+def test_info(model):
+    info = json.loads(jem("info", "--model", model, "--json", "--tensors"))
+    assert info["arch"].startswith("cnn-4-8") and info["macs"] > 0 and info["bytes"] > 0
+    counts = [int(np.prod(tensor["shape"])) for tensor in info["tensors"]]
+    assert sum(counts) == info["params"] and len(counts) == info["tensor_count"]
+    assert info["library"]["version"] in jem("--version")
+    text = jem("info", "--model", model, "--tensors")
+    assert all(tensor["name"] in text for tensor in info["tensors"])
+
+
+@pytest.mark.parametrize("op, passes", [("logits", 1), ("grad", 2), ("sgld", 2), ("train", 15)])
+def test_bench(op, passes):
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--batch", 8, "--op",
+                            op, "--runs", 3, "--classes", 5, "--sgld-steps", 3, "--threads", 1,
+                            "--json"))
+    macs = 16 * 32 + 32 * 5
+    assert np.isclose(report["gflop"], 2e-9 * macs * 8 * passes, rtol=1e-6)
+    assert 0 < report["min_ms"] <= report["median_ms"]
+    assert np.isclose(report["gflops"], report["gflop"] / report["median_ms"] * 1e3, rtol=1e-6)
+    assert report["threads"] == 1 and report["batch"] == 8 and report["runs"] == 3
+    assert report["peak_gflops"] > 4 and report["peak_rss_mb"] > 1
+    assert np.isclose(report["ratio"], report["gflops"] / report["peak_gflops"], rtol=1e-6)
