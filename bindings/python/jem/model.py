@@ -1,0 +1,302 @@
+"""The model: one network that classifies, scores how usual an input is, and generates.
+
+The methods mirror jem_model_* and the compute functions of jem.h. Rows are always the first
+dimension, and results are fresh arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _values
+from ._native import Handle, call, create, struct_type
+
+ModelInfo = _values.result_class("ModelInfo", "jem_model_info", "Shape and size of a model.")
+
+
+def _exec_config(keywords: Mapping[str, Any]) -> Any:
+    return ctypes.byref(*_values.configs("running a model", ("jem_exec_config",), keywords))
+
+
+class Model(Handle):
+    """A Joint Energy-based Model with logits f(x).
+
+    Energies are E(x) = -logsumexp f(x) and E(x, y) = -f(x)[y]: low = usual.
+
+    Inputs `x` are float arrays (n, C, H, W) in the model's input range; (n, C*H*W) is taken too,
+    and (n, H, W) if C is 1. float32 C-contiguous arrays are passed without a copy, others are
+    converted. Labels are whole numbers 0..classes-1, (n,), or one for all rows.
+
+    Any number of threads may use a model at once, also while one of them trains it.
+
+    All methods raise JemError (see jem.errors); NaN or infinite inputs and labels out of range are
+    JemInvalidError, which is a ValueError. A closed model raises ValueError.
+    """
+
+    _c_name = "jem_model"
+
+    # ---- creation ------------------------------------------------------------------------------
+
+    def __init__(self, pointer: Any) -> None:
+        """Not for users: Model.create(), load(), load_bytes() and clone() make models."""
+        super().__init__(pointer)
+        self._info = self.info
+        #: (C, H, W) of one input.
+        self.shape = (self._info.channels, self._info.height, self._info.width)
+
+    @classmethod
+    def create(cls, arch: str, channels: int, classes: int, **config: Any) -> Model:
+        """A model with random parameters.
+
+        Args:
+            arch: For example "mlp-512-512", "cnn-32-64-128" or "wrn-10-2:act=silu".
+            channels: Of an input; features of a table are channels.
+            classes: 1 makes a pure energy model.
+            **config: height, width (default 1), seed, input_low, input_high; and how to run it:
+                threads, backend ("ref" or "onednn"), precision_scoring, precision_chains,
+                precision_training, runners_max.
+        """
+        config.update(arch=arch, channels=channels, classes=classes)
+        structs = ("jem_model_config", "jem_exec_config")
+        model, run = _values.configs("Model.create()", structs, config)
+        return cls(create("jem_model_create", "jem_model", ctypes.byref(model), ctypes.byref(run)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **config: Any) -> Model:
+        """Reads a file written by save(). `config`: how to run it, as in create().
+
+        Raises:
+            JemIOError, JemFormatError, JemMismatchError, JemUnsupportedError
+        """
+        run = _exec_config(config)
+        return cls(create("jem_model_load", "jem_model", _values.path(path), run))
+
+    @classmethod
+    def load_bytes(cls, data: bytes | bytearray | memoryview, **config: Any) -> Model:
+        """load() from the bytes of a file."""
+        held = np.frombuffer(data, np.uint8)
+        run = _exec_config(config)
+        return cls(create("jem_model_load_buffer", "jem_model", held.ctypes.data, held.size, run))
+
+    def clone(self, **config: Any) -> Model:
+        """An independent copy. `config`: how to run it, as in create()."""
+        return type(self)(create("jem_model_clone", "jem_model", self, _exec_config(config)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file; afterwards it is the old file or the new one, whole."""
+        call("jem_model_save", self, _values.path(path))
+
+    def prepare(self, n: int, *what: str) -> None:
+        """Builds now what calls with n rows build on first use.
+
+        Args:
+            n: Rows.
+            *what: "logits", "grad", "train"; all of them by default.
+        """
+        flags = 0
+        for name in what or ("logits", "grad", "train"):
+            flags |= _values.constant("JEM_PREPARE_", name, "what")
+        call("jem_model_prepare", self, flags, _values.integer(n, "int64_t", "n"))
+
+    # ---- what it is ----------------------------------------------------------------------------
+
+    @property
+    def info(self) -> Any:
+        """A ModelInfo: channels, height, width, classes, param_count, backend, ..."""
+        return _values.result_of(ModelInfo, "jem_model_get_info", self)
+
+    @property
+    def arch(self) -> str:
+        """The architecture in its full form, for example "mlp-16:act=lrelu"."""
+        return call("jem_model_arch", self).decode()
+
+    @property
+    def classes(self) -> int:
+        """How many classes."""
+        return self._info.classes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held now: parameters, packed weights, plans and workspaces."""
+        return call("jem_model_bytes", self)
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<jem.Model closed>"
+        return f"<jem.Model {self.arch} {self.shape} -> {self.classes}, {self._info.backend}>"
+
+    # ---- parameters ----------------------------------------------------------------------------
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters, (param_count,): a copy. Assigning replaces them all."""
+        out = np.empty(self._info.param_count, np.float32)
+        call("jem_model_get_params", self, out.size, out)
+        return out
+
+    @params.setter
+    def params(self, values: ArrayLike) -> None:
+        flat = _values.vector(values, "params")
+        call("jem_model_set_params", self, flat.size, flat)
+
+    def _places(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
+        places = {}
+        for index in range(self._info.tensor_count):
+            tensor = struct_type("jem_tensor_info")()
+            tensor.struct_size = ctypes.sizeof(tensor)
+            call("jem_model_tensor", self, index, ctypes.byref(tensor))
+            place = slice(tensor.offset, tensor.offset + tensor.count)
+            places[tensor.name.decode()] = (place, tuple(tensor.shape[: tensor.rank]))
+        return places
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The parameters of one moment by name, as in a PyTorch state_dict: copies."""
+        flat = self.params
+        return {name: flat[at].reshape(shape) for name, (at, shape) in self._places().items()}
+
+    def get_tensor(self, name: str) -> np.ndarray:
+        """One tensor by name: a copy. JemNotFoundError (a KeyError) if there is none."""
+        # An unknown name is for the library to refuse: it words it best.
+        at, shape = self._places().get(name, (slice(0, 0), (0,)))
+        out = np.empty(shape, np.float32)
+        call("jem_model_get_tensor", self, _values.text(name, "name"), at.stop - at.start, out)
+        return out
+
+    def set_tensor(self, name: str, values: ArrayLike) -> None:
+        """Replaces one tensor, which keeps its shape."""
+        array = _values.floats(values, name)
+        _, shape = self._places().get(name, (None, array.shape))
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+        call("jem_model_set_tensor", self, _values.text(name, "name"), array.size, array)
+
+    def load_matching(self, path: str | os.PathLike[str]) -> int:
+        """Takes the tensors of a safetensors file whose name and shape match.
+
+        Returns:
+            How many of the model's tensors were replaced; none is JemMismatchError.
+        """
+        matched = np.zeros(1, np.int32)
+        call("jem_model_load_matching", self, _values.path(path), matched)
+        return int(matched[0])
+
+    # ---- metadata ------------------------------------------------------------------------------
+
+    def _copied_text(self, function: str, key: bytes | int) -> str:
+        length = np.zeros(1, np.uintp)
+        call(function, self, key, None, 0, length)
+        buffer = ctypes.create_string_buffer(int(length[0]) + 1)
+        call(function, self, key, buffer, len(buffer), length)
+        return buffer.value.decode(errors="replace")
+
+    def get_metadata(self, key: str) -> str:
+        """A string that travels with the file. JemNotFoundError (a KeyError) if there is none."""
+        return self._copied_text("jem_model_get_metadata", _values.text(key, "key"))
+
+    def set_metadata(self, key: str, value: str | None) -> None:
+        """Sets or, with None, removes a string. Keys starting "jem." are the library's own."""
+        encoded = None if value is None else _values.text(value, "value")
+        call("jem_model_set_metadata", self, _values.text(key, "key"), encoded)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of all classes; unnamed classes are called by their number."""
+        return [self._copied_text("jem_model_get_class_name", k) for k in range(self.classes)]
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str]) -> None:
+        if isinstance(names, str) or len(names) != self.classes:
+            raise ValueError(f"expected {self.classes} class names")
+        encoded = [_values.text(name, "class name") for name in names]
+        for label, name in enumerate(encoded):
+            call("jem_model_set_class_name", self, label, name)
+
+    # ---- input conversion ----------------------------------------------------------------------
+
+    def set_standardization(self, mean: ArrayLike, std: ArrayLike) -> None:
+        """Inputs become (value / 255 - mean[c]) / std[c]. One number per channel each."""
+        means = _values.vector(mean, "mean")
+        stds = _values.vector(std, "std")
+        if means.shape != stds.shape:
+            raise ValueError(f"mean has {means.size} values and std {stds.size}")
+        call("jem_model_set_standardization", self, means.size, means, stds)
+
+    def input_from_u8(self, images: ArrayLike, layout: str = "nchw") -> np.ndarray:
+        """8-bit images to inputs (n, C, H, W) by the stored range or standardization.
+
+        Args:
+            images: uint8, (n, C, H, W), or (n, H, W, C) with layout "nhwc"; (n, H, W) if C is 1.
+        """
+        number = _values.constant("JEM_LAYOUT_", layout, "layout")
+        pixels = _values.images(images, self.shape, number)
+        x = np.empty((len(pixels), *self.shape), np.float32)
+        call("jem_input_from_u8", self, len(pixels), pixels, number, x)
+        return x
+
+    def input_to_u8(self, x: ArrayLike, layout: str = "nchw") -> np.ndarray:
+        """The way back, rounded and clamped: uint8, (n, C, H, W) or (n, H, W, C)."""
+        number = _values.constant("JEM_LAYOUT_", layout, "layout")
+        inputs = _values.rows(x, self.shape)
+        images = np.empty((len(inputs), *_values.image_shape(self.shape, number)), np.uint8)
+        call("jem_input_to_u8", self, len(inputs), inputs, number, images)
+        return images
+
+    # ---- compute -------------------------------------------------------------------------------
+
+    def logits(self, x: ArrayLike) -> np.ndarray:
+        """Class logits f(x), (n, classes)."""
+        inputs = _values.rows(x, self.shape)
+        out = np.empty((len(inputs), self.classes), np.float32)
+        call("jem_logits", self, len(inputs), inputs, out)
+        return out
+
+    def energy(self, x: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
+        """E(x), or with labels E(x, y): (n,). Low = usual."""
+        inputs = _values.rows(x, self.shape)
+        out = np.empty(len(inputs), np.float32)
+        classes = _values.labels(labels, len(inputs))
+        call("jem_energy", self, len(inputs), inputs, classes, out)
+        return out
+
+    def energy_grad(
+        self, x: ArrayLike, labels: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (n,) and their input gradients dE/dx, of x's shape, in one pass."""
+        inputs = _values.rows(x, self.shape)
+        energies = np.empty(len(inputs), np.float32)
+        grads = np.empty_like(inputs, order="C", subok=False)
+        classes = _values.labels(labels, len(inputs))
+        call("jem_energy_grad", self, len(inputs), inputs, classes, energies, grads)
+        return energies, grads
+
+    def score(self, x: ArrayLike, kind: str = "energy") -> np.ndarray:
+        """Outlier scores, (n,). High = unusual, every kind.
+
+        Args:
+            kind: "energy", "max_softmax" or "gradient_norm".
+        """
+        inputs = _values.rows(x, self.shape)
+        out = np.empty(len(inputs), np.float32)
+        number = _values.constant("JEM_SCORE_", kind, "kind")
+        call("jem_score", self, number, len(inputs), inputs, out)
+        return out
+
+    def score_samples(self, x: ArrayLike) -> np.ndarray:
+        """F(x) = -E(x), (n,): log p(x) up to a constant. High = usual, as in scikit-learn."""
+        return -self.energy(x)
+
+    def predict(self, x: ArrayLike) -> np.ndarray:
+        """The most probable class of each row, (n,) int64."""
+        return self.logits(x).argmax(axis=1)
+
+    def predict_proba(self, x: ArrayLike) -> np.ndarray:
+        """p(y|x), (n, classes); rows sum to 1."""
+        logits = self.logits(x).astype(np.float64)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,133 @@
+"""Training: the optimizer's state and the step that turns a batch into better parameters.
+
+The loss of a step, with F(x) = -E(x):
+
+    L = w_px  * -( mean F(x_data) - mean F(x_sample) )
+      + w_pyx * CE(f(x_labelled), y_labelled)
+      + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _values
+from ._native import Handle, Progress, call, create, progress_function, struct_type
+from .model import Model
+from .sampler import Sampler
+
+TrainStats = _values.result_class(
+    "TrainStats", "jem_train_stats", "What happened in one training step."
+)
+
+
+class Optimizer(Handle):
+    """Adam or SGD with momentum, as torch.optim defines them, for models of one shape.
+
+    Args:
+        model: Whose parameters it will update; a clone will do as well.
+        **config: kind ("adam", "sgd"), lr, beta1, beta2, eps, momentum, weight_decay, clip_norm,
+            warmup_steps, seed. jem.h explains them at jem_optimizer_config.
+
+    One caller at a time: a second one gets JemBusyError.
+    """
+
+    _c_name = "jem_optimizer"
+
+    def __init__(self, model: Model, **config: Any) -> None:
+        (settings,) = _values.configs("Optimizer()", ("jem_optimizer_config",), config)
+        pointer = create("jem_optimizer_create", "jem_optimizer", model, ctypes.byref(settings))
+        super().__init__(pointer)
+
+    @property
+    def lr(self) -> float:
+        """The base learning rate, which warm-up still scales. Assignable at any time."""
+        lr = np.empty(1, np.float32)
+        call("jem_optimizer_get", self, lr, None)
+        return float(lr[0])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        call("jem_optimizer_set_lr", self, float(value))
+
+    @property
+    def steps(self) -> int:
+        """Updates done."""
+        steps = np.empty(1, np.int64)
+        call("jem_optimizer_get", self, None, steps)
+        return int(steps[0])
+
+
+def _optional_rows(x: ArrayLike | None, model: Model, name: str) -> np.ndarray | None:
+    return None if x is None else _values.rows(x, model.shape, name)
+
+
+def _length(array: np.ndarray | None) -> int:
+    return 0 if array is None else len(array)
+
+
+def train_step(
+    model: Model,
+    optimizer: Optimizer,
+    sampler: Sampler | None = None,
+    *,
+    x_labelled: ArrayLike | None = None,
+    y_labelled: ArrayLike | None = None,
+    x_data: ArrayLike | None = None,
+    x_samples: ArrayLike | None = None,
+    n_samples: int = 0,
+    progress: Progress | None = None,
+    **config: Any,
+) -> Any:
+    """One training step: draw samples, take the gradient of the loss, update the parameters.
+
+    Other threads may use the model meanwhile; each of their calls sees the parameters of before
+    or after, never a mixture.
+
+    Args:
+        sampler: May be None when no chains are drawn: w_px and energy_l2 are 0, or x_samples
+            given.
+        x_labelled, y_labelled: Rows of the classification term, (n, C, H, W) and (n,).
+        x_data: Rows of the density term; by default the labelled rows serve both.
+        x_samples: Samples to use instead of drawing.
+        n_samples: Chains to draw; 0 = as many as data rows.
+        progress: progress(done, total), called between chain steps. A true result cancels, and
+            so does an exception, which is raised again.
+        **config: w_px, w_pyx, energy_l2, input_noise. jem.h explains them at jem_train_config.
+
+    Returns:
+        TrainStats: step, loss, loss_px, loss_pyx, loss_l2, gap, accuracy, grad_norm, ...
+
+    Raises:
+        JemDivergedError: Something is not finite.
+        JemCancelledError: `progress` asked to stop.
+        JemError: Other reasons. On any of them the parameters are those from before the call.
+    """
+    (settings,) = _values.configs("train_step()", ("jem_train_config",), config)
+    labelled = _optional_rows(x_labelled, model, "x_labelled")
+    data = _optional_rows(x_data, model, "x_data")
+    samples = _optional_rows(x_samples, model, "x_samples")
+    labels = _values.labels(y_labelled, _length(labelled), "y_labelled")
+    if samples is not None and n_samples not in (0, len(samples)):
+        raise ValueError(f"n_samples is {n_samples}, but x_samples has {len(samples)} rows")
+
+    batch = struct_type("jem_train_batch")()
+    call("jem_train_batch_init", ctypes.byref(batch), ctypes.sizeof(batch))
+    batch.n_labelled = _length(labelled)
+    batch.x_labelled = _values.field_pointer(labelled)
+    batch.y_labelled = _values.field_pointer(labels)
+    batch.n_data = _length(data)
+    batch.x_data = _values.field_pointer(data)
+    batch.n_samples = _values.integer(n_samples or _length(samples), "int64_t", "n_samples")
+    batch.x_samples = _values.field_pointer(samples)
+    with progress_function(progress) as report:
+        settings.progress = report
+        return _values.result_of(
+            TrainStats,
+            "jem_train_step",
+            model, optimizer, sampler, ctypes.byref(settings), ctypes.byref(batch),
+        )

@@ -1,0 +1,377 @@
+#!/usr/bin/python3
+"""Writes tests/golden/data: what PyTorch computes for libjem's networks and training step.
+
+Run by hand, with Debian's python3-torch; the tests only read the files. The networks here are
+twins written from the description of the architectures, with libjem's tensor names as state_dict
+keys, and the optimizers are torch.optim's. Everything is computed in float64, from parameters and
+inputs that float32 holds exactly.
+
+A file is a plain safetensors file. Parameters go by their own names, so jem_model_load_matching
+reads them; "golden.*" are inputs and expected values, "final.*" the parameters after the last
+step, and the metadata say what was trained how.
+
+Where a value enters a leaky ReLU close to 0, float32 may take the other branch, and no tolerance
+would be right. So seeds are tried in order until nothing comes close. The deviations of the same
+run in float32 are printed: the tolerances of test_golden.c rest on them.
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import struct
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+DATA = pathlib.Path(__file__).parent / "data"
+STEPS = 10
+
+# Smallest distance from 0 of anything that enters a kinked activation. In float32 such a value is
+# wrong by some 1e-7 at first, and after ten steps by what the parameters have drifted apart, 1e-6.
+KINK_MARGIN = 2e-6
+
+# The optimizer's defaults in libjem; a case names what it changes.
+OPTIMIZER = {
+    "kind": "adam", "lr": 1e-4, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9,
+    "weight_decay": 0.0, "clip_norm": float("inf"), "warmup_steps": 0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One network and ten steps. Rows: labelled, data (0 = the labelled serve both), samples."""
+
+    name: str
+    arch: str
+    shape: tuple
+    classes: int
+    rows: tuple
+    optimizer: dict
+    w_px: float = 1.0
+    w_pyx: float = 1.0
+    energy_l2: float = 0.1
+
+
+CASES = [
+    # Adam with all it has: a large eps, so that its place counts; a clip that is reached in some
+    # of the steps; a warm-up that ends on the way.
+    Case("mlp", "mlp-16-16", (2, 1, 1), 3, (8, 0, 8), {
+        "lr": 0.02, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.1,
+        "clip_norm": 0.6, "warmup_steps": 4}),
+    # SGD, and three batches of different length.
+    Case("mlp-silu", "mlp-12-8:act=silu", (1, 6, 6), 4, (6, 9, 5), {
+        "kind": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.05}),
+    # Odd and unequal sides, pooled with a rest.
+    Case("cnn", "cnn-4-8", (1, 9, 7), 10, (7, 0, 4), {
+        "kind": "sgd", "lr": 0.1, "momentum": 0.7, "clip_norm": 0.9, "warmup_steps": 3}),
+    Case("cnn-elu", "cnn-5-3-6:act=elu", (2, 6, 9), 3, (4, 6, 7), {"lr": 0.01}),
+    Case("wrn", "wrn-10-1", (3, 12, 10), 5, (2, 0, 2), {
+        "kind": "sgd", "lr": 0.02, "weight_decay": 0.01, "clip_norm": 1.25}),
+    # The other activations; weights of the loss other than 1.
+    Case("mlp-relu", "mlp-9:act=relu", (4, 1, 1), 2, (5, 0, 6), {"lr": 0.01},
+         w_px=0.5, w_pyx=2.0, energy_l2=0.02),
+    Case("mlp-tanh", "mlp-9-7:act=tanh", (4, 1, 1), 2, (5, 3, 6), {"lr": 0.01}, w_px=0.0),
+    # A pure energy model: one class, no labels.
+    Case("energy-softplus", "cnn-6:act=softplus", (1, 5, 5), 1, (0, 6, 5), {
+        "lr": 0.02, "weight_decay": 0.01}, w_pyx=0.0),
+]
+
+# ---- the twins ---------------------------------------------------------------------------------
+
+
+class Activation(nn.Module):
+    """An activation that remembers how close to its kink anything came."""
+
+    functions = {
+        "lrelu": lambda x: functional.leaky_relu(x, 0.2),
+        "relu": functional.relu,
+        "silu": functional.silu,
+        "elu": functional.elu,
+        "softplus": functional.softplus,
+        "tanh": torch.tanh,
+    }
+
+    def __init__(self, name):
+        super().__init__()
+        self.function = self.functions[name]
+        self.kinked = name in ("lrelu", "relu")
+        self.closest = float("inf")
+
+    def forward(self, x):
+        if self.kinked:
+            self.closest = min(self.closest, x.detach().abs().min().item())
+        return self.function(x)
+
+
+class Mlp(nn.Module):
+    def __init__(self, widths, act, shape, classes):
+        super().__init__()
+        sizes = [int(np.prod(shape)), *widths]
+        self.act = act
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths))
+        self.head = nn.Linear(sizes[-1], classes)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in self.hidden:
+            x = self.act(layer(x))
+        return self.head(x)
+
+
+class Cnn(nn.Module):
+    def __init__(self, widths, act, shape, classes):
+        super().__init__()
+        channels, *sides = shape
+        self.act = act
+        self.conv = nn.ModuleList()
+        self.windows = []
+        for width in widths:
+            self.conv.append(nn.Conv2d(channels, width, 3, padding=1))
+            self.windows.append(tuple(2 if side > 1 else 1 for side in sides))
+            sides = [side // window for side, window in zip(sides, self.windows[-1])]
+            channels = width
+        self.head = nn.Linear(channels * sides[0] * sides[1], classes)
+
+    def forward(self, x):
+        for layer, window in zip(self.conv, self.windows):
+            x = functional.avg_pool2d(self.act(layer(x)), window)
+        return self.head(x.flatten(1))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride, act):
+        super().__init__()
+        self.act = act
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride=stride, padding=1)
+        self.shortcut = None
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride)
+
+    def forward(self, x):
+        y = self.conv2(self.act(self.conv1(self.act(x))))
+        return y + (x if self.shortcut is None else self.shortcut(x))
+
+
+class Wrn(nn.Module):
+    def __init__(self, numbers, act, shape, classes):
+        super().__init__()
+        depth, widening = numbers
+        self.act = act
+        self.stem = nn.Conv2d(shape[0], 16, 3, padding=1)
+        self.stages = nn.ModuleList()
+        channels = 16
+        for stage in range(3):
+            blocks = nn.ModuleList()
+            for index in range((depth - 4) // 6):
+                outputs = 16 * 2**stage * widening
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(Block(channels, outputs, stride, act))
+                channels = outputs
+            self.stages.append(blocks)
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in itertools.chain(*self.stages):
+            x = block(x)
+        return self.head(self.act(x).mean(dim=(2, 3)))
+
+
+def make_twin(case):
+    """The network with PyTorch's own initial parameters, float32."""
+    arch, _, option = case.arch.partition(":act=")
+    family, *numbers = arch.split("-")
+    act = Activation(option or "lrelu")
+    made = {"mlp": Mlp, "cnn": Cnn, "wrn": Wrn}[family]
+    return made([int(number) for number in numbers], act, case.shape, case.classes)
+
+
+# ---- the method --------------------------------------------------------------------------------
+
+
+def free_energy(logits):
+    """E(x)."""
+    return -torch.logsumexp(logits, dim=1)
+
+
+def label_energy(logits, labels):
+    """E(x, y)."""
+    return -logits.gather(1, labels[:, None])[:, 0]
+
+
+def forward_values(model, x, y):
+    """What the compute functions of jem.h give."""
+    values = {}
+    x = x.clone().requires_grad_()
+    logits = model(x)
+    values["logits"] = logits
+    values["energy"] = free_energy(logits)
+    values["energy_xy"] = label_energy(logits, y)
+    for name in ("energy", "energy_xy"):
+        grad = torch.autograd.grad(values[name].sum(), x, retain_graph=True)[0]
+        values[f"{name}_grad"] = grad
+    values["max_softmax"] = -torch.softmax(logits, dim=1).amax(dim=1)
+    values["gradient_norm"] = values["energy_grad"].flatten(1).norm(dim=1)
+    return values
+
+
+def loss_terms(case, model, batch):
+    """The three weighted terms of the loss and the figures beside them."""
+    labelled = model(batch["x_labelled"]) if case.rows[0] else None
+    data = model(batch["x_data"]) if case.rows[1] else labelled
+    e_data, e_samples = free_energy(data), free_energy(model(batch["x_samples"]))
+    values = {"f_data": -e_data.mean(), "f_samples": -e_samples.mean()}
+    values["gap"] = values["f_data"] - values["f_samples"]
+    values["loss_px"] = case.w_px * -values["gap"]
+    values["loss_pyx"] = values["accuracy"] = torch.zeros(())
+    if labelled is not None:
+        right = labelled.argmax(dim=1) == batch["y_labelled"]
+        values["accuracy"] = right.double().mean()
+        values["loss_pyx"] = case.w_pyx * functional.cross_entropy(labelled, batch["y_labelled"])
+    values["loss_l2"] = case.energy_l2 * ((e_data**2).mean() + (e_samples**2).mean())
+    values["loss"] = values["loss_px"] + values["loss_pyx"] + values["loss_l2"]
+    return values
+
+
+def make_optimizer(settings, parameters):
+    decay = settings["weight_decay"]
+    if settings["kind"] == "sgd":
+        return torch.optim.SGD(parameters, settings["lr"], settings["momentum"], weight_decay=decay)
+    betas = (settings["beta1"], settings["beta2"])
+    return torch.optim.Adam(parameters, settings["lr"], betas, settings["eps"], weight_decay=decay)
+
+
+def clip(parameters, norm_max):
+    """Scales the gradient to at most that norm (torch's own adds 1e-6); returns its norm."""
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+    if norm > norm_max:
+        for p in parameters:
+            p.grad *= norm_max / norm
+    return norm
+
+
+def train(case, model, batch):
+    """Ten steps; for each name the list of its values."""
+    settings = {k: np.float32(v).item() if isinstance(v, float) else v
+                for k, v in settings_of(case).items()}
+    parameters = list(model.parameters())
+    optimizer = make_optimizer(settings, parameters)
+    history = {}
+    for step in range(STEPS):
+        warmth = min(1.0, (step + 1) / settings["warmup_steps"]) if settings["warmup_steps"] else 1
+        optimizer.param_groups[0]["lr"] = settings["lr"] * warmth
+        optimizer.zero_grad()
+        values = loss_terms(case, model, batch)
+        values["loss"].backward()
+        values["grad_norm"] = clip(parameters, settings["clip_norm"])
+        values["lr"] = torch.tensor(settings["lr"] * warmth)
+        optimizer.step()
+        for name, value in values.items():
+            history.setdefault(name, []).append(value.item())
+    return {name: torch.tensor(column, dtype=torch.float64) for name, column in history.items()}
+
+
+def settings_of(case):
+    return {**OPTIMIZER, **case.optimizer}
+
+
+# ---- one case ----------------------------------------------------------------------------------
+
+
+def make_inputs(case):
+    """Rows that float32 holds exactly; the classes differ in their means."""
+    n_labelled, n_data, n_samples = case.rows
+    inputs = {}
+
+    def images(n):
+        return torch.randn(n, *case.shape)
+
+    inputs["x"] = images(5)
+    inputs["y"] = torch.arange(5) % case.classes
+    if n_labelled:
+        inputs["y_labelled"] = torch.arange(n_labelled) * 7 % case.classes
+        means = torch.linspace(-1, 1, case.classes)[inputs["y_labelled"]]
+        inputs["x_labelled"] = 0.7 * images(n_labelled) + means[:, None, None, None]
+    if n_data:
+        inputs["x_data"] = 0.7 * images(n_data) + 0.3
+    inputs["x_samples"] = 2 * torch.rand(n_samples, *case.shape) - 1
+    return inputs
+
+
+def compute(case, twin, inputs, dtype):
+    """All expected values from the twin's present parameters, which it changes."""
+    model = twin.to(dtype)
+    wide = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+    values = {f"golden.{k}": v for k, v in forward_values(model, wide["x"], wide["y"]).items()}
+    history = train(case, model, wide)
+    values.update({f"golden.stats.{k}": v for k, v in history.items()})
+    values.update({f"final.{k}": v for k, v in model.state_dict().items()})
+    return {k: v.detach().double().numpy() for k, v in values.items()}
+
+
+def make_case(case):
+    """Initial parameters, inputs and expected values of the first seed without a near kink."""
+    for seed in itertools.count():
+        torch.manual_seed(seed)
+        twin = make_twin(case)
+        initial = {name: value.clone() for name, value in twin.state_dict().items()}
+        inputs = make_inputs(case)
+        expected = compute(case, twin, inputs, torch.float64)
+        closest = twin.act.closest
+        if closest >= KINK_MARGIN:
+            break
+    twin = make_twin(case)
+    twin.load_state_dict(initial)
+    narrow = compute(case, twin, inputs, torch.float32)
+    report(case, seed, closest, expected, narrow)
+    given = {name: value.numpy() for name, value in initial.items()}
+    given.update({f"golden.{name}": value.numpy() for name, value in inputs.items()})
+    return given | {name: value.astype(np.float32) for name, value in expected.items()}
+
+
+def report(case, seed, closest, expected, narrow):
+    """Prints the deviation of float32, relative to the largest value of the array."""
+    deviations = {}
+    for name, value in expected.items():
+        kind = "final" if name.startswith("final.") else name.removeprefix("golden.")
+        deviation = np.abs(narrow[name] - value).max() / max(np.abs(value).max(), 1e-30)
+        deviations[kind] = max(deviations.get(kind, 0), deviation)
+    print(f"{case.name}: seed {seed}, closest to a kink {closest:.1e}")
+    for kind, deviation in deviations.items():
+        print(f"    {kind:24} {deviation:.1e}")
+    norms = expected["golden.stats.grad_norm"]
+    losses = expected["golden.stats.loss"]
+    print(f"    losses {losses[0]:.4f} .. {losses[-1]:.4f}")
+    print(f"    gradient norms {norms.min():.3f} .. {norms.max():.3f}")
+
+
+def write_safetensors(path, tensors, metadata):
+    header, data = {"__metadata__": metadata}, b""
+    for name, array in tensors.items():
+        dtype = {"float32": "F32", "int64": "I64"}[array.dtype.name]
+        raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def main():
+    torch.set_num_threads(1)
+    DATA.mkdir(exist_ok=True)
+    for case in CASES:
+        metadata = {"arch": case.arch, "classes": str(case.classes)}
+        metadata.update(zip(("channels", "height", "width"), map(str, case.shape)))
+        metadata.update({k: repr(getattr(case, k)) for k in ("w_px", "w_pyx", "energy_l2")})
+        metadata.update({k: str(v) for k, v in settings_of(case).items()})
+        write_safetensors(DATA / f"{case.name}.safetensors", make_case(case), metadata)
+
+
+if __name__ == "__main__":
+    main()
