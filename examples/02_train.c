@@ -26,6 +26,7 @@ static jem_sampler *make_sampler(const jem_model *model)
 {
     jem_sampler_config config;
     CHECK(jem_sampler_config_init(&config, sizeof config));
+    config.capacity = 1000; /* few chains, so that each is drawn often and gets far */
     config.steps = 20;
     config.step_size = 0.00125f;
     config.noise_std = 0.05f;
@@ -57,10 +58,6 @@ int main(int argc, char **argv)
     jem_model *model = make_model();
     jem_sampler *sampler = make_sampler(model);
     jem_optimizer *optimizer = make_optimizer(model);
-    jem_train_config train;
-    CHECK(jem_train_config_init(&train, sizeof train));
-    train.energy_l2 = 0.01f;
-
     static float x[ROWS * 2];
     static int64_t y[ROWS];
     two_moons(ROWS, x, y);
@@ -73,7 +70,7 @@ int main(int argc, char **argv)
         batch.x_labelled = x + 2 * first;
         batch.y_labelled = y + first;
         jem_train_stats stats = {.struct_size = sizeof stats};
-        CHECK(jem_train_step(model, optimizer, sampler, &train, &batch, &stats));
+        CHECK(jem_train_step(model, optimizer, sampler, NULL, &batch, &stats));
         if ((step + 1) % 250 == 0)
             printf("step %4d  loss %7.3f  accuracy %.2f  F(data) %6.2f  F(samples) %6.2f\n",
                    step + 1, stats.loss, stats.accuracy, stats.f_data, stats.f_samples);
