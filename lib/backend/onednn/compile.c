@@ -105,7 +105,7 @@ jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_a
 static jem_status convert_step(jemi_compile *c, jemi_op_kind kind, int32_t *tensor,
                                const jemi_layout *layout, int32_t node, uint32_t wants)
 {
-    int32_t converted;
+    int32_t converted = -1;
     JEMI_TRY(jemi_compile_tensor(c, layout, 0, &converted));
     const jemi_op pass = {.kind = kind,
                           .node = node,
