@@ -155,7 +155,11 @@ typedef struct jem_model_config {
 JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size);
 
 enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
-enum { JEM_PRECISION_F32 = 1 };
+/**
+ * Float throughout. F32 may compute 3x3 convolutions by Winograd's algorithm, within 1e-4 of the
+ * largest value; F32_STRICT never does, and is slower.
+ */
+enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2 };
 
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {

@@ -126,6 +126,13 @@ static jem_status mask(reverse *r, int32_t node, term *t, int32_t add)
     JEMI_TRY(convert(r, &t->tensor, &layout, node));
     if (add >= 0)
         JEMI_TRY(convert(r, &add, &layout, node));
+    if (r->holds[t->tensor] == 1 &&
+        jemi_compile_winograd_absorb(r->c, t->tensor, pass.activation, pass.kept, add)) {
+        if (add >= 0)
+            r->holds[add]--;
+        *t = (term){t->tensor, -1, -1};
+        return JEM_OK;
+    }
     pass.src = t->tensor;
     pass.add = add;
     JEMI_TRY(target(r, t->tensor, &layout, &pass.dst));

@@ -6,10 +6,25 @@
 
 #include "base/status.h"
 #include "kernels/stem.h"
+#include "kernels/winograd.h"
+
+// Channels that the blocked layout of the Winograd kernels has no padding for.
+static bool whole_blocks(int64_t channels)
+{
+    return channels % 16 == 0;
+}
+
+bool jemi_choose_winograd(const jemi_node *node, jemi_shape in, int32_t precision)
+{
+    return precision == JEM_PRECISION_F32 && node->kind == JEMI_NODE_CONV && node->kernel == 3 &&
+           node->stride == 1 && node->pad == 1 && whole_blocks(in.c) &&
+           whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4 &&
+           jemi_winograd_available();
+}
 
 jem_status jemi_choose_check(int32_t precision)
 {
-    if (precision != JEM_PRECISION_F32)
+    if (precision != JEM_PRECISION_F32 && precision != JEM_PRECISION_F32_STRICT)
         return jemi_fail(JEM_EUNSUPPORTED, "precision %d is not offered by oneDNN plans",
                          (int)precision);
     return JEM_OK;

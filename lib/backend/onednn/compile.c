@@ -81,6 +81,13 @@ jem_status jemi_compile_pass(jemi_compile *c, const jemi_op *pass)
     return JEM_OK;
 }
 
+void jemi_compile_scratch(jemi_compile *c, size_t bytes)
+{
+    jemi_span *scratchpad = &c->plan->scratchpad;
+    touch(scratchpad, c->plan->n_ops - 1);
+    scratchpad->bytes = bytes > scratchpad->bytes ? bytes : scratchpad->bytes;
+}
+
 jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_arg arg)
 {
     jemi_dnnl_plan *plan = c->plan;
@@ -91,11 +98,8 @@ jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_a
                                  "memory object of a plan"));
     if (arg.source == JEMI_ARG_TENSOR)
         touch_tensor(plan, arg.index);
-    if (arg.source == JEMI_ARG_SCRATCHPAD) {
-        const size_t bytes = jemi_md_bytes(md);
-        touch(&plan->scratchpad, plan->n_ops - 1);
-        plan->scratchpad.bytes = bytes > plan->scratchpad.bytes ? bytes : plan->scratchpad.bytes;
-    }
+    if (arg.source == JEMI_ARG_SCRATCHPAD)
+        jemi_compile_scratch(c, jemi_md_bytes(md));
     op->args[op->n_args] = arg;
     op->exec[op->n_args] = (dnnl_exec_arg_t){name, memory};
     op->n_args++;

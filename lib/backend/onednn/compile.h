@@ -33,6 +33,9 @@ jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_a
 jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_layout *layout,
                                 int32_t node, uint32_t wants);
 
+/** The last step needs this much of the scratchpad that all steps share. */
+void jemi_compile_scratch(jemi_compile *c, size_t bytes);
+
 /** What jemi_compile_conv_forward() computed beyond the convolution. */
 typedef struct jemi_conv_fused {
     bool add, act;
@@ -52,6 +55,19 @@ jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_ds
 
 /** diff_dst and the kept src -> the node's part of dparams. */
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst);
+
+/** The same by kernels/winograd.h, for what jemi_choose_winograd() grants. (winograd.c) */
+jem_status jemi_compile_winograd_forward(jemi_compile *c, int32_t node, int32_t *dst,
+                                         jemi_conv_fused *fused);
+jem_status jemi_compile_winograd_data(jemi_compile *c, int32_t node, int32_t diff_dst,
+                                      int32_t *diff_src);
+
+/**
+ * Lets the Winograd step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).
+ * False when no such step made it, or `add` comes later.
+ */
+bool jemi_compile_winograd_absorb(jemi_compile *c, int32_t tensor, jemi_activation activation,
+                                  int32_t kept, int32_t add);
 
 jem_status jemi_compile_forward(jemi_compile *c);
 jem_status jemi_compile_backward(jemi_compile *c);

@@ -199,6 +199,12 @@ static jem_status primitive_op(jemi_compile *c, const char *what, int32_t node, 
     return scratchpad_arg(c, pd);
 }
 
+static bool choose_winograd(const jemi_compile *c, int32_t node, const geometry *g)
+{
+    return jemi_choose_winograd(&c->graph->nodes[node], (jemi_shape){g->in.c, g->in.h, g->in.w},
+                                c->plan->base.spec.precision);
+}
+
 // ---- forward -----------------------------------------------------------------------------------
 
 // With as many of the absorbed operations as have a fast implementation.
@@ -253,6 +259,8 @@ jem_status jemi_compile_conv_forward(jemi_compile *c, int32_t node, int32_t *dst
                                      jemi_conv_fused *fused)
 {
     const geometry g = geometry_of(c, node);
+    if (choose_winograd(c, node, &g))
+        return jemi_compile_winograd_forward(c, node, dst, fused);
     chosen ch = {0};
     jem_status status = jemi_dnnl_check(choose_fused(&ch, c, node, &g, fused), "convolution");
     if (status == JEM_OK)
@@ -316,6 +324,8 @@ jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_ds
     const jemi_shape in = {g.in.c, g.in.h, g.in.w};
     if (jemi_choose_stem(&c->graph->nodes[node], in, &c->plan->tensors[diff_dst].layout))
         return stem_data(c, node, &g, diff_dst, diff_src);
+    if (choose_winograd(c, node, &g))
+        return jemi_compile_winograd_data(c, node, diff_dst, diff_src);
     chosen ch = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_DATA);
     jem_status status =
@@ -378,9 +388,24 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
     return unpack(c, index, ch, packed, plain);
 }
 
+// The backward directions want a forward descriptor even where the forward pass took another way.
+static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
+{
+    if (c->hints[node] != NULL)
+        return JEM_OK;
+    chosen ch = {0};
+    jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_FORWARD);
+    JEMI_TRY(jemi_dnnl_check(choose(&ch, c, &desc, g), "convolution"));
+    c->hints[node] = ch.pd;
+    ch.pd = NULL;
+    chosen_fini(&ch);
+    return JEM_OK;
+}
+
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 {
     const geometry g = geometry_of(c, node);
+    JEMI_TRY(need_hint(c, node, &g));
     chosen ch = {0};
     jemi_md plain = {0};
     jemi_md bias = {0};

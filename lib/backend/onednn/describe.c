@@ -24,6 +24,7 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_POOL] = "average pooling",
         [JEMI_OP_POOL_BACKWARD] = "average pooling backward",
         [JEMI_OP_STEM_BACKWARD] = "first convolution backward data",
+        [JEMI_OP_WINOGRAD] = "convolution",
     };
     return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
 }

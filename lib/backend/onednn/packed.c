@@ -16,10 +16,18 @@
 #include "backend/onednn/engine.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "kernels/winograd.h"
 
 enum { FIRST_CHUNK = 32, N_CHUNKS = 24 };
 
+typedef enum packing {
+    PACK_REORDER, // by oneDNN, or not at all where the orders are the same
+    PACK_WINOGRAD,
+    PACK_WINOGRAD_BACKWARD,
+} packing;
+
 typedef struct slot {
+    packing how;
     int32_t param;
     jemi_md plain, packed;
     dnnl_primitive_t reorder; // NULL: the orders are the same
@@ -140,12 +148,13 @@ static dnnl_status_t slot_init(slot *s, dnnl_engine_t engine, int32_t param, con
     dnnl_status_t status = jemi_md_copy(&s->plain, plain);
     if (status == dnnl_success)
         status = jemi_md_copy(&s->packed, packed);
-    if (status == dnnl_success && !jemi_md_equal(plain, packed))
+    if (status == dnnl_success && s->how == PACK_REORDER && !jemi_md_equal(plain, packed))
         status = make_reorder(s, engine);
     return status;
 }
 
-static jem_status add_slot(program *p, int32_t param, const jemi_md *plain, const jemi_md *packed)
+static jem_status add_slot(program *p, packing how, int32_t param, const jemi_md *plain,
+                           const jemi_md *packed)
 {
     int32_t place = p->n_slots;
     const int chunk = chunk_of(&place);
@@ -156,6 +165,7 @@ static jem_status add_slot(program *p, int32_t param, const jemi_md *plain, cons
     if (p->chunks[chunk] == NULL)
         return jemi_fail_memory("table of packed weights");
     slot *s = &p->chunks[chunk][place];
+    s->how = how;
     const dnnl_status_t status = slot_init(s, p->engine, param, plain, packed);
     if (status != dnnl_success) {
         slot_fini(s);
@@ -165,32 +175,62 @@ static jem_status add_slot(program *p, int32_t param, const jemi_md *plain, cons
     return JEM_OK;
 }
 
-static int32_t find_slot(program *p, int32_t param, const jemi_md *packed)
+static int32_t find_slot(program *p, packing how, int32_t param, const jemi_md *packed)
 {
     for (int32_t i = 0; i < p->n_slots; i++) {
         const slot *s = slot_at(p, i);
-        if (s->param == param && jemi_md_equal(&s->packed, packed))
+        if (s->how == how && s->param == param && jemi_md_equal(&s->packed, packed))
             return i;
     }
     return -1;
 }
 
-jem_status jemi_dnnl_program_slot(jemi_program *base, int32_t param, const jemi_md *plain,
-                                  const jemi_md *packed, int32_t *index)
+static jem_status find_or_add(jemi_program *base, packing how, int32_t param, const jemi_md *plain,
+                              const jemi_md *packed, int32_t *index)
 {
     program *p = (program *)base;
     jem_status status = JEM_OK;
     pthread_mutex_lock(&p->mutex);
-    *index = find_slot(p, param, packed);
+    *index = find_slot(p, how, param, packed);
     if (*index < 0) {
-        status = add_slot(p, param, plain, packed);
+        status = add_slot(p, how, param, plain, packed);
         *index = p->n_slots - 1;
     }
     pthread_mutex_unlock(&p->mutex);
     return status;
 }
 
+jem_status jemi_dnnl_program_slot(jemi_program *base, int32_t param, const jemi_md *plain,
+                                  const jemi_md *packed, int32_t *index)
+{
+    return find_or_add(base, PACK_REORDER, param, plain, packed, index);
+}
+
+jem_status jemi_dnnl_program_winograd(jemi_program *base, int32_t param, bool backward,
+                                      int32_t *index)
+{
+    const int64_t *shape = base->graph->params[param].shape;
+    const int64_t plain_count = base->graph->params[param].count;
+    const int64_t packed_count = jemi_winograd_weights_count(shape[1], shape[0]);
+    jemi_md plain = {0}, packed = {0};
+    dnnl_status_t made = jemi_md_init(&plain, 1, &plain_count, JEMI_MD_PLAIN);
+    if (made == dnnl_success)
+        made = jemi_md_init(&packed, 1, &packed_count, JEMI_MD_PLAIN);
+    jem_status status = jemi_dnnl_check(made, "Winograd weights");
+    if (status == JEM_OK)
+        status = find_or_add(base, backward ? PACK_WINOGRAD_BACKWARD : PACK_WINOGRAD, param, &plain,
+                             &packed, index);
+    jemi_md_fini(&plain);
+    jemi_md_fini(&packed);
+    return status;
+}
+
 // ---- weights -----------------------------------------------------------------------------------
+
+static bool has_copy(const slot *s)
+{
+    return s->how != PACK_REORDER || s->reorder != NULL;
+}
 
 static void copy_fini(copy *c)
 {
@@ -271,29 +311,35 @@ static jem_status copy_init(weights *w, copy *c, const slot *s)
     const dnnl_engine_t engine = ((program *)w->base.program)->engine;
     const size_t bytes = jemi_md_bytes(&s->packed);
     dnnl_status_t status = dnnl_success;
-    if (s->reorder != NULL) {
+    if (has_copy(s)) {
         if (c->data == NULL)
             c->data = jemi_calloc(bytes, 1);
         if (c->scratchpad_data == NULL && s->scratchpad_bytes > 0)
             c->scratchpad_data = jemi_alloc(s->scratchpad_bytes, 1);
         if (c->data == NULL || (c->scratchpad_data == NULL && s->scratchpad_bytes > 0))
             return jemi_fail_memory("packed weights");
-        if (c->source == NULL)
+        if (c->source == NULL && s->reorder != NULL)
             status = jemi_memory_create(&c->source, &s->plain, engine, NULL);
-        if (status == dnnl_success && c->scratchpad == NULL)
+        if (status == dnnl_success && c->scratchpad == NULL && s->reorder != NULL)
             status = jemi_memory_create(&c->scratchpad, &s->scratchpad, engine, c->scratchpad_data);
     }
     // Last: `memory` tells that the copy is complete.
     if (status == dnnl_success)
         status = jemi_memory_create(&c->memory, &s->packed, engine, c->data);
-    if (status == dnnl_success && s->reorder != NULL)
+    if (status == dnnl_success && has_copy(s))
         w->bytes += bytes + s->scratchpad_bytes;
     return jemi_dnnl_check(status, "packed weights");
 }
 
 static dnnl_status_t pack(const weights *w, const copy *c, const slot *s)
 {
-    float *plain = (float *)w->params + w->base.program->graph->params[s->param].offset;
+    const jemi_param *param = &w->base.program->graph->params[s->param];
+    float *plain = (float *)w->params + param->offset;
+    if (s->how != PACK_REORDER) {
+        jemi_winograd_pack(c->data, plain, param->shape[0], param->shape[1],
+                           s->how == PACK_WINOGRAD_BACKWARD);
+        return dnnl_success;
+    }
     if (s->reorder == NULL)
         return dnnl_memory_set_data_handle(c->memory, plain);
     dnnl_status_t status = dnnl_memory_set_data_handle(c->source, plain);

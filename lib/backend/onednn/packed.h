@@ -28,6 +28,10 @@ void jemi_dnnl_weights_destroy(jemi_weights *weights);
 jem_status jemi_dnnl_program_slot(jemi_program *program, int32_t param, const jemi_md *plain,
                                   const jemi_md *packed, int32_t *slot);
 
+/** The slot of a 3x3 convolution's weights for kernels/winograd.h, found or added. */
+jem_status jemi_dnnl_program_winograd(jemi_program *program, int32_t param, bool backward,
+                                      int32_t *slot);
+
 /**
  * The copy of these weights for a slot, packed now if it is missing or stale.
  *

@@ -13,6 +13,7 @@
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
+#include "kernels/winograd.h"
 
 typedef struct jemi_tensor {
     jemi_layout layout; /* zeroed for what only oneDNN understands */
@@ -47,6 +48,7 @@ typedef enum jemi_op_kind {
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
     JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
+    JEMI_OP_WINOGRAD,      /* dst = convolution of src; args: weights, then bias if it has one */
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -58,6 +60,7 @@ typedef struct jemi_op {
     int32_t dst, src, kept, add; /* tensors; -1 = none */
     jemi_activation activation;
     jemi_pooling pooling;
+    jemi_winograd winograd; /* without its pointers */
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
@@ -99,6 +102,9 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
                                   const float *in, float *out);
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
+
+/** Runs a step of kind JEMI_OP_WINOGRAD. */
+jem_status jemi_dnnl_run_winograd(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Points all arguments that are this tensor at its data. */
 dnnl_status_t jemi_dnnl_plan_bind(jemi_dnnl_plan *plan, int32_t tensor);

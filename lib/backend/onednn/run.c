@@ -131,6 +131,8 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
         return JEM_OK;
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
+    case JEMI_OP_WINOGRAD:
+        return jemi_dnnl_run_winograd(plan, op);
     default:
         run_pass(plan, op);
         return JEM_OK;
