@@ -75,7 +75,7 @@ void support_check_law(double *values, int64_t n, double (*cdf)(double), const c
 /** Fails when n pairs of independent standardised values are correlated. */
 void support_check_uncorrelated(const float *a, const float *b, int64_t n, const char *what);
 
-/** A new directory under TMPDIR or /tmp; support_remove_dir() removes it and the files in it. */
+/** A new directory under TMPDIR, /dev/shm or /tmp; support_remove_dir() removes it and the files in it. */
 void support_make_dir(char *path, size_t size);
 void support_remove_dir(const char *path);
 

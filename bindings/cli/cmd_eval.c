@@ -201,10 +201,26 @@ static cli_status evaluate_asked_sets(evaluation *e, auroc_row *out, int *n, cli
 
 // ---- the whole ---------------------------------------------------------------------------------
 
+static cli_status unknown_set(const char *name, cli_error *err)
+{
+    if (strcmp(name, "fashion-mnist") == 0)
+        return CLI_OK; // loading it says which package is missing
+    char names[128] = "";
+    size_t used = 0;
+    for (int i = 0; i < cli_ood_n_sets; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s, ", cli_ood_sets[i].name);
+    return cli_usage(err, "--ood %s is neither a set nor data; expected %sor a path of data", name,
+                     names);
+}
+
+// Before the long work: can every set be made or found?
 static cli_status check_ood_names(const args_t *args, const cli_data *test, cli_error *err)
 {
     for (int i = 0; i < args->ood.count; i++) {
-        const cli_ood_set *set = cli_ood_find(args->ood.items[i]);
+        const char *name = args->ood.items[i];
+        const cli_ood_set *set = cli_ood_find(name);
+        if (set == NULL && !cli_data_exists(name))
+            CLI_TRY(unknown_set(name, err));
         if (set != NULL && !set->applies(test))
             return cli_usage(err, "--ood %s is not possible with %lld rows of %dx%dx%d", set->name,
                              (long long)test->n, test->channels, test->height, test->width);

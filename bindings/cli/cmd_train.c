@@ -66,6 +66,8 @@ static const cli_option options[] = {
     CLI_ROW_HEADING("Chains"),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6,
                   "Langevin steps of a chain per training step", 0),
+    CLI_ROW_COUNT("chains", args_t, chains, 1, 1e6,
+                  "chains of a training step; otherwise as many as rows", 0),
     CLI_CHAIN_ROWS(args_t, chain),
     CLI_ROW_COUNT("capacity", args_t, capacity, 1, 1e8, "chains in the replay buffer", 0),
     CLI_ROW_NUMBER("reinit", args_t, reinit, 0, 1, "chance that a drawn chain starts anew", 0),
@@ -220,9 +222,10 @@ static cli_status check_capacity(const cli_train_run *run, cli_error *err)
 {
     const args_t *args = run->args;
     const int64_t batch = args->batch < run->data.n ? args->batch : run->data.n;
-    if (run->sampler != NULL && args->capacity < batch)
-        return cli_usage(err, "--capacity %lld holds less than one batch; expected at least %lld",
-                         (long long)args->capacity, (long long)batch);
+    const int64_t chains = args->chains > 0 ? args->chains : batch;
+    if (run->sampler != NULL && args->capacity < chains)
+        return cli_usage(err, "--capacity is %lld; expected at least %lld, the chains of a step",
+                         (long long)args->capacity, (long long)chains);
     return CLI_OK;
 }
 

@@ -55,6 +55,17 @@ static const cli_data_reader *find_reader(const char *path)
     return NULL;
 }
 
+// Where the data of that name lies.
+static const char *place_of(const char *path)
+{
+    return strcmp(path, "fashion-mnist") == 0 ? fashion_directory : path;
+}
+
+bool cli_data_exists(const char *path)
+{
+    return find_reader(place_of(path)) != NULL;
+}
+
 static cli_status not_found(const char *path, cli_error *err)
 {
     if (strcmp(path, "fashion-mnist") == 0)
@@ -82,8 +93,7 @@ static cli_status not_found(const char *path, cli_error *err)
 cli_status cli_data_load(cli_data *data, const char *path, cli_split split, cli_error *err)
 {
     *data = (cli_data){.path = path};
-    const bool fashion = strcmp(path, "fashion-mnist") == 0;
-    const char *place = fashion ? fashion_directory : path;
+    const char *place = place_of(path);
     const cli_data_reader *reader = find_reader(place);
     if (reader == NULL)
         return not_found(path, err);

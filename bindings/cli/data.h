@@ -26,6 +26,9 @@ typedef struct cli_data {
 cli_status cli_data_load(cli_data *data, const char *path, cli_split split, cli_error *err);
 void cli_data_free(cli_data *data);
 
+/** Does `path` look like data? Nothing is read. */
+bool cli_data_exists(const char *path);
+
 /** The forms of a path, as a paragraph for a help text. */
 #define CLI_DATA_HELP                                                                              \
     "Data: fashion-mnist (Debian package dataset-fashion-mnist); a directory or prefix of IDX "    \

@@ -100,6 +100,15 @@ static cli_status run(int argc, char **argv, char *name, size_t name_size, cli_e
                 : run_command(command, argc - 2, argv + 2, err);
 }
 
+// Names out of hostile files must not steer the terminal.
+static void print_error(const char *name, char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    fprintf(stderr, "%s: %s\n", name, text);
+}
+
 int main(int argc, char **argv)
 {
     // A file size limit then shows as a failed write, which is reported, and not as a death.
@@ -110,6 +119,6 @@ int main(int argc, char **argv)
     if (fflush(stdout) != 0 && status == CLI_OK)
         status = cli_fail(&err, "standard output could not be written");
     if (status != CLI_OK)
-        fprintf(stderr, "%s: %s\n", name, err.text);
+        print_error(name, err.text);
     return status;
 }

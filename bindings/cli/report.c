@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { LABEL_WIDTH = 18, COLUMN_WIDTH = 15 };
 
@@ -96,7 +97,10 @@ void cli_table_row(cli_table *table, const char *name, const double *values, int
         json_object_set_new(table->rows, name, row);
         return;
     }
-    printf("%-*s", LABEL_WIDTH, name);
+    if (strlen(name) > LABEL_WIDTH)
+        printf("%s\n%*s", name, LABEL_WIDTH, "");
+    else
+        printf("%-*s", LABEL_WIDTH, name);
     for (int i = 0; i < table->n_columns; i++)
         printf(" %*.*f", COLUMN_WIDTH, decimals, values[i]);
     putchar('\n');

@@ -44,6 +44,7 @@ static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
     const int64_t *rows = next_rows(l);
     CLI_TRY(cli_data_inputs(data, l->run->model, rows, 0, l->batch_size, l->x, err));
     CLI_TRY(cli_jem(err, jem_train_batch_init(batch, sizeof *batch)));
+    batch->n_samples = l->run->sampler != NULL ? l->run->args->chains : 0;
     if (data->labels == NULL) {
         batch->n_data = l->batch_size;
         batch->x_data = l->x;

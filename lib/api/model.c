@@ -111,13 +111,13 @@ static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t w
     const jem_exec_config *exec = &model->exec;
     const uint32_t dx = JEMI_WANT_DINPUT, dparams = JEMI_WANT_DPARAMS;
     if (what & JEM_PREPARE_LOGITS)
-        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_scoring, 0, n));
+        JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, 0, n));
     if (what & JEM_PREPARE_GRAD) {
-        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_scoring, dx, n));
-        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_chains, dx, n));
+        JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, dx, n));
+        JEMI_TRY(jemi_runner_warm(runner, exec->precision_chains, dx, n));
     }
     if (what & JEM_PREPARE_TRAIN)
-        JEMI_TRY(jemi_runner_prepare_rows(runner, exec->precision_training, dparams, n));
+        JEMI_TRY(jemi_runner_warm(runner, exec->precision_training, dparams, n));
     const bool inputs = n > 0 && (what & (JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN)) != 0;
     if (inputs && jemi_runner_input_scratch(runner) == NULL)
         return jemi_fail_memory("inputs of a runner");

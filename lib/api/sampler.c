@@ -161,9 +161,12 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     jemi_runner *runner;
     JEMI_TRY(begin_chains(model, sampler, &runner));
     jem_status status = jemi_sampler_check_fit(sampler);
-    if (status == JEM_OK)
+    if (status == JEM_OK) {
         status = jemi_sampler_draw(sampler, runner, model->exec.precision_chains, n, x, labels,
                                    progress, user, NULL);
+        if (status != JEM_ENOMEM)
+            jemi_sampler_finish_draw(sampler, n, status == JEM_OK ? x : NULL);
+    }
     end_chains(sampler, runner);
     return status;
 }

@@ -163,8 +163,9 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
     config.progress_user = user;
     JEMI_TRY(jemi_langevin_prepare(runner, precision, chains->n));
     const jem_status status = jemi_langevin_chains(runner, &config, chains, NULL);
-    // Also after a failure: no noise is ever used twice.
-    sampler->row_steps += (uint64_t)steps;
+    // Also after a failure: no noise is ever used twice. But memory ran out before any was used.
+    if (status != JEM_ENOMEM)
+        sampler->row_steps += (uint64_t)steps;
     return status;
 }
 
@@ -226,7 +227,6 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t 
                              int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
                              void *user, double *grad_norm)
 {
-    JEMI_TRY(jemi_langevin_prepare(runner, precision, n));
     jemi_sampler_fill(sampler);
     choose_slots(sampler, n);
     load_chains(sampler, n, x);
@@ -241,13 +241,16 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t 
     config.kernel.step = sampler->slot_steps;
     config.progress = progress;
     config.progress_user = user;
-    const jem_status status = jemi_langevin_chains(runner, &config, &chains, grad_norm);
-    sampler->slot_steps += (uint64_t)sampler->config.steps;
-    sampler->draws++;
-    if (status != JEM_OK)
-        return status;
-    store_chains(sampler, n, x);
+    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains, grad_norm));
     if (labels != NULL)
         memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
     return JEM_OK;
+}
+
+void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x)
+{
+    if (x != NULL)
+        store_chains(sampler, n, x);
+    sampler->slot_steps += (uint64_t)sampler->config.steps;
+    sampler->draws++;
 }

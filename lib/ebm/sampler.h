@@ -57,9 +57,17 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
                             void *user);
 
-/** One draw into x (n, C, H, W); the buffer changes only when all went well. labels may be NULL. */
+/**
+ * One draw into x (n, C, H, W). labels may be NULL.
+ *
+ * Neither the buffer nor the streams move on before jemi_sampler_finish_draw(), with which every
+ * draw ends, unless memory ran out: then nothing has happened and the draw can be made again.
+ */
 jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
                              int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
                              void *user, double *grad_norm);
+
+/** Stores the chains of the last draw; NULL when it failed, so that only its noise is used up. */
+void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x);
 
 #endif

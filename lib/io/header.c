@@ -325,7 +325,7 @@ static jem_status sort(const jemi_header *header, compare_fn compare, size_t n, 
 
 static jem_status order_by_place(jemi_header *header)
 {
-    size_t *order;
+    size_t *order = NULL;
     JEMI_TRY(sort(header, by_place, header->n_entries, &order));
     jemi_header_entry *sorted = jemi_alloc(header->n_entries, sizeof *sorted);
     if (sorted == NULL) {

@@ -5,6 +5,8 @@
  */
 #include "model/runner.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/threads.h"
@@ -276,6 +278,50 @@ float *jemi_runner_input_scratch(jemi_runner *runner)
             runner->bytes += count * sizeof(float);
     }
     return runner->input_scratch;
+}
+
+// Arrays of a run whose results nobody wants.
+typedef struct dry_run {
+    float *x, *dx; /* (chunk, C, H, W) */
+    float *dparams;
+} dry_run;
+
+static jem_status warm_chunk(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t rows,
+                             const dry_run *dry)
+{
+    const float *logits;
+    JEMI_TRY(jemi_runner_forward(runner, precision, wants, rows, dry->x, &logits));
+    if (wants == 0)
+        return JEM_OK;
+    const int64_t count = rows * output_size(runner->pool->program);
+    memset(runner->dlogits, 0, (size_t)count * sizeof *runner->dlogits);
+    return jemi_runner_backward(runner, dry->dx, dry->dparams);
+}
+
+jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n)
+{
+    const jemi_program *program = runner->pool->program;
+    const size_t count = (size_t)(jemi_runner_chunk(runner, n > 0 ? n : 1) * input_size(program));
+    const bool with_dx = (wants & JEMI_WANT_DINPUT) != 0;
+    const bool with_dparams = (wants & JEMI_WANT_DPARAMS) != 0;
+    const dry_run dry = {
+        .x = jemi_calloc(count, sizeof(float)),
+        .dx = with_dx ? jemi_alloc(count, sizeof(float)) : NULL,
+        .dparams =
+            with_dparams ? jemi_alloc((size_t)program->graph->param_count, sizeof(float)) : NULL,
+    };
+    jem_status status = JEM_OK;
+    if (dry.x == NULL || (with_dx && dry.dx == NULL) || (with_dparams && dry.dparams == NULL))
+        status = jemi_fail_memory("first run of a plan");
+    while (n > 0 && status == JEM_OK) {
+        const int64_t rows = jemi_runner_chunk(runner, n);
+        status = warm_chunk(runner, precision, wants, rows, &dry);
+        n = rows == n ? 0 : n % rows; // further whole chunks use the same plan
+    }
+    jemi_free(dry.x);
+    jemi_free(dry.dx);
+    jemi_free(dry.dparams);
+    return status;
 }
 
 const float *jemi_runner_params(const jemi_runner *runner)

@@ -66,6 +66,9 @@ float *jemi_runner_input_scratch(jemi_runner *runner);
 jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
                                     int64_t n);
 
+/** As jemi_runner_prepare_rows(), and runs each plan once on zeros: that packs the weights too. */
+jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);
+
 /** The parameters this runner computes with. */
 const float *jemi_runner_params(const jemi_runner *runner);
 

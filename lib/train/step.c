@@ -69,19 +69,6 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
 
 enum { LABELLED, DATA, SAMPLES, N_GROUPS };
 
-// Before any chain moves: running out of memory leaves the replay buffer as it was too.
-static jem_status prepare_groups(const step_context *c, const row_group groups[N_GROUPS])
-{
-    for (int g = 0; g < N_GROUPS; g++) {
-        JEMI_TRY(jemi_runner_prepare_rows(c->runner, c->model->exec.precision_training,
-                                          JEMI_WANT_DPARAMS, groups[g].n));
-        if (groups[g].noise != 0 && c->config->input_noise > 0.0f &&
-            jemi_runner_input_scratch(c->runner) == NULL)
-            return jemi_fail_memory("noisy inputs");
-    }
-    return JEM_OK;
-}
-
 // Which rows enter with which weights. Labelled rows that are also the data go through once.
 static void make_groups(const jem_train_config *config, const jem_train_batch *batch,
                         row_group groups[N_GROUPS])
@@ -116,11 +103,14 @@ static jem_status draw_samples(const step_context *c, jem_sampler *sampler, row_
 {
     const int64_t row_len = jemi_model_input_size(c->model);
     JEMI_TRY(jemi_optimizer_reserve_samples(c->optimizer, samples->n * row_len));
-    JEMI_TRY(jemi_sampler_draw(sampler, c->runner, c->model->exec.precision_chains, samples->n,
-                               c->optimizer->samples, NULL, c->config->progress,
-                               c->config->progress_user, chain_grad_norm));
-    samples->x = c->optimizer->samples;
-    return JEM_OK;
+    const jem_status status = jemi_sampler_draw(
+        sampler, c->runner, c->model->exec.precision_chains, samples->n, c->optimizer->samples,
+        NULL, c->config->progress, c->config->progress_user, chain_grad_norm);
+    if (status == JEM_OK)
+        samples->x = c->optimizer->samples;
+    else if (status != JEM_ENOMEM)
+        jemi_sampler_finish_draw(sampler, samples->n, NULL);
+    return status;
 }
 
 static double mean(double sum, int64_t n)
@@ -160,22 +150,31 @@ static jem_status check_stats(const jem_train_stats *stats, int64_t step)
     return check_finite(stats->grad_norm, "parameter gradient norm", step);
 }
 
+static jem_status add_gradients(const step_context *c, row_group groups[N_GROUPS])
+{
+    memset(c->optimizer->grad, 0, (size_t)c->model->graph.param_count * sizeof(float));
+    for (int g = 0; g < N_GROUPS; g++)
+        JEMI_TRY(add_group_gradient(c, &groups[g]));
+    return JEM_OK;
+}
+
 static jem_status compute_gradient(const step_context *c, jem_sampler *sampler,
                                    const jem_train_batch *batch, jem_train_stats *stats)
 {
     row_group groups[N_GROUPS];
     make_groups(c->config, batch, groups);
-    JEMI_TRY(prepare_groups(c, groups));
+    row_group *samples = &groups[SAMPLES];
+    const bool draws = samples->n > 0 && samples->x == NULL;
     const double begin = jemi_seconds();
-    if (groups[SAMPLES].n > 0 && groups[SAMPLES].x == NULL)
-        JEMI_TRY(draw_samples(c, sampler, &groups[SAMPLES], &stats->chain_grad_norm));
+    if (draws)
+        JEMI_TRY(draw_samples(c, sampler, samples, &stats->chain_grad_norm));
     stats->seconds_sampling = jemi_seconds() - begin;
-    const int64_t count = c->model->graph.param_count;
-    memset(c->optimizer->grad, 0, (size_t)count * sizeof(float));
-    for (int g = 0; g < N_GROUPS; g++)
-        JEMI_TRY(add_group_gradient(c, &groups[g]));
+    const jem_status status = add_gradients(c, groups);
+    if (draws && status != JEM_ENOMEM) // then the sampler too is as before
+        jemi_sampler_finish_draw(sampler, samples->n, samples->x);
+    JEMI_TRY(status);
     fill_stats(groups, batch, stats);
-    stats->grad_norm = sqrt(jemi_sum_squares(c->optimizer->grad, count));
+    stats->grad_norm = sqrt(jemi_sum_squares(c->optimizer->grad, c->model->graph.param_count));
     return check_stats(stats, c->optimizer->steps + 1);
 }
 

@@ -1,128 +1,62 @@
 /*
- * oneDNN plans against the double-precision reference, row by row of a table of networks; and the
- * promises that no comparison of values shows: equal bits for equal rows whatever the batch, the
- * place and the thread count, no slow implementation anywhere, shared weights, no memory growth.
+ * oneDNN plans against the double-precision reference, row by row of a table of networks; and what
+ * no comparison of values shows: equal bits for equal rows whatever the batch, the place and the
+ * thread count, and no slow implementation anywhere.
  *
  * JEM_TEST_VERBOSE=1 prints every plan. The reference itself is proven by numeric gradients.
  */
 #include <check.h>
-#include <malloc.h>
 #include <math.h>
-#include <omp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
 #include "backend/ref/ref.h"
-#include "base/memory.h"
-#include "conformance/networks.h"
+#include "conformance/fixture.h"
 
 // Relative to the largest element. Sums here have up to 3000 terms: their f32 rounding errors grow
 // like sqrt(3000) * 2^-24 = 3e-6 at worst, and the networks are at most ten layers deep.
 #define TOLERANCE 1e-5
 
-static const jemi_backend *const backend = &jemi_backend_onednn;
+static const net_case cases[] = {
+    {"mlp-64-64", 30, 1, 1, 10, 7, 7, 2},
+    {"mlp-20-33-5", 3, 5, 7, 37, 3, 2, 1},
+    {"mlp-100:act=silu", 1, 1, 1, 1, 1, 1, 3},
+    {"mlp-1500", 1300, 1, 1, 10, 17, 16, 2}, // long sums: where inner products split
+    {"cnn-32-64", 1, 28, 28, 10, 3, 3, 2},
+    {"cnn-5-20-33", 3, 13, 9, 37, 7, 5, 3},
+    {"cnn-1-3", 5, 7, 11, 1, 3, 1, 2},
+    {"cnn-16", 20, 6, 5, 10, 1, 1, 1},
+    {"cnn-20", 2, 5, 19, 10, 3, 2, 2},
+    {"cnn-37-16", 4, 7, 16, 10, 2, 2, 3},
+    {"cnn-16-33", 33, 4, 4, 10, 7, 7, 2},
+    {"cnn-20-20", 3, 1, 1, 10, 3, 3, 2},
+    {"cnn-33-20:act=softplus", 3, 9, 7, 10, 3, 2, 2}, // padded lanes that must stay zero
+    {"cnn-20-33:act=silu", 20, 9, 7, 10, 3, 3, 2},
+    {"cnn-20:act=elu", 1, 7, 9, 37, 7, 7, 1},
+    {"cnn-33:act=tanh", 5, 8, 8, 10, 3, 3, 3},
+    {"cnn-16-20:act=relu", 3, 8, 8, 10, 3, 2, 2},
+    {"wrn-10-1", 1, 28, 28, 10, 3, 3, 2},
+    {"wrn-10-1", 3, 9, 7, 1, 7, 4, 1},
+    {"wrn-10-2", 5, 16, 12, 37, 1, 1, 3},
+    {"wrn-16-1", 3, 16, 16, 10, 3, 3, 2},
+    {"wrn-10-1:act=silu", 1, 11, 11, 10, 3, 2, 2},
+    {"wrn-10-1:act=softplus", 3, 8, 8, 10, 3, 3, 2},
+    {"wrn-10-1:act=elu", 33, 8, 8, 10, 3, 3, 2},
+    {"wrn-10-1:act=tanh", 20, 5, 5, 10, 3, 3, 1},
+    {"wrn-10-1:act=relu", 3, 8, 8, 10, 3, 3, 2},
+    {"made:residual-input", 4, 6, 5, 0, 3, 3, 2},
+    {"made:double-add", 20, 5, 5, 0, 3, 3, 2},
+    {"made:shared-gradient", 16, 5, 5, 0, 3, 3, 2},
+    {"made:big-kernel", 3, 17, 14, 0, 2, 2, 2},
+    {"made:wide-stem", 3, 4, 21, 0, 3, 3, 2},
+    {"made:act-first", 5, 4, 4, 0, 3, 3, 2},
+    {"made:late-reader", 16, 6, 6, 0, 3, 2, 2},
+    {"made:negative-slope", 7, 6, 6, 0, 3, 3, 2},
+    {"made:three-readers", 16, 6, 6, 0, 3, 3, 2},
+};
 
-// ---- a network with its data -------------------------------------------------------------------
-
-typedef struct net {
-    jemi_graph graph;
-    jemi_program *program;
-    jemi_weights *weights;
-    int64_t in_size, out_size; // floats per row
-    float *params, *in, *dout;
-} net;
-
-typedef struct result {
-    float *out, *din, *dparams;
-} result;
-
-// -1 .. 1 from a counter: the same on every machine.
-static float uniform(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return (float)(*state >> 8) * 0x1p-23f - 1.0f;
-}
-
-static float *random_array(int64_t count, uint32_t seed)
-{
-    float *array = jemi_alloc((size_t)count, sizeof *array);
-    for (int64_t i = 0; i < count; i++)
-        array[i] = uniform(&seed);
-    return array;
-}
-
-static void ok(jem_status status)
-{
-    ck_assert_msg(status == JEM_OK, "status %d", (int)status);
-}
-
-static void net_init(net *t, const net_case *c, int64_t rows)
-{
-    memset(t, 0, sizeof *t);
-    ok(net_graph(&t->graph, c));
-    t->in_size = jemi_shape_size(t->graph.nodes[0].shape);
-    t->out_size = jemi_shape_size(t->graph.nodes[t->graph.n_nodes - 1].shape);
-    t->params = jemi_alloc((size_t)t->graph.param_count, sizeof *t->params);
-    jemi_graph_init_params(&t->graph, 5, t->params);
-    t->in = random_array(rows * t->in_size, 1);
-    t->dout = random_array(rows * t->out_size, 2);
-    ok(backend->program_create(&t->program, &t->graph));
-    ok(backend->weights_create(&t->weights, t->program));
-    backend->weights_set(t->weights, t->params);
-}
-
-static void net_fini(net *t)
-{
-    backend->weights_destroy(t->weights);
-    backend->program_destroy(t->program);
-    jemi_graph_fini(&t->graph);
-    jemi_free(t->params);
-    jemi_free(t->in);
-    jemi_free(t->dout);
-}
-
-static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_t wants)
-{
-    const jemi_plan_spec spec = {batch, threads, JEM_PRECISION_F32, wants};
-    jemi_plan *plan;
-    omp_set_num_threads(threads);
-    ok(backend->plan_create(&plan, t->program, &spec));
-    return plan;
-}
-
-static void result_init(result *r, const net *t, int64_t rows)
-{
-    r->out = jemi_alloc((size_t)(rows * t->out_size), sizeof(float));
-    r->din = jemi_alloc((size_t)(rows * t->in_size), sizeof(float));
-    r->dparams = jemi_alloc((size_t)t->graph.param_count, sizeof(float));
-    for (int64_t i = 0; i < t->graph.param_count; i++)
-        r->dparams[i] = NAN; // to be overwritten, all of it
-}
-
-static void result_fini(result *r)
-{
-    jemi_free(r->out);
-    jemi_free(r->din);
-    jemi_free(r->dparams);
-}
-
-static void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
-{
-    const uint32_t wants = plan->spec.wants;
-    ok(backend->forward(plan, t->weights, n, t->in + first_row * t->in_size, r->out));
-    if (wants != 0)
-        ok(backend->backward(plan, t->weights, n, t->dout + first_row * t->out_size,
-                             (wants & JEMI_WANT_DINPUT) != 0 ? r->din : NULL,
-                             (wants & JEMI_WANT_DPARAMS) != 0 ? r->dparams : NULL));
-}
-
-static void print_line(void *user, const char *line)
-{
-    fprintf(stderr, "  [%s] %s\n", (const char *)user, line);
-}
+static const int n_cases = sizeof cases / sizeof cases[0];
 
 // ---- values ------------------------------------------------------------------------------------
 
@@ -232,6 +166,8 @@ static void check_bits(const net_case *c, const net *t, const result *all, const
 
 START_TEST(bits_of_a_row_depend_on_the_row_alone)
 {
+    if (!__builtin_cpu_supports("avx2"))
+        return; // oneDNN falls back to general matrix products, which promise nothing
     static const int64_t batches[] = {1, 3, 16, 17};
     const net_case *c = &cases[_i];
     net t;
@@ -250,6 +186,11 @@ START_TEST(bits_of_a_row_depend_on_the_row_alone)
 END_TEST
 
 // ---- implementations ---------------------------------------------------------------------------
+
+static void print_line(void *user, const char *line)
+{
+    fprintf(stderr, "  [%s] %s\n", (const char *)user, line);
+}
 
 typedef struct census {
     int lines, slow;
@@ -325,204 +266,6 @@ START_TEST(langevin_plan_of_a_wide_resnet_is_fused)
 }
 END_TEST
 
-// ---- weights -----------------------------------------------------------------------------------
-
-static const net_case small = {"wrn-10-1", 3, 9, 7, 10, 4, 4, 2};
-
-START_TEST(new_parameters_take_effect)
-{
-    net t;
-    net_init(&t, &small, small.n);
-    result before, after, fresh;
-    result_init(&before, &t, small.n);
-    result_init(&after, &t, small.n);
-    result_init(&fresh, &t, small.n);
-    jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
-    ck_assert_uint_gt(backend->weights_bytes(t.weights), 0);
-    run(&t, plan, small.n, 0, &before);
-    const size_t bytes = backend->weights_bytes(t.weights);
-    float *other = jemi_alloc((size_t)t.graph.param_count, sizeof *other);
-    jemi_graph_init_params(&t.graph, 6, other);
-    backend->weights_set(t.weights, other);
-    run(&t, plan, small.n, 0, &after);
-    ck_assert_uint_eq(backend->weights_bytes(t.weights), bytes);
-    backend->weights_destroy(t.weights);
-    ok(backend->weights_create(&t.weights, t.program));
-    backend->weights_set(t.weights, other);
-    run(&t, plan, small.n, 0, &fresh);
-    const size_t din_bytes = (size_t)(small.n * t.in_size) * sizeof(float);
-    ck_assert_mem_eq(after.din, fresh.din, din_bytes);
-    ck_assert_mem_ne(after.din, before.din, din_bytes);
-    ck_assert_mem_eq(after.dparams, fresh.dparams, (size_t)t.graph.param_count * sizeof(float));
-    backend->plan_destroy(plan);
-    jemi_free(other);
-    result_fini(&before);
-    result_fini(&after);
-    result_fini(&fresh);
-    net_fini(&t);
-}
-END_TEST
-
-typedef struct worker {
-    const net *net;
-    const result *expected;
-    pthread_t thread;
-    uint32_t wants;
-    int failures;
-} worker;
-
-// Creates its plan too: the program's table of slots grows while others compute.
-static void *work(void *argument)
-{
-    worker *w = argument;
-    result r;
-    result_init(&r, w->net, small.n);
-    jemi_plan *plan = new_plan(w->net, small.batch, 1, w->wants);
-    for (int i = 0; i < 20; i++) {
-        run(w->net, plan, small.n, 0, &r);
-        const size_t bytes = (size_t)(small.n * w->net->out_size) * sizeof(float);
-        w->failures += memcmp(r.out, w->expected->out, bytes) != 0;
-        const size_t din_bytes = (size_t)(small.n * w->net->in_size) * sizeof(float);
-        if ((w->wants & JEMI_WANT_DINPUT) != 0)
-            w->failures += memcmp(r.din, w->expected->din, din_bytes) != 0;
-    }
-    backend->plan_destroy(plan);
-    result_fini(&r);
-    return NULL;
-}
-
-START_TEST(threads_share_weights)
-{
-    enum { N_THREADS = 6 };
-    net t;
-    net_init(&t, &small, small.n);
-    result expected;
-    result_init(&expected, &t, small.n);
-    jemi_plan *plan = new_plan(&t, small.batch, 1, JEMI_WANT_DINPUT);
-    run(&t, plan, small.n, 0, &expected);
-    backend->weights_set(t.weights, t.params); // stale again: all threads want to pack
-    worker workers[N_THREADS];
-    for (uint32_t i = 0; i < N_THREADS; i++) {
-        workers[i] = (worker){.net = &t, .expected = &expected, .wants = i % 4};
-        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
-    }
-    int failures = 0;
-    for (int i = 0; i < N_THREADS; i++) {
-        pthread_join(workers[i].thread, NULL);
-        failures += workers[i].failures;
-    }
-    ck_assert_int_eq(failures, 0);
-    backend->plan_destroy(plan);
-    result_fini(&expected);
-    net_fini(&t);
-}
-END_TEST
-
-// ---- the contract's small print ----------------------------------------------------------------
-
-START_TEST(a_gradient_may_be_left_out)
-{
-    net t;
-    net_init(&t, &small, small.n);
-    result both, one;
-    result_init(&both, &t, small.n);
-    result_init(&one, &t, small.n);
-    jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
-    run(&t, plan, small.n, 0, &both);
-    ok(backend->forward(plan, t.weights, small.n, t.in, one.out));
-    ok(backend->backward(plan, t.weights, small.n, t.dout, one.din, NULL));
-    ok(backend->forward(plan, t.weights, small.n, t.in, one.out));
-    ok(backend->backward(plan, t.weights, small.n, t.dout, NULL, one.dparams));
-    ck_assert_mem_eq(one.din, both.din, (size_t)(small.n * t.in_size) * sizeof(float));
-    ck_assert_mem_eq(one.dparams, both.dparams, (size_t)t.graph.param_count * sizeof(float));
-    backend->plan_destroy(plan);
-    result_fini(&both);
-    result_fini(&one);
-    net_fini(&t);
-}
-END_TEST
-
-// backward() may not read the caller's input, which need not be there any more.
-START_TEST(input_may_vanish_before_backward)
-{
-    net t;
-    net_init(&t, &small, small.n);
-    result expected, got;
-    result_init(&expected, &t, small.n);
-    result_init(&got, &t, small.n);
-    jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
-    run(&t, plan, small.n, 0, &expected);
-    float *in = jemi_alloc((size_t)(small.n * t.in_size), sizeof *in);
-    memcpy(in, t.in, (size_t)(small.n * t.in_size) * sizeof *in);
-    ok(backend->forward(plan, t.weights, small.n, in, got.out));
-    memset(in, 0xff, (size_t)(small.n * t.in_size) * sizeof *in);
-    jemi_free(in);
-    ok(backend->backward(plan, t.weights, small.n, t.dout, got.din, got.dparams));
-    ck_assert_mem_eq(got.dparams, expected.dparams, (size_t)t.graph.param_count * sizeof(float));
-    ck_assert_mem_eq(got.din, expected.din, (size_t)(small.n * t.in_size) * sizeof(float));
-    backend->plan_destroy(plan);
-    result_fini(&expected);
-    result_fini(&got);
-    net_fini(&t);
-}
-END_TEST
-
-// A divergence must stay visible: NaN goes through every activation, forward and back.
-START_TEST(nan_goes_through)
-{
-    static const char *const acts[] = {"lrelu", "relu", "silu", "elu", "softplus", "tanh"};
-    char arch[64];
-    snprintf(arch, sizeof arch, "wrn-10-1:act=%s", acts[_i]);
-    const net_case c = {arch, 3, 8, 8, 10, 2, 2, 2};
-    net t;
-    net_init(&t, &c, 2);
-    result r;
-    result_init(&r, &t, 2);
-    t.in[0] = NAN;
-    jemi_plan *plan = new_plan(&t, 2, 2, JEMI_WANT_DINPUT);
-    run(&t, plan, 2, 0, &r);
-    ck_assert_msg(isnan(r.out[0]), "%s", arch);
-    ck_assert_msg(!isnan(r.out[t.out_size]), "%s: NaN crept into another row", arch);
-    backend->plan_destroy(plan);
-    result_fini(&r);
-    net_fini(&t);
-}
-END_TEST
-
-START_TEST(repeated_runs_grow_nothing)
-{
-    net t;
-    net_init(&t, &small, small.n);
-    result r;
-    result_init(&r, &t, small.n);
-    jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
-    run(&t, plan, small.n, 0, &r);
-    run(&t, plan, small.n - 1, 1, &r);
-    const size_t before = mallinfo2().uordblks;
-    for (int64_t i = 0; i < 50; i++) {
-        backend->weights_set(t.weights, t.params);
-        run(&t, plan, small.n - i % 2, 0, &r);
-    }
-    ck_assert_uint_eq(mallinfo2().uordblks, before);
-    backend->plan_destroy(plan);
-    result_fini(&r);
-    net_fini(&t);
-}
-END_TEST
-
-START_TEST(other_precisions_are_refused)
-{
-    net t;
-    net_init(&t, &small, 1);
-    const jemi_plan_spec spec = {1, 1, 99, 0};
-    jemi_plan *plan = (jemi_plan *)&spec;
-    ck_assert_int_eq(backend->plan_create(&plan, t.program, &spec), JEM_EUNSUPPORTED);
-    ck_assert_ptr_null(plan);
-    backend->plan_destroy(NULL);
-    net_fini(&t);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("onednn");
@@ -532,13 +275,6 @@ int main(void)
     tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, n_cases);
     tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, n_cases);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_is_fused);
-    tcase_add_test(tcase, new_parameters_take_effect);
-    tcase_add_test(tcase, threads_share_weights);
-    tcase_add_test(tcase, a_gradient_may_be_left_out);
-    tcase_add_test(tcase, input_may_vanish_before_backward);
-    tcase_add_loop_test(tcase, nan_goes_through, 0, 6);
-    tcase_add_test(tcase, repeated_runs_grow_nothing);
-    tcase_add_test(tcase, other_precisions_are_refused);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

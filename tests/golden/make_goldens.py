@@ -1,18 +1,13 @@
 #!/usr/bin/python3
 """Writes tests/golden/data: what PyTorch computes for libjem's networks and training step.
 
-Run by hand, with Debian's python3-torch; the tests only read the files. The networks here are
-twins written from the description of the architectures, with libjem's tensor names as state_dict
-keys, and the optimizers are torch.optim's. Everything is computed in float64, from parameters and
-inputs that float32 holds exactly.
+Run by hand, with Debian's python3-torch; the tests only read the files. The networks are twins
+with libjem's tensor names as state_dict keys, the optimizers are torch.optim's, and everything is
+computed in float64, from parameters and inputs that float32 holds exactly.
 
-A file is a plain safetensors file. Parameters go by their own names, so jem_model_load_matching
-reads them; "golden.*" are inputs and expected values, "final.*" the parameters after the last
-step, and the metadata say what was trained how.
-
-Where a value enters a leaky ReLU close to 0, float32 may take the other branch, and no tolerance
-would be right. So seeds are tried in order until nothing comes close. The deviations of the same
-run in float32 are printed: the tolerances of test_golden.c rest on them.
+A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
+them; "golden.*", inputs and expected values; "final.*", the parameters after the last step; and
+metadata that say what was trained how.
 """
 
 import dataclasses
@@ -29,8 +24,10 @@ from torch.nn import functional
 DATA = pathlib.Path(__file__).parent / "data"
 STEPS = 10
 
-# Smallest distance from 0 of anything that enters a kinked activation. In float32 such a value is
-# wrong by some 1e-7 at first, and after ten steps by what the parameters have drifted apart, 1e-6.
+# Smallest distance from 0 of anything that enters a kinked activation: closer by, float32 may take
+# the other branch, and no tolerance would be right. Seeds are tried in order until nothing is. In
+# float32 such a value is wrong by some 1e-7 at first, and after ten steps by what the parameters
+# have drifted apart, 1e-6.
 KINK_MARGIN = 2e-6
 
 # The optimizer's defaults in libjem; a case names what it changes.
@@ -334,7 +331,8 @@ def make_case(case):
 
 
 def report(case, seed, closest, expected, narrow):
-    """Prints the deviation of float32, relative to the largest value of the array."""
+    """Prints what the tolerances of test_golden.c rest on: how far the same run in float32 is off,
+    relative to the largest value of each array."""
     deviations = {}
     for name, value in expected.items():
         kind = "final" if name.startswith("final.") else name.removeprefix("golden.")

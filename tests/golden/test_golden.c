@@ -28,7 +28,7 @@
 static const double FORWARD_TOLERANCE = 1e-5;
 // Of max(|value|, 1): f, and with it every term, is a mean of numbers of size 1.
 static const double STATS_TOLERANCE = 5e-6;
-// Ten times 3e-6; the parameters move by 1e-1 to 1 of their largest value in ten steps.
+// Ten times 3e-6; in ten steps the parameters move by a tenth of their largest value and more.
 static const double FINAL_TOLERANCE = 3e-5;
 // A quotient of small whole numbers, and a product of three floats.
 static const double EXACT_TOLERANCE = 1e-6;

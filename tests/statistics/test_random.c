@@ -259,7 +259,7 @@ START_TEST(test_streams_are_uncorrelated)
     jemi_fill_normal(z[n++], LEN, jemi_random_key_make(seed + 1, JEMI_RANDOM_CHAIN_ROW, 0), 0, 0);
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < i; j++) {
-            char what[32];
+            char what[48];
             snprintf(what, sizeof what, "streams %d and %d", j, i);
             support_check_uncorrelated(z[i], z[j], LEN, what);
         }

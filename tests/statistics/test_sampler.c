@@ -256,13 +256,24 @@ END_TEST
 
 // ---- clamps -------------------------------------------------------------------------------------
 
+// A clamp that some elements of the gradient exceed and others do not.
+static float middle_slope(const linear_model *linear)
+{
+    double least = INFINITY, most = 0.0;
+    for (int i = 0; i < FEATURES; i++) {
+        least = fmin(least, fabs(linear->slope[0][i]));
+        most = fmax(most, fabs(linear->slope[0][i]));
+    }
+    return (float)(0.5 * (least + most));
+}
+
 START_TEST(test_clamps)
 {
     const linear_model linear = make_linear(1, NULL);
     jem_sampler_config config = support_sampler_config(4, 1);
     config.noise_std = 0.0f;
     config.step_size = 0.5f;
-    config.grad_clamp = 0.25f;
+    config.grad_clamp = middle_slope(&linear);
     config.x_low = -0.8f;
     config.x_high = 0.9f;
     jem_sampler *sampler = support_sampler(linear.model, &config);
@@ -272,7 +283,7 @@ START_TEST(test_clamps)
     MUST(jem_energy_grad(linear.model, 40, x, NULL, NULL, grad));
     MUST(jem_sgld_step(linear.model, sampler, 40, NULL, x));
     for (int i = 0; i < 40 * FEATURES; i++) {
-        const float g = fmaxf(-0.25f, fminf(0.25f, grad[i]));
+        const float g = fmaxf(-config.grad_clamp, fminf(config.grad_clamp, grad[i]));
         const float moved = old[i] - 0.5f * g;
         ck_assert_float_eq(x[i], fmaxf(-0.8f, fminf(0.9f, moved)));
         clamped += g != grad[i];

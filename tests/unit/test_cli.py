@@ -169,7 +169,7 @@ def test_warmup(idx, tmp_path):
 def test_input_noise_and_chain_length_matter(idx, tmp_path):
     base = first_step(idx, tmp_path)
     assert first_step(idx, tmp_path, "--input-noise", 0.5)["f_data"] != base["f_data"]
-    for option in (["--sgld-steps", 9], ["--reinit", 1, "--start", "uniform"],
+    for option in (["--sgld-steps", 9], ["--chains", 5], ["--reinit", 1, "--start", "uniform"],
                    ["--step-size", 0.1], ["--noise-std", 0.3], ["--uniform-fraction", 0]):
         assert first_step(idx, tmp_path, *option)["f_samples"] != base["f_samples"], option
 
@@ -277,7 +277,7 @@ def test_eval_agrees_with_numpy(model, idx, x_test, tmp_path):
     x, y = x_test
     f = apply("logits", model, x, tmp_path / "f.npy").astype(np.float64)
     p = np.exp(f - logsumexp(f)[:, None])
-    report = json.loads(jem("eval", "--model", model, "--data", idx, "--json"))
+    report = json.loads(jem("eval", "--model", model, "--data", idx, "--json", "--batch", 7))
     rows = np.arange(len(y))
     assert np.isclose(report["accuracy"], (f.argmax(axis=1) == y).mean())
     assert np.isclose(report["nll"], -np.log(p[rows, y]).mean(), rtol=1e-4)
@@ -357,7 +357,8 @@ def test_grad_is_the_slope_of_energy(model, x_test, tmp_path):
         ends.append(apply("energy", model, tmp_path / "x.npy", tmp_path / "e.npy"))
     slope = (ends[1] - ends[0]) / 4e-3
     expected = (grad * direction).sum(axis=(1, 2, 3))
-    assert np.allclose(slope, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
+    # Kinks of the activation within the step cost a few percent.
+    assert np.linalg.norm(slope - expected) < 0.1 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("options", [["--threads", "1"], ["--threads", "2"], ["--batch", "1"],

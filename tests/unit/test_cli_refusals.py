@@ -36,6 +36,8 @@ USAGE = [
     (["train", "--lr", "1e-60"], "above 0"),
     (["train", "--lr", "nan"], "above 0"),
     (["train", "--lr", "0,1"], "a number"),
+    (["train", "--lr", "1e-3x"], "a number"),
+    (["train", "--lr", " 1"], "a number"),
     (["train", "--lr", "1e50"], "a number"),
     (["train", "--momentum", "1"], "from 0 to 0.99"),
     (["train", "--seed", "-1"], "2^64"),
@@ -207,6 +209,12 @@ def test_bad_x(case, model, tmp_path):
     assert os.listdir(tmp_path) == ["data"]
 
 
+def test_files_do_not_steer_the_terminal(model, tmp_path):
+    raw_npy(GOOD.replace("<f4", "\x1b[31m"))(tmp_path / "x.npy")
+    message = jem("logits", "--model", model, "--in", tmp_path / "x.npy", "--out", "y", expect=1)
+    assert "?[31m" in message and "\x1b" not in message
+
+
 BAD_Y = {
     "negative": (npy(np.full(60, -1)), "out of range"),
     "floats": (npy(np.zeros(60)), "floats"),
@@ -257,7 +265,8 @@ def test_eval_refuses_other_shapes_and_labels(model, tmp_path):
     assert "label 3" in message and "0..2" in message
     idx = write_idx(tmp_path / "idx")
     evaluate = ["eval", "--model", model, "--data", idx, "--ood"]
-    assert "nothing-here" in jem(*evaluate, "nothing-here", expect=1)
+    message = jem(*evaluate, "uniform", "nothing-here", expect=2)
+    assert "nothing-here" in message and "uniform, constant" in message
     assert "3x32x32" in jem(*evaluate, data, expect=1)
     wide = tmp_path / "wide"
     wide.mkdir()

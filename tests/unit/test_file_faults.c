@@ -77,8 +77,11 @@ int open(const char *name, int flags, ...)
     return fails(OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, name, flags, mode);
 }
 
+static char temp_name[256]; // the last that was asked for
+
 int openat(int dir, const char *name, int flags, ...)
 {
+    snprintf(temp_name, sizeof temp_name, "%s", name);
     int mode;
     MODE_OF(flags, mode);
     return fails(OPENAT) ? -1 : (int)syscall(SYS_openat, dir, name, flags, mode);
@@ -281,6 +284,25 @@ START_TEST(target_in_the_root)
 }
 END_TEST
 
+// A temporary file of the next number, as a killed process of our id may have left it.
+START_TEST(stale_temporary_file)
+{
+    start(true);
+    ck_assert_int_eq(write_new(path), JEM_OK);
+    int number;
+    char stale[512];
+    ck_assert_int_eq(sscanf(strrchr(temp_name, '-'), "-%d.tmp", &number), 1);
+    const int front = (int)(strrchr(temp_name, '-') - temp_name);
+    snprintf(stale, sizeof stale, "%s/%.*s-%d.tmp", folder, front, temp_name, number + 1);
+    put(stale, "stale");
+    ck_assert_int_eq(write_new(path), JEM_OK);
+    ck_assert_str_eq(get(path), new_text);
+    ck_assert_str_eq(get(stale), "stale");
+    unlink(stale);
+    ck_assert_int_eq(count_entries(folder), 1);
+}
+END_TEST
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 typedef struct read_row {
@@ -355,6 +377,20 @@ static void release(void *user, void *block)
     free(block);
 }
 
+START_TEST(large_file_costs_nothing)
+{
+    start(true);
+    ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
+    int n_calls = 0;
+    ck_assert(jemi_memory_set_allocator(&(jem_allocator){second_fails, release, &n_calls}));
+    void *data;
+    size_t size;
+    ck_assert_int_eq(jemi_file_read(path, 1000, &data, &size), JEM_EFORMAT);
+    ck_assert_int_eq(n_calls, 0);
+    ck_assert(jemi_memory_set_allocator(NULL));
+}
+END_TEST
+
 START_TEST(no_memory_to_grow)
 {
     int n_calls = 0;
@@ -375,7 +411,9 @@ int main(void)
     tcase_add_loop_test(tests, fault_is_survived, 0, COUNT(faults));
     tcase_add_loop_test(tests, any_call_fails, 0, COUNT(errors));
     tcase_add_test(tests, target_in_the_root);
+    tcase_add_test(tests, stale_temporary_file);
     tcase_add_loop_test(tests, reads_whole_or_not, 0, COUNT(reads));
+    tcase_add_test(tests, large_file_costs_nothing);
     tcase_add_test(tests, no_memory_to_grow);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);

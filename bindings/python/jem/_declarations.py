@@ -1,8 +1,8 @@
 """The public C API of jem.h as one table: typedefs, constants, structs, functions.
 
 Every type is spelled as in the header, in the header's order. Nothing else in the package repeats
-a C type, a field name or a number; tests/unit/test_python.py parses jem.h and fails when this
-table and the header differ in anything.
+a C type, a field name or a number. tests/unit/test_python_declarations.py parses jem.h and fails
+when this table and the header differ in anything.
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ def progress_function(callback: Progress | None) -> Iterator[Any]:
     try:
         with _control_c_noted(raised) as noted:
             yield PROGRESS(report) if noted or callback is not None else PROGRESS()
-    except errors.JemCancelledError:
+    except errors.JemError:
         if not raised:
             raise
     if raised:

@@ -1,0 +1,143 @@
+"""Includes go downward only, and what belongs to one room stays there.
+
+The rooms and their order are those of lib/README.md. Each rule is seen to catch a planted violation.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+
+import pytest
+
+SOURCE = pathlib.Path(os.environ["JEM_SOURCE"])
+
+# What each room may include besides itself and jem.h.
+BELOW_BACKEND = {"nn", "kernels", "base"}
+BELOW_MODEL = {"io", "backend"} | BELOW_BACKEND
+MAY_INCLUDE = {
+    "base": set(),
+    "kernels": {"base"},
+    "io": {"base"},
+    "nn": {"kernels", "base"},
+    "backend": BELOW_BACKEND,
+    "backend/ref": {"backend"} | BELOW_BACKEND,
+    "backend/onednn": {"backend"} | BELOW_BACKEND,
+    "model": BELOW_MODEL,
+    "ebm": {"model"} | BELOW_MODEL,
+    "train": {"ebm", "model"} | BELOW_MODEL,
+    "detect": {"train", "ebm", "model"} | BELOW_MODEL,
+    "api": {"detect", "train", "ebm", "model"} | BELOW_MODEL,
+}
+
+# Words of code, comments and strings aside, and where alone they may stand.
+ONLY_IN = [
+    (r"\b(malloc|calloc|realloc|aligned_alloc|posix_memalign|free|strdup|strndup)\s*\(",
+     ["base/memory.c"]),
+    (r"\bomp_set_\w+|\bomp_pause_resource\w*", ["base/threads.c"]),
+    (r"\bdnnl_\w+", ["backend/onednn/"]),
+    (r"\b(printf|fprintf|puts|perror|exit|abort|getenv|setlocale|signal|chdir|umask)\s*\(", []),
+]
+HEADERS_ONLY_IN = [
+    (r"^(oneapi/)?dnnl", ["backend/onednn/"]),
+    (r"^omp\.h$", ["base/", "kernels/", "backend/onednn/"]),
+    (r"^Random123/", ["base/", "kernels/"]),
+]
+
+
+def files(lib):
+    return sorted(path for path in lib.rglob("*") if path.suffix in (".c", ".h"))
+
+
+def room_of(name):
+    """The room of a path relative to lib/."""
+    return name.rpartition("/")[0]
+
+
+def code_of(text):
+    """Without comments and the insides of strings and characters."""
+    pattern = r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
+    return re.sub(pattern, lambda match: '""' if match.group()[0] in "\"'" else " ", text,
+                  flags=re.S)
+
+
+def include_faults(name, text):
+    room = room_of(name)
+    if room not in MAY_INCLUDE:
+        yield f"{name}: the room '{room}' is not in the plan"
+        return
+    for own, header in re.findall(r'^\s*#\s*include\s*(["<])([^">]+)', text, flags=re.M):
+        if own == '"':
+            if room_of(header) not in MAY_INCLUDE[room] | {room}:
+                yield f"{name} includes {header}"
+            continue
+        for pattern, places in HEADERS_ONLY_IN:
+            if re.search(pattern, header) and not name.startswith(tuple(places)):
+                yield f"{name} includes <{header}>"
+
+
+def word_faults(name, text):
+    for pattern, places in ONLY_IN:
+        for match in re.finditer(pattern, code_of(text)):
+            if not name.startswith(tuple(places)):
+                yield f"{name} says {match.group()}"
+
+
+def faults(lib):
+    found = []
+    for path in files(lib):
+        name = path.relative_to(lib).as_posix()
+        text = path.read_text()
+        found += [*include_faults(name, text), *word_faults(name, text)]
+    return found
+
+
+def test_lib_keeps_to_the_plan():
+    assert len(files(SOURCE / "lib")) > 50
+    assert faults(SOURCE / "lib") == []
+
+
+def test_api_alone_exports():
+    for path in files(SOURCE / "lib"):
+        name = path.relative_to(SOURCE / "lib").as_posix()
+        if not name.startswith("api/"):
+            assert not re.search(r"^JEM_API\b", path.read_text(), flags=re.M), name
+
+
+# (file, line added, words of the fault)
+PLANTED = [
+    ("base/config.c", '#include "api/check.h"', "base/config.c includes api/check.h"),
+    ("base/text.c", '#include "kernels/noise.h"', "includes kernels/noise.h"),
+    ("kernels/noise.c", '#include "nn/graph.h"', "includes nn/graph.h"),
+    ("io/file.c", '#include "model/model.h"', "includes model/model.h"),
+    ("nn/graph.c", '#include "backend/backend.h"', "includes backend/backend.h"),
+    ("backend/ref/conv.c", '  #  include "model/runner.h"', "includes model/runner.h"),
+    ("backend/backend.c", '#include "backend/ref/ref.h"', "includes backend/ref/ref.h"),
+    ("model/runner.c", '#include "ebm/density.h"', "includes ebm/density.h"),
+    ("ebm/density.c", '#include "train/step.h"', "includes train/step.h"),
+    ("train/step.c", '#include "detect/score.h"', "includes detect/score.h"),
+    ("detect/score.c", '#include "api/check.h"', "includes api/check.h"),
+    ("ebm/sampler.c", '#include "backend/ref/ref.h"', "includes backend/ref/ref.h"),
+    ("model/model.c", "#include <oneapi/dnnl/dnnl.h>", "includes <oneapi/dnnl/dnnl.h>"),
+    ("ebm/langevin.c", "#include <omp.h>", "includes <omp.h>"),
+    ("api/model.c", "static dnnl_engine_t engine;", "says dnnl_engine_t"),
+    ("ebm/starts.c", "static void f(void *p) { free(p); }", "says free("),
+    ("model/input.c", "static void *f(void) { return malloc (1); }", "says malloc ("),
+    ("train/step.c", "static void f(void) { omp_set_num_threads(1); }", "omp_set_num_threads"),
+    ("io/file.c", "static void f(void) { exit(1); }", "says exit("),
+    ("newroom/file.c", "int x;", "room 'newroom'"),
+]
+
+
+@pytest.mark.parametrize("name,line,fault", PLANTED)
+def test_planted(tmp_path, name, line, fault):
+    lib = tmp_path / "lib"
+    shutil.copytree(SOURCE / "lib", lib)
+    before = len(faults(lib))
+    path = lib / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"\n/* malloc(1) */ // free(x)\n{line}\n")
+    found = faults(lib)
+    assert len(found) == before + 1
+    assert any(fault in one for one in found)

@@ -1,0 +1,110 @@
+/*
+ * A network of networks.h with parameters, data and a oneDNN program, and how its plans are run.
+ */
+#ifndef JEM_TESTS_CONFORMANCE_FIXTURE_H
+#define JEM_TESTS_CONFORMANCE_FIXTURE_H
+
+#include <check.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/memory.h"
+#include "conformance/networks.h"
+
+static const jemi_backend *const backend = &jemi_backend_onednn;
+
+typedef struct net {
+    jemi_graph graph;
+    jemi_program *program;
+    jemi_weights *weights;
+    int64_t in_size, out_size; // floats per row
+    float *params, *in, *dout;
+} net;
+
+typedef struct result {
+    float *out, *din, *dparams;
+} result;
+
+// -1 .. 1 from a counter: the same on every machine.
+static float uniform(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(*state >> 8) * 0x1p-23f - 1.0f;
+}
+
+static float *random_array(int64_t count, uint32_t seed)
+{
+    float *array = jemi_alloc((size_t)count, sizeof *array);
+    for (int64_t i = 0; i < count; i++)
+        array[i] = uniform(&seed);
+    return array;
+}
+
+static void ok(jem_status status)
+{
+    ck_assert_msg(status == JEM_OK, "status %d", (int)status);
+}
+
+static void net_init(net *t, const net_case *c, int64_t rows)
+{
+    memset(t, 0, sizeof *t);
+    ok(net_graph(&t->graph, c));
+    t->in_size = jemi_shape_size(t->graph.nodes[0].shape);
+    t->out_size = jemi_shape_size(t->graph.nodes[t->graph.n_nodes - 1].shape);
+    t->params = jemi_alloc((size_t)t->graph.param_count, sizeof *t->params);
+    jemi_graph_init_params(&t->graph, 5, t->params);
+    t->in = random_array(rows * t->in_size, 1);
+    t->dout = random_array(rows * t->out_size, 2);
+    ok(backend->program_create(&t->program, &t->graph));
+    ok(backend->weights_create(&t->weights, t->program));
+    backend->weights_set(t->weights, t->params);
+}
+
+static void net_fini(net *t)
+{
+    backend->weights_destroy(t->weights);
+    backend->program_destroy(t->program);
+    jemi_graph_fini(&t->graph);
+    jemi_free(t->params);
+    jemi_free(t->in);
+    jemi_free(t->dout);
+}
+
+static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_t wants)
+{
+    const jemi_plan_spec spec = {batch, threads, JEM_PRECISION_F32, wants};
+    jemi_plan *plan;
+    omp_set_num_threads(threads);
+    ok(backend->plan_create(&plan, t->program, &spec));
+    return plan;
+}
+
+static void result_init(result *r, const net *t, int64_t rows)
+{
+    r->out = jemi_alloc((size_t)(rows * t->out_size), sizeof(float));
+    r->din = jemi_alloc((size_t)(rows * t->in_size), sizeof(float));
+    r->dparams = jemi_alloc((size_t)t->graph.param_count, sizeof(float));
+    for (int64_t i = 0; i < t->graph.param_count; i++)
+        r->dparams[i] = NAN; // to be overwritten, all of it
+}
+
+static void result_fini(result *r)
+{
+    jemi_free(r->out);
+    jemi_free(r->din);
+    jemi_free(r->dparams);
+}
+
+static void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
+{
+    const uint32_t wants = plan->spec.wants;
+    ok(backend->forward(plan, t->weights, n, t->in + first_row * t->in_size, r->out));
+    if (wants != 0)
+        ok(backend->backward(plan, t->weights, n, t->dout + first_row * t->out_size,
+                             (wants & JEMI_WANT_DINPUT) != 0 ? r->din : NULL,
+                             (wants & JEMI_WANT_DPARAMS) != 0 ? r->dparams : NULL));
+}
+
+#endif

@@ -1,0 +1,457 @@
+/*
+ * jem_train_step: its figures against a recomputation from logits, its terms and batches, warm-up
+ * and clipping, and the steps that must leave everything as it was (divergence, cancellation). That
+ * a step is the right step is the goldens' to prove, that steps lead somewhere test_toy.c's.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { FEATURES = 2, CLASSES = 3, ROWS = 24 };
+
+static jem_exec_config exec;
+static float *x, *other; /* (ROWS, FEATURES) each */
+static int64_t y[ROWS];
+
+static void set_up(void)
+{
+    x = support_uniform(ROWS * FEATURES, 1);
+    other = support_uniform(ROWS * FEATURES, 2);
+    for (int r = 0; r < ROWS; r++)
+        y[r] = r % CLASSES;
+}
+
+static void tear_down(void)
+{
+    free(x);
+    free(other);
+}
+
+typedef struct trainer {
+    jem_model *model;
+    jem_sampler *sampler;
+    jem_optimizer *optimizer;
+    jem_train_config config;
+    jem_train_batch batch;
+} trainer;
+
+static trainer make_trainer(int32_t classes, const jem_optimizer_config *optimizer)
+{
+    trainer t = {.model = support_model("mlp-8", FEATURES, classes, &exec)};
+    const jem_sampler_config sampler = support_sampler_config(2 * ROWS, 3);
+    t.sampler = support_sampler(t.model, &sampler);
+    MUST(jem_optimizer_create(&t.optimizer, t.model, optimizer));
+    MUST(jem_train_config_init(&t.config, sizeof t.config));
+    t.batch = support_batch(ROWS, x, y);
+    return t;
+}
+
+static void free_trainer(trainer *t)
+{
+    jem_optimizer_destroy(t->optimizer);
+    jem_sampler_destroy(t->sampler);
+    jem_model_destroy(t->model);
+}
+
+static jem_optimizer_config optimizer_config(float lr)
+{
+    jem_optimizer_config config;
+    MUST(jem_optimizer_config_init(&config, sizeof config));
+    config.lr = lr;
+    return config;
+}
+
+static jem_status step(trainer *t, jem_train_stats *stats)
+{
+    if (stats != NULL)
+        stats->struct_size = sizeof *stats;
+    return jem_train_step(t->model, t->optimizer, t->sampler, &t->config, &t->batch, stats);
+}
+
+static uint64_t params_hash(const trainer *t)
+{
+    float *params = support_params(t->model);
+    const uint64_t hash =
+        support_hash(params, (size_t)support_param_count(t->model) * sizeof *params);
+    free(params);
+    return hash;
+}
+
+// ---- figures ------------------------------------------------------------------------------------
+
+typedef struct figures {
+    double f, f_squared, cross_entropy, accuracy; /* means over rows */
+} figures;
+
+static figures figures_of(const jem_model *model, int64_t n, const float *rows,
+                          const int64_t *labels, int classes)
+{
+    float logits[ROWS * CLASSES];
+    figures sum = {0};
+    MUST(jem_logits(model, n, rows, logits));
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = logits + i * classes;
+        double total = 0.0;
+        int64_t best = 0;
+        for (int k = 0; k < classes; k++) {
+            total += exp(row[k]);
+            best = row[k] > row[best] ? k : best;
+        }
+        const double f = log(total);
+        sum.f += f / (double)n;
+        sum.f_squared += f * f / (double)n;
+        sum.cross_entropy += labels != NULL ? (f - row[labels[i]]) / (double)n : 0.0;
+        sum.accuracy += labels != NULL && best == labels[i] ? 1.0 / (double)n : 0.0;
+    }
+    return sum;
+}
+
+typedef struct objective_row {
+    const char *name;
+    float w_px, w_pyx, energy_l2;
+    bool own_data; /* a data batch beside the labelled one */
+    bool no_labels;
+    int64_t n_samples;
+    int32_t classes;
+} objective_row;
+
+static const objective_row objectives[] = {
+    {"defaults", 1, 1, 0.1f, false, false, ROWS, CLASSES},
+    {"other weights", 0.5f, 2, 0.3f, false, false, 5, CLASSES},
+    {"data of its own", 1, 1, 0.1f, true, false, 7, CLASSES},
+    {"classifier", 0, 1, 0, false, false, 0, CLASSES},
+    {"energy penalty alone", 0, 0, 1, false, true, 9, CLASSES},
+    {"pure energy model", 1, 0, 0.1f, false, true, ROWS, 1},
+    {"unlabelled data alone", 1, 0, 0, true, true, 3, CLASSES},
+};
+
+// Given samples and no input noise, every figure follows from the logits before the step.
+START_TEST(test_figures)
+{
+    const objective_row *row = &objectives[_i / support_n_backends];
+    exec = support_exec(support_backends[_i % support_n_backends], 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    trainer t = make_trainer(row->classes, &config);
+    float *samples = support_uniform(ROWS * FEATURES, 3);
+    const int64_t n_data = row->own_data ? 11 : 0;
+    t.config.w_px = row->w_px;
+    t.config.w_pyx = row->w_pyx;
+    t.config.energy_l2 = row->energy_l2;
+    t.config.input_noise = 0.0f;
+    t.batch.y_labelled = row->no_labels ? NULL : y;
+    t.batch.n_labelled = row->own_data && row->no_labels ? 0 : ROWS;
+    t.batch.n_data = n_data;
+    t.batch.x_data = row->own_data ? other : NULL;
+    t.batch.n_samples = row->n_samples;
+    t.batch.x_samples = row->n_samples > 0 ? samples : NULL;
+    const bool density = row->w_px > 0 || row->energy_l2 > 0;
+    const figures labelled = figures_of(t.model, ROWS, x, row->no_labels ? NULL : y, row->classes);
+    const figures data =
+        row->own_data ? figures_of(t.model, n_data, other, NULL, row->classes) : labelled;
+    const figures sampled = figures_of(t.model, row->n_samples, samples, NULL, row->classes);
+    jem_train_stats stats;
+    MUST(step(&t, &stats));
+    const double tolerance = 3e-6; // of sums of values near 1, logits in float
+    const double gap = data.f - sampled.f;
+    ck_assert_int_eq(stats.step, 1);
+    ck_assert_int_eq(stats.event, JEM_EVENT_NONE);
+    ck_assert_float_eq(stats.lr, 0.01f);
+    ck_assert_double_eq_tol(stats.loss, stats.loss_px + stats.loss_pyx + stats.loss_l2, 1e-12);
+    ck_assert_double_eq_tol(stats.f_data, density || !row->no_labels ? data.f : 0.0, tolerance);
+    ck_assert_double_eq_tol(stats.f_samples, sampled.f, tolerance);
+    ck_assert_double_eq_tol(stats.gap, density ? gap : 0.0, tolerance);
+    ck_assert_double_eq_tol(stats.loss_px, density ? -row->w_px * gap : 0.0, tolerance);
+    ck_assert_double_eq_tol(stats.loss_pyx, row->w_pyx * labelled.cross_entropy, tolerance);
+    ck_assert_double_eq_tol(stats.loss_l2, row->energy_l2 * (data.f_squared + sampled.f_squared),
+                            tolerance);
+    ck_assert_double_eq_tol(stats.accuracy, labelled.accuracy, 1e-12);
+    ck_assert(stats.grad_norm > 0.0 && stats.seconds_sampling >= 0.0);
+    ck_assert(stats.seconds_updating > 0.0);
+    free(samples);
+    free_trainer(&t);
+}
+END_TEST
+
+START_TEST(test_drawn_samples)
+{
+    exec = support_exec(support_backends[_i], 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    trainer t = make_trainer(CLASSES, &config), twin = make_trainer(CLASSES, &config);
+    t.config.input_noise = twin.config.input_noise = 0.0f;
+    jem_train_stats stats;
+    float *drawn = malloc(ROWS * FEATURES * sizeof *drawn);
+    // The twin draws by itself and hands in what it got: the same step.
+    MUST(jem_sampler_draw(twin.model, twin.sampler, ROWS, drawn, NULL, NULL, NULL));
+    twin.batch.n_samples = ROWS;
+    twin.batch.x_samples = drawn;
+    MUST(step(&t, &stats));
+    ck_assert_double_gt(stats.chain_grad_norm, 0.0);
+    ck_assert_double_gt(stats.seconds_sampling, 0.0);
+    MUST(step(&twin, &stats));
+    ck_assert_double_eq(stats.chain_grad_norm, 0.0);
+    ck_assert_uint_eq(params_hash(&t), params_hash(&twin));
+    free(drawn);
+    free_trainer(&t);
+    free_trainer(&twin);
+}
+END_TEST
+
+START_TEST(test_input_noise)
+{
+    exec = support_exec(0, 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    uint64_t hashes[3];
+    for (int i = 0; i < 3; i++) { // none, some, some by another seed
+        jem_optimizer_config own = config;
+        own.seed = i == 2;
+        trainer t = make_trainer(CLASSES, &own);
+        t.config.input_noise = i == 0 ? 0.0f : 0.1f;
+        float *before = support_uniform(ROWS * FEATURES, 1);
+        MUST(step(&t, NULL));
+        MUST(step(&t, NULL));
+        hashes[i] = params_hash(&t);
+        support_same_bits(x, before, ROWS * FEATURES * sizeof *x, "the caller's rows");
+        free(before);
+        free_trainer(&t);
+    }
+    ck_assert(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+}
+END_TEST
+
+// ---- schedule -----------------------------------------------------------------------------------
+
+// Plain SGD: the update is -lr * gradient, so lr and clipping show in the parameters.
+static double update_norm(trainer *t, jem_train_stats *stats)
+{
+    float *before = support_params(t->model);
+    MUST(step(t, stats));
+    float *after = support_params(t->model);
+    double sum = 0.0;
+    for (int64_t i = 0; i < support_param_count(t->model); i++)
+        sum += pow((double)after[i] - (double)before[i], 2);
+    free(before);
+    free(after);
+    return sqrt(sum);
+}
+
+START_TEST(test_warm_up_and_rate)
+{
+    exec = support_exec(0, 1);
+    jem_optimizer_config config = optimizer_config(0.04f);
+    config.kind = JEM_OPTIMIZER_SGD;
+    config.momentum = 0.0f;
+    config.warmup_steps = 4;
+    trainer t = make_trainer(CLASSES, &config);
+    const float rates[] = {0.01f, 0.02f, 0.03f, 0.04f, 0.04f, 0.5f, 0.5f};
+    jem_train_stats stats;
+    for (int i = 0; i < COUNT(rates); i++) {
+        if (i == 5)
+            MUST(jem_optimizer_set_lr(t.optimizer, 0.5f));
+        const double norm = update_norm(&t, &stats);
+        ck_assert_int_eq(stats.step, i + 1);
+        ck_assert_float_eq_tol(stats.lr, rates[i], 1e-8);
+        // Parameters are floats near 1/2: their differences carry 6e-8 of rounding each.
+        ck_assert_double_eq_tol(norm, rates[i] * stats.grad_norm, 1e-6);
+    }
+    float lr;
+    int64_t steps;
+    MUST(jem_optimizer_get(t.optimizer, &lr, &steps));
+    ck_assert_float_eq(lr, 0.5f);
+    ck_assert_int_eq(steps, COUNT(rates));
+    MUST(jem_optimizer_get(t.optimizer, NULL, NULL));
+    free_trainer(&t);
+}
+END_TEST
+
+START_TEST(test_set_rate_within_warm_up)
+{
+    exec = support_exec(0, 1);
+    jem_optimizer_config config = optimizer_config(1e-3f);
+    config.warmup_steps = 10;
+    trainer t = make_trainer(CLASSES, &config);
+    jem_train_stats stats;
+    MUST(jem_optimizer_set_lr(t.optimizer, 1e-2f));
+    MUST(step(&t, &stats));
+    ck_assert_float_eq_tol(stats.lr, 1e-3f, 1e-9);
+    free_trainer(&t);
+}
+END_TEST
+
+START_TEST(test_clip_norm)
+{
+    exec = support_exec(0, 1);
+    jem_optimizer_config config = optimizer_config(0.1f);
+    config.kind = JEM_OPTIMIZER_SGD;
+    config.momentum = 0.0f;
+    jem_train_stats stats;
+    trainer t = make_trainer(CLASSES, &config);
+    const double norm = update_norm(&t, &stats) / 0.1;
+    ck_assert_double_eq_tol(norm, stats.grad_norm, 1e-5);
+    free_trainer(&t);
+    config.clip_norm = (float)(0.5 * norm);
+    t = make_trainer(CLASSES, &config);
+    ck_assert_double_eq_tol(update_norm(&t, &stats) / 0.1, 0.5 * norm, 1e-5);
+    ck_assert_double_eq_tol(stats.grad_norm, norm, 1e-5); // as it was before clipping
+    free_trainer(&t);
+    config.clip_norm = (float)(2.0 * norm);
+    t = make_trainer(CLASSES, &config);
+    ck_assert_double_eq_tol(update_norm(&t, &stats) / 0.1, norm, 1e-5);
+    free_trainer(&t);
+}
+END_TEST
+
+// ---- nothing happened ---------------------------------------------------------------------------
+
+static int32_t cancel(void *user, int64_t done, int64_t total)
+{
+    (void)done, (void)total;
+    return ++*(int *)user >= 2;
+}
+
+static jem_status cancelled_step(trainer *t)
+{
+    int calls = 0;
+    const jem_train_config config = t->config;
+    t->config.progress = cancel;
+    t->config.progress_user = &calls;
+    const jem_status status = step(t, NULL);
+    t->config = config;
+    return status;
+}
+
+// Rows so large that squares of logits overflow a float; finite, so they pass the door.
+static jem_status huge_rows(trainer *t)
+{
+    float *rows = malloc(ROWS * FEATURES * sizeof *rows);
+    for (int i = 0; i < ROWS * FEATURES; i++)
+        rows[i] = i % 2 == 0 ? 3e38f : -3e38f;
+    t->batch.x_labelled = rows;
+    const jem_status status = step(t, NULL);
+    t->batch.x_labelled = x;
+    free(rows);
+    return status;
+}
+
+static jem_status huge_samples(trainer *t)
+{
+    float rows[2 * FEATURES] = {3e38f, 3e38f, -3e38f, 3e38f};
+    t->batch.n_samples = 2;
+    t->batch.x_samples = rows;
+    const jem_status status = step(t, NULL);
+    t->batch.n_samples = 0;
+    t->batch.x_samples = NULL;
+    return status;
+}
+
+static jem_status huge_rate(trainer *t)
+{
+    float lr;
+    MUST(jem_optimizer_get(t->optimizer, &lr, NULL));
+    MUST(jem_optimizer_set_lr(t->optimizer, 3e38f));
+    t->config.w_pyx = 1e12f; // so that rate times gradient overflows for SGD too
+    const jem_status status = step(t, NULL);
+    t->config.w_pyx = 1.0f;
+    MUST(jem_optimizer_set_lr(t->optimizer, lr));
+    return status;
+}
+
+static jem_status huge_weight(trainer *t)
+{
+    t->config.energy_l2 = 1e29f;
+    const jem_status status = step(t, NULL);
+    t->config.energy_l2 = 0.1f;
+    return status;
+}
+
+typedef struct failure_row {
+    const char *name;
+    jem_status (*provoke)(trainer *t);
+    jem_status status;
+} failure_row;
+
+static const failure_row failures[] = {
+    {"cancelled", cancelled_step, JEM_ECANCELLED}, {"huge rows", huge_rows, JEM_EDIVERGED},
+    {"huge samples", huge_samples, JEM_EDIVERGED}, {"huge rate", huge_rate, JEM_EDIVERGED},
+    {"huge weight", huge_weight, JEM_EDIVERGED},
+};
+
+static void check_twins(trainer *t, trainer *twin, const char *name)
+{
+    ck_assert_msg(params_hash(t) == params_hash(twin), "%s: other parameters", name);
+    int64_t steps, twin_steps;
+    MUST(jem_optimizer_get(t->optimizer, NULL, &steps));
+    MUST(jem_optimizer_get(twin->optimizer, NULL, &twin_steps));
+    ck_assert_int_eq(steps, twin_steps);
+}
+
+// The samples are handed in, as the replay buffer may have moved on.
+static void sound_steps(trainer *t, int n)
+{
+    t->batch.n_samples = ROWS;
+    t->batch.x_samples = other;
+    for (int i = 0; i < n; i++)
+        MUST(step(t, NULL));
+    t->batch.n_samples = 0;
+    t->batch.x_samples = NULL;
+}
+
+START_TEST(test_failed_steps_change_nothing)
+{
+    const failure_row *row = &failures[_i / 2 / support_n_backends];
+    exec = support_exec(support_backends[_i / 2 % support_n_backends], 1);
+    jem_optimizer_config config = optimizer_config(0.01f);
+    config.kind = _i % 2 == 0 ? JEM_OPTIMIZER_ADAM : JEM_OPTIMIZER_SGD;
+    trainer t = make_trainer(CLASSES, &config), twin = make_trainer(CLASSES, &config);
+    sound_steps(&t, 3);
+    sound_steps(&twin, 3);
+    for (int i = 0; i < 3; i++) {
+        REFUSED(row->status, "", row->provoke(&t));
+        check_twins(&t, &twin, row->name);
+    }
+    sound_steps(&t, 3); // moments and step counts are untouched too
+    sound_steps(&twin, 3);
+    check_twins(&t, &twin, row->name);
+    free_trainer(&t);
+    free_trainer(&twin);
+}
+END_TEST
+
+START_TEST(test_extreme_parameters)
+{
+    exec = support_exec(support_backends[_i], 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    trainer t = make_trainer(CLASSES, &config);
+    const int64_t count = support_param_count(t.model);
+    float *params = malloc((size_t)count * sizeof *params);
+    for (int64_t i = 0; i < count; i++)
+        params[i] = i % 3 == 0 ? 1e30f : 1e25f;
+    MUST(jem_model_set_params(t.model, count, params));
+    const uint64_t before = params_hash(&t);
+    REFUSED(JEM_EDIVERGED, "", step(&t, NULL));
+    ck_assert_uint_eq(params_hash(&t), before);
+    free(params);
+    free_trainer(&t);
+}
+END_TEST
+
+static void add_tests(TCase *tcase)
+{
+    const int n = support_n_backends;
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, test_figures, 0, COUNT(objectives) * n);
+    tcase_add_loop_test(tcase, test_drawn_samples, 0, n);
+    tcase_add_test(tcase, test_input_noise);
+    tcase_add_test(tcase, test_warm_up_and_rate);
+    tcase_add_test(tcase, test_set_rate_within_warm_up);
+    tcase_add_test(tcase, test_clip_norm);
+    tcase_add_loop_test(tcase, test_failed_steps_change_nothing, 0, COUNT(failures) * 2 * n);
+    tcase_add_loop_test(tcase, test_extreme_parameters, 0, n);
+}
+
+int main(void)
+{
+    return support_main("training", add_tests);
+}
