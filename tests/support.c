@@ -40,6 +40,13 @@ void support_refused(jem_status status, jem_status expected, const char *word, c
     ck_assert_msg(strchr(message, '\n') == NULL, "%s:%d: more than a line", file, line);
 }
 
+void support_near(double value, double expected, double tolerance, const char *what,
+                  const char *file, int line)
+{
+    ck_assert_msg(fabs(value - expected) <= tolerance, "%s:%d: %s is %.9g; expected %.9g +- %.3g",
+                  file, line, what, value, expected, tolerance);
+}
+
 void support_same_bits(const void *a, const void *b, size_t size, const char *what)
 {
     const unsigned char *left = a, *right = b;

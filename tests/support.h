@@ -25,6 +25,12 @@ void support_must(jem_status status, const char *call, const char *file, int lin
         support_stale_message();                                                                   \
         support_refused((call), expected, word, #call, __FILE__, __LINE__);                        \
     } while (0)
+/** Fails unless |value - expected| <= tolerance. (Check's own macro does not bracket its arguments.) */
+#define NEAR(value, expected, tolerance)                                                           \
+    support_near((value), (expected), (tolerance), #value, __FILE__, __LINE__)
+void support_near(double value, double expected, double tolerance, const char *what,
+                  const char *file, int line);
+
 void support_stale_message(void);
 void support_refused(jem_status status, jem_status expected, const char *word, const char *call,
                      const char *file, int line);

@@ -105,6 +105,8 @@ static cli_status read_file(cli_data *data, const layout *form, const char *path
 static cli_status load(cli_data *data, const char *path, cli_split split, cli_error *err)
 {
     const layout *form = find_layout(path);
+    if (form == NULL)
+        return cli_fail(err, "%s has lost its CIFAR files", path);
     data->channels = 3;
     data->height = data->width = 32;
     data->classes = form->classes;

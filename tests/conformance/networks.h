@@ -91,14 +91,14 @@ static void make_nodes(jemi_graph *g, const char *name, int32_t x)
     int32_t y;
     if (strcmp(name, "residual-input") == 0) { // the sum must not overwrite the caller's rows
         y = act(g, x, JEMI_ACT_TANH, 0);
-        add(g, conv(g, y, 4, 3, 1, 1), x);
+        add(g, conv(g, y, 16, 3, 1, 1), x);
     } else if (strcmp(name, "double-add") == 0) { // both operands are the same value
         y = act(g, conv(g, x, 20, 1, 1, 0), JEMI_ACT_TANH, 0);
         pool(g, add(g, y, y), 2, 2);
     } else if (strcmp(name, "shared-gradient") == 0) { // y and z get the same one, z masks it first
         y = conv(g, x, 16, 3, 1, 1);
         const int32_t z = conv(g, x, 16, 3, 1, 1);
-        add(g, y, act(g, z, JEMI_ACT_LRELU, 0.3f));
+        conv(g, add(g, y, act(g, z, JEMI_ACT_LRELU, 0.3f)), 16, 3, 1, 1);
     } else if (strcmp(name, "big-kernel") == 0) { // windows that leave a rest; stride over the edge
         y = pool(g, conv(g, x, 33, 5, 3, 2), 2, 3);
         conv(g, y, 7, 2, 1, 1);

@@ -257,7 +257,7 @@ static void run_once(void)
 int main(int argc, char **argv)
 {
     const long n = argc > 1 ? atol(argv[1]) : 200000;
-    random_state = argc > 2 ? strtoull(argv[2], NULL, 10) | 1 : 1;
+    random_state = argc > 2 ? 2 * strtoull(argv[2], NULL, 10) + 1 : 1;
     for (long i = 0; i < n; i++)
         run_once();
     printf("fuzz_safetensors: %ld executions, %ld accepted, no finding\n", n, n_accepted);

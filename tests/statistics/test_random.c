@@ -131,7 +131,7 @@ START_TEST(test_rows)
         jemi_fill_normal(whole, LONGEST, key, row, steps[s]);
         for (int64_t i = 0; i < LONGEST; i++)
             // Polynomials to 1e-8 and a dozen roundings of float, times a radius of up to 5.8.
-            ck_assert_double_eq_tol(whole[i], normal_of(key, row, steps[s], i), 4e-6);
+            NEAR(whole[i], normal_of(key, row, steps[s], i), 4e-6);
         for (int64_t len = 1; len < LONGEST; len += len < 140 ? 1 : 37) {
             jemi_fill_normal(part, len, key, row, steps[s]);
             support_same_bits(part, whole, (size_t)len * sizeof *part, "a shorter row of normals");
@@ -221,7 +221,7 @@ START_TEST(test_normal_law)
     // Means of z, z^2, z^3, z^4 around 0, 1, 0, 3, whose variances are 1, 2, 15, 96 over n.
     const double expected[] = {0, 0, 1, 0, 3}, variance[] = {0, 1, 2, 15, 96};
     for (int m = 1; m <= 4; m++)
-        ck_assert_double_eq_tol(moments[m], expected[m], SUPPORT_Z * sqrt(variance[m] / SAMPLES));
+        NEAR(moments[m], expected[m], SUPPORT_Z * sqrt(variance[m] / SAMPLES));
     support_check_law(values, SAMPLES, support_normal_cdf, "normals");
     free(values);
     free(z);

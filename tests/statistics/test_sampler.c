@@ -39,7 +39,7 @@ static const gaussian_row gaussians[] = {
 // x <- x - a x + s z from x_0: mean (1 - a)^k x_0, variance s^2 sum_{j < k} (1 - a)^2j.
 START_TEST(test_gaussian_target)
 {
-    enum { N = 512, LEN = 100 };
+    enum { N = 4096, LEN = 100 }; // 409600 values: 0.0051 in the bound of the law
     const gaussian_row *row = &gaussians[_i];
     jemi_langevin_params p = {.step_size = row->step_size,
                               .noise_std = row->noise_std,
@@ -66,6 +66,10 @@ START_TEST(test_gaussian_target)
     }
     support_check_uncorrelated(x, x + 1, N * LEN - 1, "neighbouring elements");
     support_check_uncorrelated(x, x + LEN, (N - 1) * LEN, "neighbouring rows");
+    double squares = 0.0;
+    for (int i = 0; i < N * LEN; i++)
+        squares += z[i] * z[i] / (N * LEN);
+    NEAR(squares, 1.0, SUPPORT_Z * sqrt(2.0 / (N * LEN)));
     support_check_law(z, N * LEN, support_normal_cdf, row->name);
     free(z);
     free(grad);
@@ -125,7 +129,9 @@ static void check_linear_law(const linear_model *linear, const float *x0, const 
             standard[at] = (float)z[at];
         }
     support_check_uncorrelated(standard, standard + 1, CHAINS * FEATURES - 1, "elements");
-    support_check_uncorrelated(standard, standard + FEATURES, (CHAINS - 1) * FEATURES, "rows");
+    for (int lag = 1; lag < CHAINS / 2; lag *= 2) // chunks are powers of two
+        support_check_uncorrelated(standard, standard + lag * FEATURES, (CHAINS - lag) * FEATURES,
+                                   "rows");
     support_check_law(z, CHAINS * FEATURES, support_normal_cdf, what);
     free(standard);
     free(z);
@@ -204,30 +210,38 @@ static int32_t cancel_at_once(void *user, int64_t done, int64_t total)
     return 1;
 }
 
+// The same of a draw from a buffer of zeros.
+static void take_noise_of_draw(const linear_model *linear, jem_sampler *sampler, float *z)
+{
+    memset(z, 0, CHAINS * FEATURES * sizeof *z);
+    MUST(jem_sampler_set_chains(sampler, 0, CHAINS, z));
+    MUST(jem_sampler_draw(linear->model, sampler, CHAINS, z, NULL, NULL, NULL));
+    MUST(jem_sampler_get_chains(sampler, 0, CHAINS, z, NULL, NULL));
+    for (int i = 0; i < CHAINS * FEATURES; i++)
+        z[i] = (z[i] - STEPS * step_size * (float)linear->slope[0][i % FEATURES]) /
+               (noise_std * sqrtf(STEPS));
+}
+
 START_TEST(test_noise_is_used_once)
 {
+    enum { CALLS = 5 };
     const linear_model linear = make_linear(1, NULL);
     jem_sampler *sampler = linear_sampler(&linear, 0);
-    float *z[4], *x = calloc(CHAINS * FEATURES, sizeof *x);
-    for (int i = 0; i < 4; i++)
+    float *z[CALLS], *x = calloc(CHAINS * FEATURES, sizeof *x);
+    for (int i = 0; i < CALLS; i++)
         z[i] = malloc(CHAINS * FEATURES * sizeof(float));
     take_noise(&linear, sampler, z[0]);
     take_noise(&linear, sampler, z[1]);
-    // A cancelled run has used its noise up; a draw has streams of its own.
+    // A cancelled run has used its noise up; draws have streams of their own.
     REFUSED(JEM_ECANCELLED, "cancelled",
             jem_sampler_run(linear.model, sampler, CHAINS, NULL, x, 1, cancel_at_once, NULL));
     take_noise(&linear, sampler, z[2]);
-    memset(x, 0, CHAINS * FEATURES * sizeof *x);
-    MUST(jem_sampler_set_chains(sampler, 0, CHAINS, x));
-    MUST(jem_sampler_draw(linear.model, sampler, CHAINS, x, NULL, NULL, NULL));
-    MUST(jem_sampler_get_chains(sampler, 0, CHAINS, z[3], NULL, NULL));
-    for (int i = 0; i < CHAINS * FEATURES; i++)
-        z[3][i] = (z[3][i] - STEPS * step_size * (float)linear.slope[0][i % FEATURES]) /
-                  (noise_std * sqrtf(STEPS));
-    for (int i = 0; i < 4; i++)
+    take_noise_of_draw(&linear, sampler, z[3]);
+    take_noise_of_draw(&linear, sampler, z[4]);
+    for (int i = 0; i < CALLS; i++)
         for (int j = 0; j < i; j++)
             support_check_uncorrelated(z[i], z[j], CHAINS * FEATURES, "noise of two calls");
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < CALLS; i++)
         free(z[i]);
     free(x);
     jem_sampler_destroy(sampler);

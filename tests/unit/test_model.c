@@ -85,7 +85,7 @@ START_TEST(test_clone)
     const uint8_t image[FEATURES] = {255, 255, 255, 255, 255};
     float x[FEATURES];
     MUST(jem_input_from_u8(clone, 1, image, JEM_LAYOUT_NCHW, x));
-    ck_assert_float_eq_tol(x[0], 0.0f, 1e-6f); // (255 / 255 - 1) / 1
+    NEAR(x[0], 0.0f, 1e-6f); // (255 / 255 - 1) / 1
 
     // Independent: what happens to one does not happen to the other.
     float *params = support_params(model);
@@ -266,12 +266,12 @@ START_TEST(test_energies_from_logits)
         for (int j = 0; j < FEATURES; j++)
             norm += (double)grad[j] * grad[j];
         // One rounding to float of a value near 1 is 6e-8; a handful of them here.
-        ck_assert_double_eq_tol(out->energy[i], -log(sum), 5e-7);
+        NEAR(out->energy[i], -log(sum), 5e-7);
         ck_assert_float_eq(out->joint[i], -f[labels[i]]);
         ck_assert_float_eq(out->grad_energy[i], out->joint[i]);
         ck_assert_float_eq(out->scores[0][i], out->energy[i]);
-        ck_assert_double_eq_tol(out->scores[1][i], -exp(most) / sum, 5e-7);
-        ck_assert_double_eq_tol(out->scores[2][i], sqrt(norm), 5e-7);
+        NEAR(out->scores[1][i], -exp(most) / sum, 5e-7);
+        NEAR(out->scores[2][i], sqrt(norm), 5e-7);
     }
     free(out);
     free(x);

@@ -1,19 +1,27 @@
-#!/usr/bin/python3
 """libjem's safetensors files read by other eyes, and other programs' files read by libjem.
 
 The parser, the writer and the digest here are made from the format's description alone, with json
-and numpy. Usage: test_safetensors_interop.py <the test_safetensors program>
+and numpy. JEM_BUILD is the build folder, whose tests/test_safetensors writes and prints files.
 """
 import json
 import os
 import struct
 import subprocess
-import sys
-import tempfile
 
 import numpy as np
+import pytest
 
 DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}
+
+
+@pytest.fixture
+def program():
+    return os.path.join(os.environ["JEM_BUILD"], "tests", "test_safetensors")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "x.safetensors")
 
 
 def load(path):
@@ -43,7 +51,7 @@ def crc64_xz(data):
     return f"{crc ^ 0xFFFFFFFFFFFFFFFF:016x}"
 
 
-def check_written(program, path):
+def test_others_read_ours(program, path):
     subprocess.run([program, "--write", path], check=True)
     raw, metadata, tensors = load(path)
     assert list(metadata) == ["jem.digest.kind", "jem.digest", "jem.arch", "empty", 'a "key"\n', ""]
@@ -82,7 +90,7 @@ def dump(program, path):
     return result.stdout.splitlines()
 
 
-def check_read(program, path):
+def test_we_read_others(program, path):
     rng = np.random.default_rng(1)
     f32 = rng.standard_normal((3, 2, 5)).astype("<f4")
     f16 = rng.standard_normal(7).astype("<f2")
@@ -113,15 +121,3 @@ def check_read(program, path):
                 assert got == [float(v) for v in wide.ravel()], name
             assert [int(v) for v in found["num_batches_tracked"][1]] == i64.tolist()
             assert found["none"] == ([0, 3], [])
-
-
-def main():
-    program = sys.argv[1]
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "x.safetensors")
-        check_written(program, path)
-        check_read(program, path)
-    print("safetensors interop: ok")
-
-
-main()

@@ -327,6 +327,7 @@ static void *try_everything(void *argument)
     return strstr(jem_last_error(), "sampler") != NULL ? NULL : "no message about the sampler";
 }
 
+// With an optimizer of its own, then with a sampler of its own too.
 static void *try_second_optimizer(void *argument)
 {
     training second = *(training *)argument;
@@ -334,6 +335,9 @@ static void *try_second_optimizer(void *argument)
     if (jem_optimizer_config_init(&config, sizeof config) != JEM_OK ||
         jem_optimizer_create(&second.optimizer, second.model, &config) != JEM_OK)
         return "no second optimizer";
+    BUSY(train_once(&second, NULL, NULL)); // for the sampler, and gives the optimizer back
+    if (jem_optimizer_set_lr(second.optimizer, 0.01f) != JEM_OK)
+        return "an optimizer stays busy";
     jem_sampler_config own;
     if (jem_sampler_config_init(&own, sizeof own) != JEM_OK ||
         jem_sampler_create(&second.sampler, second.model, &own) != JEM_OK)

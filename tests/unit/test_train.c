@@ -159,15 +159,14 @@ START_TEST(test_figures)
     ck_assert_int_eq(stats.step, 1);
     ck_assert_int_eq(stats.event, JEM_EVENT_NONE);
     ck_assert_float_eq(stats.lr, 0.01f);
-    ck_assert_double_eq_tol(stats.loss, stats.loss_px + stats.loss_pyx + stats.loss_l2, 1e-12);
-    ck_assert_double_eq_tol(stats.f_data, density || !row->no_labels ? data.f : 0.0, tolerance);
-    ck_assert_double_eq_tol(stats.f_samples, sampled.f, tolerance);
-    ck_assert_double_eq_tol(stats.gap, density ? gap : 0.0, tolerance);
-    ck_assert_double_eq_tol(stats.loss_px, density ? -row->w_px * gap : 0.0, tolerance);
-    ck_assert_double_eq_tol(stats.loss_pyx, row->w_pyx * labelled.cross_entropy, tolerance);
-    ck_assert_double_eq_tol(stats.loss_l2, row->energy_l2 * (data.f_squared + sampled.f_squared),
-                            tolerance);
-    ck_assert_double_eq_tol(stats.accuracy, labelled.accuracy, 1e-12);
+    NEAR(stats.loss, stats.loss_px + stats.loss_pyx + stats.loss_l2, 1e-12);
+    NEAR(stats.f_data, density || !row->no_labels ? data.f : 0.0, tolerance);
+    NEAR(stats.f_samples, sampled.f, tolerance);
+    NEAR(stats.gap, density ? gap : 0.0, tolerance);
+    NEAR(stats.loss_px, density ? -row->w_px * gap : 0.0, tolerance);
+    NEAR(stats.loss_pyx, row->w_pyx * labelled.cross_entropy, tolerance);
+    NEAR(stats.loss_l2, row->energy_l2 * (data.f_squared + sampled.f_squared), tolerance);
+    NEAR(stats.accuracy, labelled.accuracy, 1e-12);
     ck_assert(stats.grad_norm > 0.0 && stats.seconds_sampling >= 0.0);
     ck_assert(stats.seconds_updating > 0.0);
     free(samples);
@@ -252,9 +251,9 @@ START_TEST(test_warm_up_and_rate)
             MUST(jem_optimizer_set_lr(t.optimizer, 0.5f));
         const double norm = update_norm(&t, &stats);
         ck_assert_int_eq(stats.step, i + 1);
-        ck_assert_float_eq_tol(stats.lr, rates[i], 1e-8);
+        NEAR(stats.lr, rates[i], 1e-8);
         // Parameters are floats near 1/2: their differences carry 6e-8 of rounding each.
-        ck_assert_double_eq_tol(norm, rates[i] * stats.grad_norm, 1e-6);
+        NEAR(norm, rates[i] * stats.grad_norm, 1e-6);
     }
     float lr;
     int64_t steps;
@@ -275,7 +274,7 @@ START_TEST(test_set_rate_within_warm_up)
     jem_train_stats stats;
     MUST(jem_optimizer_set_lr(t.optimizer, 1e-2f));
     MUST(step(&t, &stats));
-    ck_assert_float_eq_tol(stats.lr, 1e-3f, 1e-9);
+    NEAR(stats.lr, 1e-3f, 1e-9);
     free_trainer(&t);
 }
 END_TEST
@@ -289,16 +288,16 @@ START_TEST(test_clip_norm)
     jem_train_stats stats;
     trainer t = make_trainer(CLASSES, &config);
     const double norm = update_norm(&t, &stats) / 0.1;
-    ck_assert_double_eq_tol(norm, stats.grad_norm, 1e-5);
+    NEAR(norm, stats.grad_norm, 1e-5);
     free_trainer(&t);
     config.clip_norm = (float)(0.5 * norm);
     t = make_trainer(CLASSES, &config);
-    ck_assert_double_eq_tol(update_norm(&t, &stats) / 0.1, 0.5 * norm, 1e-5);
-    ck_assert_double_eq_tol(stats.grad_norm, norm, 1e-5); // as it was before clipping
+    NEAR(update_norm(&t, &stats) / 0.1, 0.5 * norm, 1e-5);
+    NEAR(stats.grad_norm, norm, 1e-5); // as it was before clipping
     free_trainer(&t);
     config.clip_norm = (float)(2.0 * norm);
     t = make_trainer(CLASSES, &config);
-    ck_assert_double_eq_tol(update_norm(&t, &stats) / 0.1, norm, 1e-5);
+    NEAR(update_norm(&t, &stats) / 0.1, norm, 1e-5);
     free_trainer(&t);
 }
 END_TEST

@@ -1,9 +1,11 @@
 /*
- * Makes the engine once. A failure is remembered with its status, so that every caller reports it.
+ * oneDNN itself: what it is here, and its engine, made once. A failure is remembered with its status, so that every caller reports it.
  */
 #include "backend/onednn/engine.h"
 
 #include <pthread.h>
+
+#include "base/text.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu;
@@ -19,4 +21,32 @@ jem_status jemi_dnnl_engine(dnnl_engine_t *engine)
     pthread_once(&once, create);
     *engine = cpu;
     return jemi_dnnl_check(outcome, "CPU engine");
+}
+
+static const char *isa_name(dnnl_cpu_isa_t isa)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_sse41, "sse4.1"},
+        {dnnl_cpu_isa_avx, "avx"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].isa == isa)
+            return names[i].name;
+    return "other";
+}
+
+void jemi_dnnl_library_info(char *out, size_t size)
+{
+    const dnnl_version_t *version = dnnl_version();
+    jemi_format(out, size, "{\"version\": \"%d.%d.%d\", \"isa\": \"%s\"}", version->major,
+                version->minor, version->patch, isa_name(dnnl_get_effective_cpu_isa()));
 }

@@ -9,4 +9,7 @@
 /** The engine, made on the first call. Lives as long as the process. */
 jem_status jemi_dnnl_engine(dnnl_engine_t *engine);
 
+/** One JSON object: version and instruction set. */
+void jemi_dnnl_library_info(char *out, size_t size);
+
 #endif

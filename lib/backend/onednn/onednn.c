@@ -5,6 +5,7 @@
  * order), convolution (the primitives), arena, plan, run; packed (weights); dnnl_compat (v2 and
  * v3).
  */
+#include "backend/onednn/engine.h"
 #include "backend/onednn/packed.h"
 #include "backend/onednn/plan.h"
 
@@ -31,4 +32,5 @@ const jemi_backend jemi_backend_onednn = {
     .plan_destroy = jemi_dnnl_plan_destroy,
     .forward = jemi_dnnl_plan_forward,
     .backward = jemi_dnnl_plan_backward,
+    .library_info = jemi_dnnl_library_info,
 };
