@@ -21,6 +21,7 @@ typedef struct net {
     jemi_weights *weights;
     int64_t in_size, out_size; // floats per row
     float *params, *in, *dout;
+    int32_t precision; /* JEM_PRECISION_F32, by net_init() */
 } net;
 
 typedef struct result {
@@ -57,6 +58,7 @@ static void net_init(net *t, const net_case *c, int64_t rows)
     jemi_graph_init_params(&t->graph, 5, t->params);
     t->in = random_array(rows * t->in_size, 1);
     t->dout = random_array(rows * t->out_size, 2);
+    t->precision = JEM_PRECISION_F32;
     ok(backend->program_create(&t->program, &t->graph));
     ok(backend->weights_create(&t->weights, t->program));
     backend->weights_set(t->weights, t->params);
@@ -74,7 +76,7 @@ static void net_fini(net *t)
 
 static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_t wants)
 {
-    const jemi_plan_spec spec = {batch, threads, JEM_PRECISION_F32, wants};
+    const jemi_plan_spec spec = {batch, threads, t->precision, wants};
     jemi_plan *plan;
     omp_set_num_threads(threads);
     ok(backend->plan_create(&plan, t->program, &spec));

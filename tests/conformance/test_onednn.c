@@ -13,10 +13,15 @@
 
 #include "backend/ref/ref.h"
 #include "conformance/fixture.h"
+#include "kernels/winograd.h"
 
 // Relative to the largest element. Sums here have up to 3000 terms: their f32 rounding errors grow
 // like sqrt(3000) * 2^-24 = 3e-6 at worst, and the networks are at most ten layers deep.
 #define TOLERANCE 1e-5
+
+static const int32_t precisions[] = {JEM_PRECISION_F32, JEM_PRECISION_F32_STRICT};
+
+enum { N_PRECISIONS = sizeof precisions / sizeof precisions[0] };
 
 static const net_case cases[] = {
     {"mlp-64-64", 30, 1, 1, 10, 7, 7, 2},
@@ -82,10 +87,11 @@ static void near(const char *name, const char *what, uint32_t wants, const float
                   "%s, wants %u: %s is off by %g of %g", name, wants, what, error, largest);
 }
 
-static void check_values(const net_case *c)
+static void check_values(const net_case *c, int32_t precision)
 {
     net t;
     net_init(&t, c, c->n);
+    t.precision = precision;
     double *params = to_double(t.params, t.graph.param_count);
     double *in = to_double(t.in, c->n * t.in_size);
     double *dout = to_double(t.dout, c->n * t.out_size);
@@ -115,7 +121,7 @@ static void check_values(const net_case *c)
 
 START_TEST(values_are_those_of_the_reference)
 {
-    check_values(&cases[_i]);
+    check_values(&cases[_i / N_PRECISIONS], precisions[_i % N_PRECISIONS]);
 }
 END_TEST
 
@@ -169,17 +175,17 @@ START_TEST(bits_of_a_row_depend_on_the_row_alone)
     if (!__builtin_cpu_supports("avx2"))
         return; // oneDNN falls back to general matrix products, which promise nothing
     static const int64_t batches[] = {1, 3, 16, 17};
-    const net_case *c = &cases[_i];
+    const net_case *c = &cases[_i / N_PRECISIONS];
     net t;
     net_init(&t, c, BIT_ROWS);
+    t.precision = precisions[_i % N_PRECISIONS];
     result all;
     result_init(&all, &t, BIT_ROWS);
     rows_one_by_one(&t, &all);
     for (int b = 0; b < 4; b++)
         for (int32_t threads = 1; threads <= (batches[b] == BIT_ROWS ? 3 : 2); threads++)
             for (uint32_t wants = 0; wants <= 3; wants += 1 + wants) // none, din, both
-                check_bits(c, &t, &all,
-                           &(jemi_plan_spec){batches[b], threads, JEM_PRECISION_F32, wants});
+                check_bits(c, &t, &all, &(jemi_plan_spec){batches[b], threads, t.precision, wants});
     result_fini(&all);
     net_fini(&t);
 }
@@ -209,9 +215,10 @@ static void count_line(void *user, const char *line)
 
 START_TEST(no_step_has_a_slow_implementation)
 {
-    const net_case *c = &cases[_i];
+    const net_case *c = &cases[_i / N_PRECISIONS];
     net t;
     net_init(&t, c, 1);
+    t.precision = precisions[_i % N_PRECISIONS];
     for (uint32_t wants = 0; wants <= 3; wants++) {
         census found = {0};
         jemi_plan *plan = new_plan(&t, c->batch, c->threads, wants);
@@ -256,6 +263,34 @@ START_TEST(langevin_plan_of_a_wide_resnet_is_fused)
     const net_case c = {"wrn-10-2", 3, 32, 32, 10, 2, 2, 1};
     net t;
     net_init(&t, &c, 1);
+    t.precision = JEM_PRECISION_F32_STRICT;
+    jemi_plan *plan = new_plan(&t, 2, 1, JEMI_WANT_DINPUT);
+    backend->plan_describe(plan, count_needles, needles);
+    for (const needle *each = needles; each->text != NULL; each++)
+        ck_assert_msg(each->found == each->expected, "%d lines with \"%s\", expected %d",
+                      (int)each->found, each->text, (int)each->expected);
+    backend->plan_destroy(plan);
+    net_fini(&t);
+}
+END_TEST
+
+// And what the Winograd kernels take along: the head of a block keeps its own passes.
+START_TEST(langevin_plan_of_a_wide_resnet_uses_winograd)
+{
+    if (!jemi_winograd_available())
+        return;
+    needle needles[] = {
+        {"Winograd", 8, 0},                  // 3 + 1 convolutions of stride 1, each way
+        {" activation: ", 3, 0},             //
+        {" activation backward: ", 2, 0},    // behind the two of stride 2
+        {"convolution backward data", 6, 0}, // two of stride 2, three shortcuts, the first
+        {" to layout: ", 0, 0},
+        {" to canonical: ", 0, 0},
+        {NULL, 0, 0},
+    };
+    const net_case c = {"wrn-10-2", 3, 32, 32, 10, 2, 2, 1};
+    net t;
+    net_init(&t, &c, 1);
     jemi_plan *plan = new_plan(&t, 2, 1, JEMI_WANT_DINPUT);
     backend->plan_describe(plan, count_needles, needles);
     for (const needle *each = needles; each->text != NULL; each++)
@@ -271,10 +306,11 @@ int main(void)
     Suite *suite = suite_create("onednn");
     TCase *tcase = tcase_create("onednn");
     tcase_set_timeout(tcase, 600);
-    tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, n_cases);
-    tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, n_cases);
-    tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, n_cases);
+    tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, n_cases * N_PRECISIONS);
+    tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, n_cases * N_PRECISIONS);
+    tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, n_cases * N_PRECISIONS);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_is_fused);
+    tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_uses_winograd);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
