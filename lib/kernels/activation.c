@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 enum { CHUNK = 8192 }; // floats a thread takes at once: three arrays of it fit the second cache
 
@@ -235,18 +236,17 @@ bool jemi_act_keeps_zero(jemi_activation activation)
 
 void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activation activation)
 {
-#pragma omp parallel for schedule(static) if (count > 2 * CHUNK)
-    for (int64_t i = 0; i < count; i += CHUNK)
-        forward_run(dst + i, src + i, run_length(i, count), activation);
+    JEMI_PARALLEL_IF(count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK) forward_run(
+                                            dst + i, src + i, run_length(i, count), activation););
 }
 
 void jemi_act_backward(float *dst, const float *diff, const float *kept, const float *add,
                        int64_t count, jemi_activation activation)
 {
-#pragma omp parallel for schedule(static) if (count > 2 * CHUNK)
-    for (int64_t i = 0; i < count; i += CHUNK)
-        backward_run(dst + i, diff + i, kept + i, add != NULL ? add + i : NULL,
-                     run_length(i, count), activation);
+    JEMI_PARALLEL_IF(count > 2 * CHUNK,
+                     for (int64_t i = 0; i < count; i += CHUNK)
+                         backward_run(dst + i, diff + i, kept + i, add != NULL ? add + i : NULL,
+                                      run_length(i, count), activation););
 }
 
 void jemi_act_backward_run(float *dst, const float *diff, const float *kept, int64_t count,
@@ -257,7 +257,6 @@ void jemi_act_backward_run(float *dst, const float *diff, const float *kept, int
 
 void jemi_sum(float *dst, const float *a, const float *b, int64_t count)
 {
-#pragma omp parallel for schedule(static) if (count > 2 * CHUNK)
-    for (int64_t i = 0; i < count; i += CHUNK)
-        sum_run(dst + i, a + i, b + i, run_length(i, count));
+    JEMI_PARALLEL_IF(count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK)
+                                            sum_run(dst + i, a + i, b + i, run_length(i, count)););
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 enum { PIXELS = 64 };
 
@@ -74,15 +75,15 @@ void jemi_layout_load(float *dst, const jemi_layout *layout, const float *canoni
     const int64_t row = jemi_layout_row(layout);
     const int64_t canonical_row = layout->c * layout->h * layout->w;
     const bool same = jemi_layout_is_canonical(layout);
-#pragma omp parallel for schedule(static) if (jemi_layout_size(layout) > 32768)
-    for (int64_t r = 0; r < layout->n; r++) {
-        if (r >= n)
-            memset(dst + r * row, 0, (size_t)row * sizeof *dst);
-        else if (same)
-            memcpy(dst + r * row, canonical + r * row, (size_t)row * sizeof *dst);
-        else
-            load_row(dst + r * row, layout, canonical + r * canonical_row);
-    }
+    JEMI_PARALLEL_IF(
+        jemi_layout_size(layout) > 32768, for (int64_t r = 0; r < layout->n; r++) {
+            if (r >= n)
+                memset(dst + r * row, 0, (size_t)row * sizeof *dst);
+            else if (same)
+                memcpy(dst + r * row, canonical + r * row, (size_t)row * sizeof *dst);
+            else
+                load_row(dst + r * row, layout, canonical + r * canonical_row);
+        });
 }
 
 void jemi_layout_store(float *canonical, const float *src, const jemi_layout *layout, int64_t n)
@@ -90,13 +91,13 @@ void jemi_layout_store(float *canonical, const float *src, const jemi_layout *la
     const int64_t row = jemi_layout_row(layout);
     const int64_t canonical_row = layout->c * layout->h * layout->w;
     const bool same = jemi_layout_is_canonical(layout);
-#pragma omp parallel for schedule(static) if (n * row > 32768)
-    for (int64_t r = 0; r < n; r++) {
-        if (same)
-            memcpy(canonical + r * row, src + r * row, (size_t)row * sizeof *src);
-        else
-            store_row(canonical + r * canonical_row, src + r * row, layout);
-    }
+    JEMI_PARALLEL_IF(
+        n * row > 32768, for (int64_t r = 0; r < n; r++) {
+            if (same)
+                memcpy(canonical + r * row, src + r * row, (size_t)row * sizeof *src);
+            else
+                store_row(canonical + r * canonical_row, src + r * row, layout);
+        });
 }
 
 void jemi_layout_clear_padding(float *data, const jemi_layout *layout)

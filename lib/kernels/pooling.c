@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 // A channel block of one row, in both layouts.
 typedef struct plane {
@@ -124,11 +125,11 @@ void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pool
 {
     const int64_t blocks = jemi_layout_blocks(&pooling->src);
     const int64_t tasks = pooling->src.n * blocks;
-#pragma omp parallel for schedule(static) if (jemi_layout_size(&pooling->src) > 16384)
-    for (int64_t i = 0; i < tasks; i++) {
-        const plane at = plane_of(pooling, i / blocks, i % blocks);
-        plane_forward(dst + at.dst_offset, src + at.src_offset, pooling, at.lanes);
-    }
+    JEMI_PARALLEL_IF(
+        jemi_layout_size(&pooling->src) > 16384, for (int64_t i = 0; i < tasks; i++) {
+            const plane at = plane_of(pooling, i / blocks, i % blocks);
+            plane_forward(dst + at.dst_offset, src + at.src_offset, pooling, at.lanes);
+        });
 }
 
 void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *kept,
@@ -136,10 +137,11 @@ void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *
 {
     const int64_t blocks = jemi_layout_blocks(&pooling->src);
     const int64_t tasks = pooling->src.n * blocks;
-#pragma omp parallel for schedule(static) if (jemi_layout_size(&pooling->src) > 16384)
-    for (int64_t i = 0; i < tasks; i++) {
-        const plane at = plane_of(pooling, i / blocks, i % blocks);
-        plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset,
-                       kept != NULL ? kept + at.src_offset : NULL, activation, pooling, at.lanes);
-    }
+    JEMI_PARALLEL_IF(
+        jemi_layout_size(&pooling->src) > 16384, for (int64_t i = 0; i < tasks; i++) {
+            const plane at = plane_of(pooling, i / blocks, i % blocks);
+            plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset,
+                           kept != NULL ? kept + at.src_offset : NULL, activation, pooling,
+                           at.lanes);
+        });
 }

@@ -14,19 +14,9 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
 #include <omp.h>
 
 enum { PLACES = 36, TILE = 4, PATCH = 6, LANES = 16, ROWS = 14, BLOCK = ROWS };
-
-#define AVX512        __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
-#define AVX512_INLINE AVX512 static inline __attribute__((always_inline))
-
-bool jemi_winograd_available(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
 
 int64_t jemi_winograd_weights_count(int64_t in, int64_t out)
 {
@@ -99,13 +89,8 @@ static inline tile_place place_of(const jemi_winograd *c, int64_t tile)
     return (tile_place){tile / (across * down), in_image / across * TILE, in_image % across * TILE};
 }
 
-AVX512_INLINE __m512 leaky(__m512 v, __m512 slope)
-{
-    return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LE_OQ), v, slope);
-}
-
 // One dimension of B^T d.
-AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
+JEMI_AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
 {
     const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
     const __m512 five = _mm512_set1_ps(5.0f);
@@ -122,7 +107,7 @@ AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
 }
 
 // One dimension of A^T m.
-AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
+JEMI_AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
 {
     const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
     const __m512 eight = _mm512_set1_ps(8.0f);
@@ -146,10 +131,9 @@ static inline patch_range range_of(const jemi_winograd *c, const tile_place *at)
                          right < PATCH ? (int)right : PATCH};
 }
 
-AVX512_INLINE void load_patch(const jemi_winograd *c, const float *corner, const patch_range *r,
-                              __m512 d[PATCH][PATCH])
+JEMI_AVX512_INLINE void load_patch(const jemi_winograd *c, const float *corner,
+                                   const patch_range *r, __m512 d[PATCH][PATCH])
 {
-    const __m512 slope = _mm512_set1_ps(c->slope);
     for (int i = 0; i < PATCH; i++)
         for (int j = 0; j < PATCH; j++) {
             const bool inside =
@@ -157,13 +141,11 @@ AVX512_INLINE void load_patch(const jemi_winograd *c, const float *corner, const
             // A masked load touches no memory where the mask is empty.
             d[i][j] = _mm512_maskz_loadu_ps(inside ? (__mmask16)0xffff : (__mmask16)0,
                                             corner + (i * c->w + j) * LANES);
-            if (c->in_act)
-                d[i][j] = leaky(d[i][j], slope);
         }
 }
 
-AVX512 static void transform_input(const jemi_winograd *c, const float *x, int64_t tile, float *v,
-                                   int64_t place_stride)
+JEMI_AVX512 static void transform_input(const jemi_winograd *c, const float *x, int64_t tile,
+                                        float *v, int64_t place_stride)
 {
     const tile_place at = place_of(c, tile);
     const patch_range range = range_of(c, &at);
@@ -185,23 +167,8 @@ AVX512 static void transform_input(const jemi_winograd *c, const float *x, int64
     }
 }
 
-AVX512_INLINE void finish(const jemi_winograd *c, __m512 value, int64_t offset, float *y)
-{
-    const __m512 slope = _mm512_set1_ps(c->slope);
-    if (c->mask != NULL) {
-        const __m512 reference = _mm512_loadu_ps(c->mask + offset);
-        const __mmask16 low = _mm512_cmp_ps_mask(reference, _mm512_setzero_ps(), _CMP_LE_OQ);
-        value = _mm512_mask_mul_ps(value, low, value, slope);
-    }
-    if (c->add != NULL)
-        value = _mm512_add_ps(value, _mm512_loadu_ps(c->add + offset));
-    if (c->out_act)
-        value = leaky(value, slope);
-    _mm512_storeu_ps(y + offset, value);
-}
-
-AVX512 static void transform_output(const jemi_winograd *c, const float *m, int64_t place_stride,
-                                    int64_t tile, float *y)
+JEMI_AVX512 static void transform_output(const jemi_winograd *c, const float *m,
+                                         int64_t place_stride, int64_t tile, float *y)
 {
     const tile_place at = place_of(c, tile);
     const int rows = c->h - at.row < TILE ? (int)(c->h - at.row) : TILE;
@@ -217,15 +184,15 @@ AVX512 static void transform_output(const jemi_winograd *c, const float *m, int6
             for (int i = 0; i < TILE; i++)
                 t[i][j] = out[i];
         }
-        const __m512 bias =
-            c->bias != NULL ? _mm512_loadu_ps(c->bias + block * LANES) : _mm512_setzero_ps();
+        const __m512 bias = jemi_epilogue_bias(&c->then, block);
         const int64_t base =
             (at.image * (c->out / LANES) + block) * plane + (at.row * c->w + at.column) * LANES;
         for (int i = 0; i < rows; i++) {
             __m512 out[TILE];
             output_1d(t[i], out);
             for (int j = 0; j < columns; j++)
-                finish(c, _mm512_add_ps(out[j], bias), base + (i * c->w + j) * LANES, y);
+                jemi_epilogue_finish(&c->then, _mm512_add_ps(out[j], bias),
+                                     base + (i * c->w + j) * LANES, y);
         }
     }
 }
@@ -233,8 +200,8 @@ AVX512 static void transform_output(const jemi_winograd *c, const float *m, int6
 // ---- products ----------------------------------------------------------------------------------
 
 // `rows` tiles times 16 * `vectors` output channels; both are constants where this is inlined.
-AVX512_INLINE void product(int rows, int vectors, const float *v, int64_t in, const float *u,
-                           float *m, int64_t out)
+JEMI_AVX512_INLINE void product(int rows, int vectors, const float *v, int64_t in, const float *u,
+                                float *m, int64_t out)
 {
     __m512 sums[ROWS][2];
     for (int r = 0; r < rows; r++)
@@ -261,8 +228,8 @@ AVX512_INLINE void product(int rows, int vectors, const float *v, int64_t in, co
         product(r, vectors, v, in, u, m, out);                                                     \
         break;
 
-AVX512_INLINE void product_rows(int rows, int vectors, const float *v, int64_t in, const float *u,
-                                float *m, int64_t out)
+JEMI_AVX512_INLINE void product_rows(int rows, int vectors, const float *v, int64_t in,
+                                     const float *u, float *m, int64_t out)
 {
     switch (rows) {
         PRODUCT_CASE(1)
@@ -282,8 +249,8 @@ AVX512_INLINE void product_rows(int rows, int vectors, const float *v, int64_t i
     }
 }
 
-AVX512 static void multiply(const float *v, const float *u, float *m, int tiles, int64_t in,
-                            int64_t out)
+JEMI_AVX512 static void multiply(const float *v, const float *u, float *m, int tiles, int64_t in,
+                                 int64_t out)
 {
     for (int64_t o = 0; o < out; o += 2 * LANES) {
         const float *weights = u + o * in;
@@ -345,11 +312,6 @@ void jemi_winograd_run(const jemi_winograd *c, const float *x, float *y, float *
 #else
 
 #include <assert.h>
-
-bool jemi_winograd_available(void)
-{
-    return false;
-}
 
 int64_t jemi_winograd_weights_count(int64_t in, int64_t out)
 {

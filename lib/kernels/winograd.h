@@ -4,21 +4,12 @@
  *
  * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16. Backward-data of such a convolution is one more such convolution, with other weights.
  *
- * What stands between two convolutions of a residual network is done on the way in or out, so that
- * no value is read or written for it alone:
- *
- *     y = conv(in_act(x)) + bias;  y = mask > 0 ? y : slope * y;  y += add;  y = out_act(y)
- *
  * Every output is a fixed sequence of operations, whatever the batch and the thread count.
  */
 #ifndef JEMI_KERNELS_WINOGRAD_H
 #define JEMI_KERNELS_WINOGRAD_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-/** Whether this processor runs these kernels. */
-bool jemi_winograd_available(void);
+#include "kernels/epilogue.h"
 
 /** Floats of packed weights. Channels are multiples of 16, here and below. */
 int64_t jemi_winograd_weights_count(int64_t in, int64_t out);
@@ -34,12 +25,7 @@ typedef struct jemi_winograd {
     int64_t n, h, w;
     int64_t in, out; /* channels, multiples of 16 */
     const float *weights;
-    const float *bias; /* (out), NULL = none */
-    bool in_act;       /* leaky ReLU on the way in */
-    const float *mask; /* a tensor like y; where it is <= 0, y is scaled. NULL = none */
-    const float *add;  /* a tensor like y, may be y itself; NULL = none */
-    bool out_act;      /* leaky ReLU on the way out */
-    float slope;       /* of all three */
+    jemi_epilogue then;
 } jemi_winograd;
 
 /** Floats of workspace that `threads` threads need. */

@@ -127,7 +127,7 @@ static jem_status mask(reverse *r, int32_t node, term *t, int32_t add)
     if (add >= 0)
         JEMI_TRY(convert(r, &add, &layout, node));
     if (r->holds[t->tensor] == 1 &&
-        jemi_compile_winograd_absorb(r->c, t->tensor, pass.activation, pass.kept, add)) {
+        jemi_compile_own_absorb(r->c, t->tensor, pass.activation, pass.kept, add)) {
         if (add >= 0)
             r->holds[add]--;
         *t = (term){t->tensor, -1, -1};

@@ -5,21 +5,26 @@
 #include "backend/onednn/choose.h"
 
 #include "base/status.h"
+#include "kernels/direct.h"
 #include "kernels/stem.h"
-#include "kernels/winograd.h"
 
-// Channels that the blocked layout of the Winograd kernels has no padding for.
+enum { JEMI_BLOCK = 16 };
+
+// Channels that nChw16c has no padding for.
 static bool whole_blocks(int64_t channels)
 {
-    return channels % 16 == 0;
+    return channels % JEMI_BLOCK == 0;
 }
 
-bool jemi_choose_winograd(const jemi_node *node, jemi_shape in, int32_t precision)
+jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision)
 {
-    return precision == JEM_PRECISION_F32 && node->kind == JEMI_NODE_CONV && node->kernel == 3 &&
-           node->stride == 1 && node->pad == 1 && whole_blocks(in.c) &&
-           whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4 &&
-           jemi_winograd_available();
+    if (precision != JEM_PRECISION_F32 || !jemi_avx512_available())
+        return JEMI_OWN_NONE;
+    const bool conv = node->kind == JEMI_NODE_CONV;
+    if (conv && node->kernel == 3 && node->stride == 1 && node->pad == 1 && whole_blocks(in.c) &&
+        whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4)
+        return JEMI_OWN_WINOGRAD;
+    return !conv || node->kernel <= JEMI_DIRECT_KERNEL_MAX ? JEMI_OWN_DIRECT : JEMI_OWN_NONE;
 }
 
 jem_status jemi_choose_check(int32_t precision)

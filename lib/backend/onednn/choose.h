@@ -10,8 +10,15 @@
 /** JEM_OK, or JEM_EUNSUPPORTED for a precision that this backend does not compute in. */
 jem_status jemi_choose_check(int32_t precision);
 
-/** Own Winograd kernels for this CONV node, forward and backward data? */
-bool jemi_choose_winograd(const jemi_node *node, jemi_shape in, int32_t precision);
+/** Our own kernels instead of oneDNN's. */
+typedef enum jemi_own {
+    JEMI_OWN_NONE,
+    JEMI_OWN_WINOGRAD, /* kernels/winograd.h */
+    JEMI_OWN_DIRECT,   /* kernels/direct.h */
+} jemi_own;
+
+/** For a CONV or LINEAR node, forward and backward data alike. */
+jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision);
 
 dnnl_alg_kind_t jemi_choose_algorithm(const jemi_node *node, jemi_conv_direction direction,
                                       int32_t precision);

@@ -106,8 +106,8 @@ jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_a
     return JEM_OK;
 }
 
-static jem_status convert_step(jemi_compile *c, jemi_op_kind kind, int32_t *tensor,
-                               const jemi_layout *layout, int32_t node, uint32_t wants)
+jem_status jemi_compile_copy(jemi_compile *c, jemi_op_kind kind, int32_t *tensor,
+                             const jemi_layout *layout, int32_t node, uint32_t wants)
 {
     int32_t converted = -1;
     JEMI_TRY(jemi_compile_tensor(c, layout, 0, &converted));
@@ -130,9 +130,9 @@ jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_lay
         return JEM_OK;
     if (!jemi_layout_is_canonical(&from)) {
         from.block = 1;
-        JEMI_TRY(convert_step(c, JEMI_OP_STORE, tensor, &from, node, wants));
+        JEMI_TRY(jemi_compile_copy(c, JEMI_OP_STORE, tensor, &from, node, wants));
     }
     if (!jemi_layout_is_canonical(layout))
-        JEMI_TRY(convert_step(c, JEMI_OP_LOAD, tensor, layout, node, wants));
+        JEMI_TRY(jemi_compile_copy(c, JEMI_OP_LOAD, tensor, layout, node, wants));
     return JEM_OK;
 }

@@ -5,6 +5,7 @@
 #ifndef JEMI_BACKEND_ONEDNN_COMPILE_H
 #define JEMI_BACKEND_ONEDNN_COMPILE_H
 
+#include "backend/onednn/choose.h"
 #include "backend/onednn/lower.h"
 #include "backend/onednn/plan.h"
 
@@ -28,6 +29,13 @@ jem_status jemi_compile_pass(jemi_compile *c, const jemi_op *pass);
 
 /** Adds an argument to the last step. @param md  In. How the primitive sees it. */
 jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_arg arg);
+
+/**
+ * `*tensor` becomes a copy of itself: JEMI_OP_LOAD, of canonical memory in `layout`; JEMI_OP_STORE,
+ * of any layout in canonical memory that is from then on seen as `layout`.
+ */
+jem_status jemi_compile_copy(jemi_compile *c, jemi_op_kind kind, int32_t *tensor,
+                             const jemi_layout *layout, int32_t node, uint32_t wants);
 
 /** `*tensor` becomes one with the same value in `layout`: itself, or a converted copy. */
 jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_layout *layout,
@@ -56,18 +64,18 @@ jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_ds
 /** diff_dst and the kept src -> the node's part of dparams. */
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst);
 
-/** The same by kernels/winograd.h, for what jemi_choose_winograd() grants. (winograd.c) */
-jem_status jemi_compile_winograd_forward(jemi_compile *c, int32_t node, int32_t *dst,
-                                         jemi_conv_fused *fused);
-jem_status jemi_compile_winograd_data(jemi_compile *c, int32_t node, int32_t diff_dst,
-                                      int32_t *diff_src);
+/** The same by our own kernels, for what jemi_choose_own() grants. (own.c) */
+jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t node, int32_t *dst,
+                                    jemi_conv_fused *fused);
+jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst,
+                                 int32_t *diff_src);
 
 /**
- * Lets the Winograd step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).
+ * Lets the own step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).
  * False when no such step made it, or `add` comes later.
  */
-bool jemi_compile_winograd_absorb(jemi_compile *c, int32_t tensor, jemi_activation activation,
-                                  int32_t kept, int32_t add);
+bool jemi_compile_own_absorb(jemi_compile *c, int32_t tensor, jemi_activation activation,
+                             int32_t kept, int32_t add);
 
 jem_status jemi_compile_forward(jemi_compile *c);
 jem_status jemi_compile_backward(jemi_compile *c);

@@ -199,10 +199,10 @@ static jem_status primitive_op(jemi_compile *c, const char *what, int32_t node, 
     return scratchpad_arg(c, pd);
 }
 
-static bool choose_winograd(const jemi_compile *c, int32_t node, const geometry *g)
+static jemi_own choose_own(const jemi_compile *c, int32_t node, const geometry *g)
 {
-    return jemi_choose_winograd(&c->graph->nodes[node], (jemi_shape){g->in.c, g->in.h, g->in.w},
-                                c->plan->base.spec.precision);
+    return jemi_choose_own(&c->graph->nodes[node], (jemi_shape){g->in.c, g->in.h, g->in.w},
+                           c->plan->base.spec.precision);
 }
 
 // ---- forward -----------------------------------------------------------------------------------
@@ -259,8 +259,9 @@ jem_status jemi_compile_conv_forward(jemi_compile *c, int32_t node, int32_t *dst
                                      jemi_conv_fused *fused)
 {
     const geometry g = geometry_of(c, node);
-    if (choose_winograd(c, node, &g))
-        return jemi_compile_winograd_forward(c, node, dst, fused);
+    const jemi_own own = choose_own(c, node, &g);
+    if (own != JEMI_OWN_NONE)
+        return jemi_compile_own_forward(c, own, node, dst, fused);
     chosen ch = {0};
     jem_status status = jemi_dnnl_check(choose_fused(&ch, c, node, &g, fused), "convolution");
     if (status == JEM_OK)
@@ -324,8 +325,9 @@ jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_ds
     const jemi_shape in = {g.in.c, g.in.h, g.in.w};
     if (jemi_choose_stem(&c->graph->nodes[node], in, &c->plan->tensors[diff_dst].layout))
         return stem_data(c, node, &g, diff_dst, diff_src);
-    if (choose_winograd(c, node, &g))
-        return jemi_compile_winograd_data(c, node, diff_dst, diff_src);
+    const jemi_own own = choose_own(c, node, &g);
+    if (own != JEMI_OWN_NONE)
+        return jemi_compile_own_data(c, own, node, diff_dst, diff_src);
     chosen ch = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_DATA);
     jem_status status =

@@ -16,18 +16,13 @@
 #include "backend/onednn/engine.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "kernels/direct.h"
 #include "kernels/winograd.h"
 
 enum { FIRST_CHUNK = 32, N_CHUNKS = 24 };
 
-typedef enum packing {
-    PACK_REORDER, // by oneDNN, or not at all where the orders are the same
-    PACK_WINOGRAD,
-    PACK_WINOGRAD_BACKWARD,
-} packing;
-
 typedef struct slot {
-    packing how;
+    jemi_packing how;
     int32_t param;
     jemi_md plain, packed;
     dnnl_primitive_t reorder; // NULL: the orders are the same
@@ -148,12 +143,12 @@ static dnnl_status_t slot_init(slot *s, dnnl_engine_t engine, int32_t param, con
     dnnl_status_t status = jemi_md_copy(&s->plain, plain);
     if (status == dnnl_success)
         status = jemi_md_copy(&s->packed, packed);
-    if (status == dnnl_success && s->how == PACK_REORDER && !jemi_md_equal(plain, packed))
+    if (status == dnnl_success && s->how == JEMI_PACK_REORDER && !jemi_md_equal(plain, packed))
         status = make_reorder(s, engine);
     return status;
 }
 
-static jem_status add_slot(program *p, packing how, int32_t param, const jemi_md *plain,
+static jem_status add_slot(program *p, jemi_packing how, int32_t param, const jemi_md *plain,
                            const jemi_md *packed)
 {
     int32_t place = p->n_slots;
@@ -175,7 +170,7 @@ static jem_status add_slot(program *p, packing how, int32_t param, const jemi_md
     return JEM_OK;
 }
 
-static int32_t find_slot(program *p, packing how, int32_t param, const jemi_md *packed)
+static int32_t find_slot(program *p, jemi_packing how, int32_t param, const jemi_md *packed)
 {
     for (int32_t i = 0; i < p->n_slots; i++) {
         const slot *s = slot_at(p, i);
@@ -185,8 +180,8 @@ static int32_t find_slot(program *p, packing how, int32_t param, const jemi_md *
     return -1;
 }
 
-static jem_status find_or_add(jemi_program *base, packing how, int32_t param, const jemi_md *plain,
-                              const jemi_md *packed, int32_t *index)
+static jem_status find_or_add(jemi_program *base, jemi_packing how, int32_t param,
+                              const jemi_md *plain, const jemi_md *packed, int32_t *index)
 {
     program *p = (program *)base;
     jem_status status = JEM_OK;
@@ -203,23 +198,46 @@ static jem_status find_or_add(jemi_program *base, packing how, int32_t param, co
 jem_status jemi_dnnl_program_slot(jemi_program *base, int32_t param, const jemi_md *plain,
                                   const jemi_md *packed, int32_t *index)
 {
-    return find_or_add(base, PACK_REORDER, param, plain, packed, index);
+    return find_or_add(base, JEMI_PACK_REORDER, param, plain, packed, index);
 }
 
-jem_status jemi_dnnl_program_winograd(jemi_program *base, int32_t param, bool backward,
+// A weight as a convolution's (out, in, kernel, kernel); a linear layer's kernel is 1.
+typedef struct dims {
+    int64_t out, in, kernel;
+} dims;
+
+static dims dims_of(const jemi_param *param)
+{
+    return (dims){param->shape[0], param->shape[1], param->rank == 4 ? param->shape[2] : 1};
+}
+
+static int64_t own_count(jemi_packing how, const dims *d)
+{
+    const bool winograd = how == JEMI_PACK_WINOGRAD || how == JEMI_PACK_WINOGRAD_BACKWARD;
+    return winograd ? jemi_winograd_weights_count(d->in, d->out)
+                    : jemi_direct_weights_count(d->in, d->out, d->kernel);
+}
+
+static void pack_own(jemi_packing how, const dims *d, float *packed, const float *plain)
+{
+    if (how == JEMI_PACK_WINOGRAD || how == JEMI_PACK_WINOGRAD_BACKWARD)
+        jemi_winograd_pack(packed, plain, d->out, d->in, how == JEMI_PACK_WINOGRAD_BACKWARD);
+    else
+        jemi_direct_pack(packed, plain, d->out, d->in, d->kernel, how == JEMI_PACK_DIRECT_BACKWARD);
+}
+
+jem_status jemi_dnnl_program_own_slot(jemi_program *base, jemi_packing how, int32_t param,
                                       int32_t *index)
 {
-    const int64_t *shape = base->graph->params[param].shape;
-    const int64_t plain_count = base->graph->params[param].count;
-    const int64_t packed_count = jemi_winograd_weights_count(shape[1], shape[0]);
+    const dims d = dims_of(&base->graph->params[param]);
+    const int64_t packed_count = own_count(how, &d);
     jemi_md plain = {0}, packed = {0};
-    dnnl_status_t made = jemi_md_init(&plain, 1, &plain_count, JEMI_MD_PLAIN);
+    dnnl_status_t made = jemi_md_init(&plain, 1, &base->graph->params[param].count, JEMI_MD_PLAIN);
     if (made == dnnl_success)
         made = jemi_md_init(&packed, 1, &packed_count, JEMI_MD_PLAIN);
-    jem_status status = jemi_dnnl_check(made, "Winograd weights");
+    jem_status status = jemi_dnnl_check(made, "packed weights");
     if (status == JEM_OK)
-        status = find_or_add(base, backward ? PACK_WINOGRAD_BACKWARD : PACK_WINOGRAD, param, &plain,
-                             &packed, index);
+        status = find_or_add(base, how, param, &plain, &packed, index);
     jemi_md_fini(&plain);
     jemi_md_fini(&packed);
     return status;
@@ -229,7 +247,7 @@ jem_status jemi_dnnl_program_winograd(jemi_program *base, int32_t param, bool ba
 
 static bool has_copy(const slot *s)
 {
-    return s->how != PACK_REORDER || s->reorder != NULL;
+    return s->how != JEMI_PACK_REORDER || s->reorder != NULL;
 }
 
 static void copy_fini(copy *c)
@@ -335,9 +353,9 @@ static dnnl_status_t pack(const weights *w, const copy *c, const slot *s)
 {
     const jemi_param *param = &w->base.program->graph->params[s->param];
     float *plain = (float *)w->params + param->offset;
-    if (s->how != PACK_REORDER) {
-        jemi_winograd_pack(c->data, plain, param->shape[0], param->shape[1],
-                           s->how == PACK_WINOGRAD_BACKWARD);
+    if (s->how != JEMI_PACK_REORDER) {
+        const dims d = dims_of(param);
+        pack_own(s->how, &d, c->data, plain);
         return dnnl_success;
     }
     if (s->reorder == NULL)

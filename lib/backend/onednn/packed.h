@@ -28,8 +28,17 @@ void jemi_dnnl_weights_destroy(jemi_weights *weights);
 jem_status jemi_dnnl_program_slot(jemi_program *program, int32_t param, const jemi_md *plain,
                                   const jemi_md *packed, int32_t *slot);
 
-/** The slot of a 3x3 convolution's weights for kernels/winograd.h, found or added. */
-jem_status jemi_dnnl_program_winograd(jemi_program *program, int32_t param, bool backward,
+/** How weights are packed, other than by oneDNN. */
+typedef enum jemi_packing {
+    JEMI_PACK_REORDER, /* by oneDNN, or not at all where the orders are the same */
+    JEMI_PACK_WINOGRAD,
+    JEMI_PACK_WINOGRAD_BACKWARD,
+    JEMI_PACK_DIRECT,
+    JEMI_PACK_DIRECT_BACKWARD,
+} jemi_packing;
+
+/** The slot of a layer's weights for our own kernels, found or added. */
+jem_status jemi_dnnl_program_own_slot(jemi_program *program, jemi_packing how, int32_t param,
                                       int32_t *slot);
 
 /**

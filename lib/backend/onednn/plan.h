@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "backend/onednn/arena.h"
 #include "backend/onednn/dnnl_compat.h"
+#include "kernels/direct.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
 #include "kernels/winograd.h"
@@ -48,7 +49,9 @@ typedef enum jemi_op_kind {
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
     JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
-    JEMI_OP_WINOGRAD,      /* dst = convolution of src; args: weights, then bias if it has one */
+    /* Convolutions by our own kernels; args: weights, then bias if there is one. */
+    JEMI_OP_WINOGRAD,
+    JEMI_OP_DIRECT,
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -60,7 +63,8 @@ typedef struct jemi_op {
     int32_t dst, src, kept, add; /* tensors; -1 = none */
     jemi_activation activation;
     jemi_pooling pooling;
-    jemi_winograd winograd; /* without its pointers */
+    jemi_winograd winograd; /* without pointers, as the next */
+    jemi_direct direct;
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
@@ -103,8 +107,8 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
 
-/** Runs a step of kind JEMI_OP_WINOGRAD. */
-jem_status jemi_dnnl_run_winograd(const jemi_dnnl_plan *plan, const jemi_op *op);
+/** Runs a step of kind JEMI_OP_WINOGRAD or JEMI_OP_DIRECT. */
+jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Points all arguments that are this tensor at its data. */
 dnnl_status_t jemi_dnnl_plan_bind(jemi_dnnl_plan *plan, int32_t tensor);

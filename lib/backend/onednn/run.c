@@ -132,7 +132,8 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
     case JEMI_OP_WINOGRAD:
-        return jemi_dnnl_run_winograd(plan, op);
+    case JEMI_OP_DIRECT:
+        return jemi_dnnl_run_own(plan, op);
     default:
         run_pass(plan, op);
         return JEM_OK;

@@ -1,0 +1,247 @@
+/*
+ * Convolutions and linear layers as steps of our own kernels, forward and backward data.
+ *
+ * Their layout is nChw16c; a linear layer is a 1x1 convolution of single pixels. The forward step
+ * takes along what the convolution absorbed; the backward step, the derivative and the sum that
+ * follow it, when these turn out to be next.
+ */
+#include "backend/onednn/compile.h"
+#include "backend/onednn/packed.h"
+#include "base/status.h"
+
+enum { BLOCK = 16, PLAIN_CHANNELS = 4 }; // images of few channels are read as they come
+
+typedef struct sides {
+    jemi_layout src, dst; // of the forward convolution
+} sides;
+
+static sides sides_of(const jemi_compile *c, int32_t index)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    const jemi_shape in = c->graph->nodes[node->input[0]].shape;
+    const int64_t n = c->plan->base.spec.batch;
+    const bool linear = node->kind == JEMI_NODE_LINEAR;
+    return (sides){
+        .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, BLOCK}
+                      : (jemi_layout){n, in.c, in.h, in.w, in.c <= PLAIN_CHANNELS ? 1 : BLOCK},
+        .dst = {n, node->shape.c, node->shape.h, node->shape.w, BLOCK},
+    };
+}
+
+// A linear layer over images reads them as (n, C * H * W): in canonical order, then as features.
+static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layout *features,
+                              int32_t node)
+{
+    jemi_layout canonical = c->plan->tensors[*tensor].layout;
+    if (canonical.h * canonical.w == 1)
+        return jemi_compile_convert(c, tensor, features, node, 0);
+    canonical.block = 1;
+    JEMI_TRY(jemi_compile_convert(c, tensor, &canonical, node, 0));
+    return jemi_layout_is_canonical(features)
+               ? JEM_OK
+               : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, 0);
+}
+
+static jem_status weights_arg(jemi_compile *c, jemi_packing how, int32_t param)
+{
+    jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
+    JEMI_TRY(jemi_dnnl_program_own_slot(c->plan->base.program, how, param, &arg.index));
+    return jemi_compile_arg(c, DNNL_ARG_WEIGHTS, NULL, arg);
+}
+
+static jem_status bias_arg(jemi_compile *c, int32_t param)
+{
+    jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
+    jemi_md md = {0};
+    const int64_t count = c->graph->params[param].count;
+    jem_status status = jemi_dnnl_check(jemi_md_init(&md, 1, &count, JEMI_MD_PLAIN), "bias");
+    if (status == JEM_OK)
+        status = jemi_dnnl_program_slot(c->plan->base.program, param, &md, &md, &arg.index);
+    jemi_md_fini(&md);
+    return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_BIAS, NULL, arg) : status;
+}
+
+static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                                  const jemi_layout *to)
+{
+    pass->kind = JEMI_OP_WINOGRAD;
+    pass->impl = "own Winograd F(4x4, 3x3)";
+    pass->winograd =
+        (jemi_winograd){.n = from->n, .h = from->h, .w = from->w, .in = from->c, .out = to->c};
+    JEMI_TRY(jemi_compile_pass(c, pass));
+    const int64_t floats = jemi_winograd_workspace(from->c, to->c, c->plan->base.spec.threads);
+    jemi_compile_scratch(c, (size_t)floats * sizeof(float));
+    return JEM_OK;
+}
+
+static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                                const jemi_layout *to, bool backward)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    const bool linear = node->kind == JEMI_NODE_LINEAR;
+    pass->kind = JEMI_OP_DIRECT;
+    pass->impl = "own direct";
+    pass->direct = (jemi_direct){
+        .n = from->n,
+        .in = from->c,
+        .out = to->c,
+        .src_h = from->h,
+        .src_w = from->w,
+        .dst_h = to->h,
+        .dst_w = to->w,
+        .kernel = linear ? 1 : node->kernel,
+        .stride = linear ? 1 : node->stride,
+        .pad = linear ? 0 : node->pad,
+        .backward = backward,
+        .plain = from->block == 1,
+    };
+    return jemi_compile_pass(c, pass);
+}
+
+jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index, int32_t *dst,
+                                    jemi_conv_fused *fused)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    const jemi_lowered *low = &c->lowered[index];
+    const sides s = sides_of(c, index);
+    jemi_op pass = {.node = index, .kept = -1, .add = -1};
+    pass.src = c->values[node->input[0]];
+    JEMI_TRY(node->kind == JEMI_NODE_LINEAR ? to_features(c, &pass.src, &s.src, index)
+                                            : jemi_compile_convert(c, &pass.src, &s.src, index, 0));
+    *fused = (jemi_conv_fused){low->add >= 0, low->act >= 0};
+    if (fused->add) {
+        *dst = c->values[low->addend];
+        JEMI_TRY(jemi_compile_convert(c, dst, &s.dst, index, 0));
+        pass.add = *dst;
+    } else {
+        JEMI_TRY(jemi_compile_tensor(c, &s.dst, 0, dst));
+    }
+    pass.dst = *dst;
+    pass.fused_act = fused->act;
+    if (fused->act)
+        pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
+    const bool winograd = own == JEMI_OWN_WINOGRAD;
+    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst)
+                      : append_direct(c, &pass, &s.src, &s.dst, false));
+    JEMI_TRY(weights_arg(c, winograd ? JEMI_PACK_WINOGRAD : JEMI_PACK_DIRECT, node->weight));
+    return bias_arg(c, node->bias);
+}
+
+jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, int32_t diff_dst,
+                                 int32_t *diff_src)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    sides s = sides_of(c, index);
+    s.src.block = BLOCK;
+    jemi_op pass = {
+        .node = index, .wants = c->lowered[node->input[0]].wants, .kept = -1, .add = -1};
+    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
+    const jemi_shape in = c->graph->nodes[node->input[0]].shape;
+    const jemi_layout image = {s.src.n, in.c, in.h, in.w, 1};
+    // The features of whole blocks lie in memory as the images they came from.
+    const bool flat = node->kind == JEMI_NODE_LINEAR && in.h * in.w > 1;
+    const bool as_image = flat && jemi_layout_is_canonical(&s.src);
+    JEMI_TRY(jemi_compile_tensor(c, as_image ? &image : &s.src, 0, diff_src));
+    pass.src = diff_dst;
+    pass.dst = *diff_src;
+    const bool winograd = own == JEMI_OWN_WINOGRAD;
+    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src)
+                      : append_direct(c, &pass, &s.dst, &s.src, true));
+    JEMI_TRY(weights_arg(c, winograd ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_DIRECT_BACKWARD,
+                         node->weight));
+    return flat && !as_image
+               ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
+               : JEM_OK;
+}
+
+// The last step that wrote a tensor, or -1. A primitive that only reads its `dst` counts as well.
+static int32_t last_writer(const jemi_dnnl_plan *plan, int32_t tensor)
+{
+    int32_t step = plan->n_ops - 1;
+    while (step >= 0 && plan->ops[step].dst != tensor)
+        step--;
+    return step;
+}
+
+static bool reads(const jemi_op *op, int32_t tensor)
+{
+    for (int32_t k = 0; k < op->n_args; k++)
+        if (op->args[k].source == JEMI_ARG_TENSOR && op->args[k].index == tensor)
+            return true;
+    return op->src == tensor || op->kept == tensor || op->add == tensor;
+}
+
+static bool read_after(const jemi_dnnl_plan *plan, int32_t tensor, int32_t step)
+{
+    for (int32_t i = step + 1; i < plan->n_ops; i++)
+        if (reads(&plan->ops[i], tensor))
+            return true;
+    return false;
+}
+
+static void live_at(jemi_dnnl_plan *plan, int32_t tensor, int32_t step)
+{
+    jemi_span *span = &plan->tensors[tensor].span;
+    span->first = step < span->first ? step : span->first;
+    span->last = step > span->last ? step : span->last;
+}
+
+bool jemi_compile_own_absorb(jemi_compile *c, int32_t tensor, jemi_activation activation,
+                             int32_t kept, int32_t add)
+{
+    jemi_dnnl_plan *plan = c->plan;
+    const int32_t step = last_writer(plan, tensor);
+    const bool own = step >= 0 && (plan->ops[step].kind == JEMI_OP_WINOGRAD ||
+                                   plan->ops[step].kind == JEMI_OP_DIRECT);
+    if (!own || read_after(plan, tensor, step))
+        return false;
+    jemi_op *op = &plan->ops[step];
+    if (op->kept >= 0 || op->add >= 0 || activation.curve != JEMI_CURVE_LRELU ||
+        (add >= 0 && last_writer(plan, add) >= step))
+        return false;
+    op->activation = activation;
+    op->kept = kept;
+    op->add = add;
+    live_at(plan, kept, step);
+    if (add >= 0)
+        live_at(plan, add, step);
+    return true;
+}
+
+static jem_status pointer_of(const jemi_op *op, int32_t arg, const float **pointer)
+{
+    void *data = NULL;
+    if (arg < op->n_args)
+        JEMI_TRY(jemi_dnnl_check(dnnl_memory_get_data_handle(op->exec[arg].memory, &data),
+                                 "weights of a convolution"));
+    *pointer = data;
+    return JEM_OK;
+}
+
+jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op)
+{
+    const jemi_tensor *tensors = plan->tensors;
+    jemi_epilogue then = {
+        .channels = tensors[op->dst].layout.c,
+        .mask = op->kept >= 0 ? tensors[op->kept].data : NULL,
+        .add = op->add >= 0 ? tensors[op->add].data : NULL,
+        .act = op->fused_act,
+        .slope = op->activation.slope,
+    };
+    const float *weights;
+    JEMI_TRY(pointer_of(op, 0, &weights));
+    JEMI_TRY(pointer_of(op, 1, &then.bias));
+    if (op->kind == JEMI_OP_WINOGRAD) {
+        jemi_winograd conv = op->winograd;
+        conv.weights = weights;
+        conv.then = then;
+        jemi_winograd_run(&conv, tensors[op->src].data, tensors[op->dst].data,
+                          plan->arena + plan->scratchpad.offset / sizeof(float));
+    } else {
+        jemi_direct conv = op->direct;
+        conv.weights = weights;
+        conv.then = then;
+        jemi_direct_run(&conv, tensors[op->src].data, tensors[op->dst].data);
+    }
+    return JEM_OK;
+}
