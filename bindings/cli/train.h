@@ -19,7 +19,7 @@ typedef struct cli_train_args {
     int64_t warmup;
     double w_px, w_pyx, energy_l2, input_noise;
     bool classifier;
-    int64_t sgld_steps, chains, capacity; /* 0 chains = as many as rows */
+    int64_t sgld_steps, chains, capacity;
     double reinit;
     bool class_conditional;
     cli_chain_args chain;

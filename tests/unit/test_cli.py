@@ -50,7 +50,7 @@ def test_help_of(command):
 
 def test_help_shows_the_defaults():
     text = " ".join(jem("train", "--help").split())
-    assert "(default 0.001)" in text and "(default adam)" in text and "0.3 of it at 60 %" in text
+    assert "(default 0.002)" in text and "(default adam)" in text and "0.3 of it at 60 %" in text
 
 
 # ---- train --------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_training_is_reproducible(idx, x_test, tmp_path):
 
 
 def test_log_and_schedule(idx, tmp_path):
-    train(idx, tmp_path / "m", "--log", tmp_path / "log", steps=20)
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", "--lr", 1e-3, steps=20)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 21))
     expected = [1e-3] * 12 + [3e-4] * 5 + [1e-4] * 3
@@ -153,7 +153,7 @@ def first_step(idx, tmp_path, *options):
 
 
 def test_weights_scale_the_terms(idx, tmp_path):
-    base = first_step(idx, tmp_path, "--energy-l2", 0.1)
+    base = first_step(idx, tmp_path, "--w-px", 1, "--energy-l2", 0.1)
     other = first_step(idx, tmp_path, "--w-px", 3, "--w-pyx", 0.5, "--energy-l2", 0.2)
     assert np.isclose(base["loss_px"], -base["gap"], rtol=1e-4)
     for term, factor in (("loss_px", 3), ("loss_pyx", 0.5), ("loss_l2", 2)):
@@ -161,7 +161,7 @@ def test_weights_scale_the_terms(idx, tmp_path):
 
 
 def test_warmup(idx, tmp_path):
-    train(idx, tmp_path / "m", "--log", tmp_path / "log", "--warmup", 4, steps=20)
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", "--warmup", 4, "--lr", 1e-3, steps=20)
     rates = [json.loads(line)["lr"] for line in (tmp_path / "log").open()]
     assert np.allclose(rates[:6], [0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3, 1e-3])
 
