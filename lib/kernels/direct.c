@@ -57,7 +57,8 @@ typedef struct phase {
     int64_t rows, columns;
     int n_taps;
     int tap[TAPS];                               // which of the kernel's
-    int64_t row_shift[TAPS], column_shift[TAPS]; // from pixel to source, in source steps
+    int64_t row_shift[TAPS], column_shift[TAPS]; // from pixel to source, in source pixels
+    int64_t offset[TAPS];                        // the same, in floats
 } phase;
 
 // Backward: source pixel o with o * stride + k - pad == i, for i of residue `first`; false if none.
@@ -92,16 +93,19 @@ static phase make_phase(const jemi_direct *c, int64_t first_row, int64_t first_c
             p.tap[p.n_taps] = (int)(kh * c->kernel + kw);
             p.row_shift[p.n_taps] = row;
             p.column_shift[p.n_taps] = column;
+            p.offset[p.n_taps] = (row * c->src_w + column) * (c->plain ? 1 : LANES);
             p.n_taps++;
         }
     return p;
 }
 
-// A strip: where each pixel is written, and where each tap reads it. NULL = outside the image.
+// A strip of pixels: where each is written, and where a tap without shift would read it.
 typedef struct strip {
-    int rows; // pixels
+    int rows;
+    bool interior; // every tap of every pixel lies inside its image
     int64_t dst[STRIP];
-    const float *src[TAPS][STRIP];
+    const float *src[STRIP];
+    uint32_t inside[STRIP]; // bit t: tap t does
 } strip;
 
 static int64_t src_row_floats(const jemi_direct *c)
@@ -110,30 +114,46 @@ static int64_t src_row_floats(const jemi_direct *c)
     return channels * c->src_h * c->src_w;
 }
 
-static void place_pixel(const jemi_direct *c, const phase *p, const float *x, int64_t pixel,
-                        strip *s, int at)
+typedef struct pixel {
+    int64_t image, row, column; // of the phase
+} pixel;
+
+static void place_pixel(const jemi_direct *c, const phase *p, const float *x, const pixel *at,
+                        strip *s, int r)
 {
-    const int64_t lanes = c->plain ? 1 : LANES;
-    const int64_t in_image = pixel % (p->rows * p->columns), image = pixel / (p->rows * p->columns);
-    const int64_t row = in_image / p->columns, column = in_image % p->columns;
     const int64_t pace = c->backward ? 1 : c->stride;
-    const float *origin = x + image * src_row_floats(c);
+    const int64_t row = at->row * pace, column = at->column * pace;
+    const int64_t lanes = c->plain ? 1 : LANES;
+    s->src[r] = x + at->image * src_row_floats(c) + (row * c->src_w + column) * lanes;
+    s->inside[r] = 0;
     for (int t = 0; t < p->n_taps; t++) {
-        const int64_t r = row * pace + p->row_shift[t], k = column * pace + p->column_shift[t];
-        const bool inside = r >= 0 && r < c->src_h && k >= 0 && k < c->src_w;
-        s->src[t][at] = inside ? origin + (r * c->src_w + k) * lanes : NULL;
+        const uint64_t y = (uint64_t)(row + p->row_shift[t]); // negative becomes large
+        const uint64_t z = (uint64_t)(column + p->column_shift[t]);
+        s->inside[r] |= (uint32_t)(y < (uint64_t)c->src_h && z < (uint64_t)c->src_w) << t;
     }
-    const int64_t dst_row = row * p->step + p->first_row,
-                  dst_column = column * p->step + p->first_column;
-    s->dst[at] = image * blocks_of(c->out) * c->dst_h * c->dst_w + dst_row * c->dst_w + dst_column;
+    s->interior = s->interior && s->inside[r] == (1u << p->n_taps) - 1;
+    s->dst[r] = at->image * blocks_of(c->out) * c->dst_h * c->dst_w +
+                (at->row * p->step + p->first_row) * c->dst_w + at->column * p->step +
+                p->first_column;
 }
 
 static void place_strip(const jemi_direct *c, const phase *p, const float *x, int64_t first,
                         int rows, strip *s)
 {
+    const int64_t image = p->rows * p->columns;
+    pixel at = {first / image, first % image / p->columns, first % p->columns};
     s->rows = rows;
-    for (int at = 0; at < rows; at++)
-        place_pixel(c, p, x, first + at, s, at);
+    s->interior = true;
+    for (int r = 0; r < rows; r++) {
+        place_pixel(c, p, x, &at, s, r);
+        if (++at.column == p->columns) {
+            at.column = 0;
+            if (++at.row == p->rows) {
+                at.row = 0;
+                at.image++;
+            }
+        }
+    }
 }
 
 // ---- products ----------------------------------------------------------------------------------
@@ -170,9 +190,10 @@ JEMI_AVX512_INLINE void sum_strip(int rows, int vectors, int lanes, const jemi_d
     for (int t = 0; t < p->n_taps; t++) {
         const float *weights = c->weights + (group * taps + p->tap[t] * width) * in;
         for (int64_t b = 0; b < blocks; b++) {
+            const int64_t offset = p->offset[t] + b * plane;
             const float *src[STRIP];
             for (int r = 0; r < rows; r++)
-                src[r] = s->src[t][r] != NULL ? s->src[t][r] + b * plane : zeros;
+                src[r] = s->interior || (s->inside[r] >> t & 1) != 0 ? s->src[r] + offset : zeros;
             accumulate(rows, vectors, lanes, src, weights + b * lanes * width, sums);
         }
     }
