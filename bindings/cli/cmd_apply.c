@@ -144,7 +144,8 @@ static cli_status apply_batches(const work *w, compute_fn compute, int64_t resul
     for (int64_t first = 0; first < w->n; first += w->args->batch) {
         const int64_t n = w->n - first < w->args->batch ? w->n - first : w->args->batch;
         if (cli_stop_signal() != 0)
-            return cli_stopped(err, cli_stop_signal(), "stopped; nothing was written");
+            return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
+                               cli_stop_name());
         CLI_TRY(load_batch(w, first, n, err));
         CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
         CLI_TRY(cli_output_write(output, w->y, (size_t)(n * result_size) * sizeof *w->y, err));

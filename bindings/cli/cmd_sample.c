@@ -173,7 +173,7 @@ static cli_status run_chains(work *w, cli_error *err)
     cli_progress_end(&w->progress);
     if (status == JEM_ECANCELLED)
         return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
-                           strsignal(cli_stop_signal()));
+                           cli_stop_name());
     return cli_jem(err, status);
 }
 

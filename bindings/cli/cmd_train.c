@@ -286,8 +286,8 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
     else
         snprintf(saved, sizeof saved, "nothing was written");
     if (result->status == JEM_ECANCELLED)
-        return cli_stopped(err, cli_stop_signal(), "stopped after %lld steps by %s; %s", steps,
-                           strsignal(cli_stop_signal()), saved);
+        return cli_stopped(err, cli_stop_signal(), "stopped by %s after %lld steps; %s",
+                           cli_stop_name(), steps, saved);
     if (result->status == JEM_EDIVERGED)
         return cli_fail(err,
                         "training diverged in step %lld (%s); %s; a lower --lr, a higher "

@@ -31,6 +31,11 @@ int cli_stop_signal(void)
     return stop_signal;
 }
 
+const char *cli_stop_name(void)
+{
+    return stop_signal == SIGINT ? "Ctrl-C" : stop_signal == SIGTERM ? "SIGTERM" : "SIGHUP";
+}
+
 int32_t cli_stop_progress(void *user, int64_t done, int64_t total)
 {
     (void)user;

@@ -13,6 +13,9 @@ void cli_stop_catch(void);
 /** The signal that asked to stop, or 0. */
 int cli_stop_signal(void);
 
+/** How people call that signal. */
+const char *cli_stop_name(void);
+
 /** A jem_progress_fn that cancels after such a signal. */
 int32_t cli_stop_progress(void *user, int64_t done, int64_t total);
 

@@ -233,8 +233,9 @@ def catchable():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_training_saves(idx, tmp_path, number, code):
+@pytest.mark.parametrize("number, code, name", [(signal.SIGINT, 130, "Ctrl-C"),
+                                                (signal.SIGTERM, 143, "SIGTERM")])
+def test_interrupted_training_saves(idx, tmp_path, number, code, name):
     out = tmp_path / "m.safetensors"
     with subprocess.Popen([JEM, "train", "--data", idx, "--arch", "mlp-16", "--out", out,
                            "--seconds", "50", "--log", tmp_path / "log"],
@@ -246,7 +247,8 @@ def test_interrupted_training_saves(idx, tmp_path, number, code):
             time.sleep(0.02)
         process.send_signal(number)
         message = process.communicate(timeout=20)[1]
-    assert process.returncode == code and "was saved to" in message
+    assert process.returncode == code and f"stopped by {name}" in message
+    assert "was saved to" in message
     assert json.loads(jem("info", "--model", out, "--json"))["training"]["steps"] > 0
     assert sorted(os.listdir(tmp_path)) == ["log", "m.safetensors"]
 
