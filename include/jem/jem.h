@@ -201,7 +201,8 @@ JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size
 /**
  * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole.
  *
- * @return JEM_OK, JEM_EIO (the old file stands), JEM_ENOMEM.
+ * @return JEM_OK; JEM_EIO: the old file stands, unless the message says that only the new one's
+ *         permanence is in doubt; JEM_ENOMEM.
  */
 JEM_API jem_status jem_model_save(const jem_model *model, const char *path);
 
