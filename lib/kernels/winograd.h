@@ -2,7 +2,8 @@
  * 3x3 convolution, stride 1, padding 1, by Winograd's F(4x4, 3x3) (Lavin & Gray 2016): 36
  * multiplications for 16 outputs instead of 144. AVX-512 only.
  *
- * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16. Backward-data of such a convolution is one more such convolution, with other weights.
+ * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16. Backward data of such a
+ * convolution is one more such convolution, with other weights.
  *
  * Every output is a fixed sequence of operations, whatever the batch and the thread count.
  */
