@@ -25,7 +25,7 @@ void support_must(jem_status status, const char *call, const char *file, int lin
         support_stale_message();                                                                   \
         support_refused((call), expected, word, #call, __FILE__, __LINE__);                        \
     } while (0)
-/** Fails unless |value - expected| <= tolerance. (Check's own macro does not bracket its arguments.) */
+/** Fails unless |value - expected| <= tolerance. (Check's macro does not bracket its arguments.) */
 #define NEAR(value, expected, tolerance)                                                           \
     support_near((value), (expected), (tolerance), #value, __FILE__, __LINE__)
 void support_near(double value, double expected, double tolerance, const char *what,
@@ -81,7 +81,7 @@ void support_check_law(double *values, int64_t n, double (*cdf)(double), const c
 /** Fails when n pairs of independent standardised values are correlated. */
 void support_check_uncorrelated(const float *a, const float *b, int64_t n, const char *what);
 
-/** A new directory under TMPDIR, /dev/shm or /tmp; support_remove_dir() removes it and the files in it. */
+/** A new directory under TMPDIR, /dev/shm or /tmp; support_remove_dir() removes it and its files. */
 void support_make_dir(char *path, size_t size);
 void support_remove_dir(const char *path);
 

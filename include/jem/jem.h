@@ -137,7 +137,7 @@ typedef struct jem_model_config {
     /**
      * Architecture, options after a colon:
      *   mlp-512-512          hidden layers of those widths, flattened input
-     *   cnn-32-64-128        per width 3x3 convolution, activation, 2x2 average pooling; linear head
+     *   cnn-32-64-128        per width 3x3 convolution, activation, 2x2 mean pooling; linear head
      *   wrn-D-K              Wide ResNet without normalisation (Zagoruyko & Komodakis 2016, as
      *                        Grathwohl et al. use it), depth D = 6n + 4, widening factor K
      *   wrn-10-2:act=silu    act = lrelu (slope 0.2, the default), relu, silu, elu, softplus, tanh

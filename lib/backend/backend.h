@@ -77,9 +77,9 @@ struct jemi_backend {
      * nor on the other rows. After the first run nothing is allocated. */
     jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
                           float *out);
-    /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) -> din (n, C, H, W) and
-     * dparams (flat, summed over rows, overwritten). NULL for the one that is not wanted this time;
-     * one that the spec does not want must be NULL. */
+    /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
+     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten). NULL for the one that is
+     * not wanted this time; one that the spec does not want must be NULL. */
     jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams);
 

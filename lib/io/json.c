@@ -56,7 +56,8 @@ jem_status jemi_json_next(jemi_json *json, char bracket, int64_t *n_seen, bool *
     return JEM_OK;
 }
 
-// Bytes of the UTF-8 sequence at `at`, of size >= 1; 0 if it is none. Table 3-7 of the Unicode standard.
+// Bytes of the UTF-8 sequence at `at`, of size >= 1; 0 if it is none. Table 3-7 of the Unicode
+// standard.
 static size_t utf8_length(const char *at, size_t size)
 {
     const unsigned char *u = (const unsigned char *)at;

@@ -1,9 +1,9 @@
 /*
- * The unit of work is a strip of 14 destination pixels times 32 channels, kept in 28 registers while
- * taps and source channels pass by: one broadcast serves two multiply-adds.
+ * The unit of work is a strip of 14 destination pixels times 32 channels, kept in 28 registers
+ * while taps and source channels pass by: one broadcast serves two multiply-adds.
  *
- * Backward data with stride s is s x s phases: destination pixels of one phase see the same taps, and
- * walk over the source without gaps. So one loop serves all directions; only where a tap looks
+ * Backward data with stride s is s x s phases: destination pixels of one phase see the same taps,
+ * and walk over the source without gaps. So one loop serves all directions; only where a tap looks
  * differs.
  */
 #include "kernels/direct.h"

@@ -1,9 +1,9 @@
 /*
- * Convolution of any stride by direct summation, forward and backward data, for kernels of up to 3x3.
- * A linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
+ * Convolution of any stride by direct summation, forward and backward data, for kernels of up to
+ * 3x3. A linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
  *
- * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero. The source may also be plain
- * (n, C, h, w), for images of few channels.
+ * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero. The source may also be
+ * plain (n, C, h, w), for images of few channels.
  *
  * Every output is the sum over taps, then channels, in order, whatever the batch and thread count.
  */

@@ -1,5 +1,6 @@
 /*
- * What stands between two convolutions of a network and is done while a value is still in registers:
+ * What stands between two convolutions of a network and is done while a value is still in
+ * registers:
  *
  *     y += bias;  y = mask > 0 ? y : slope * y;  y += add;  y = y > 0 ? y : slope * y
  *

@@ -1,8 +1,8 @@
 /*
  * A parallel loop that stays serial when it is too short to be shared.
  *
- * Not by OpenMP's own if clause: libgomp then makes a team of one, and frees the team it had kept for
- * the next region. That is a malloc and a free at each change from long loops to short ones.
+ * Not by OpenMP's own if clause: libgomp then makes a team of one, and frees the team it had kept
+ * for the next region. That is a malloc and a free at each change from long loops to short ones.
  */
 #ifndef JEMI_KERNELS_PARALLEL_H
 #define JEMI_KERNELS_PARALLEL_H

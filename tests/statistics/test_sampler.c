@@ -1,8 +1,8 @@
 /*
  * The laws of the chains: on a Gaussian target (the kernel with the gradient g = x) and, end to
  * end, on models whose energy is linear where the chains go, the law of x after k steps is known
- * exactly. Then what a step must not do: use noise twice, or overstep its clamps. Where chains start
- * and the replay buffer are test_replay.c's.
+ * exactly. Then what a step must not do: use noise twice, or overstep its clamps. Where chains
+ * start and the replay buffer are test_replay.c's.
  */
 #include <math.h>
 #include <stdio.h>

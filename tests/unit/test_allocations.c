@@ -1,8 +1,9 @@
 /*
  * The steady state asks for no memory. After its first calls libjem computes and samples without a
- * single malloc or free in the whole process, where its own kernels run (AVX-512, or the reference).
- * oneDNN's execute call allocates some small blocks and frees them before it returns: there, and in
- * training, whose weight gradients are oneDNN's, as much must be freed as was allocated.
+ * single malloc or free in the whole process, where its own kernels run (AVX-512, or the
+ * reference). oneDNN's execute call allocates some small blocks and frees them before it returns:
+ * there, and in training, whose weight gradients are oneDNN's, as much must be freed as was
+ * allocated.
  *
  * This program's own malloc counts. It is exported, so that oneDNN and libgomp use it too.
  */

@@ -11,7 +11,8 @@
 
 enum { ROWS = 4, FEATURES = 3, CLASSES = 3, ROOM = 4200 };
 
-// ---- what makes use of each struct ---------------------------------------------------------------
+// ---- what makes use of each struct
+// ---------------------------------------------------------------
 
 static jem_model *model;
 static jem_sampler *sampler;

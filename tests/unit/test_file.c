@@ -156,7 +156,7 @@ START_TEST(permissions)
 }
 END_TEST
 
-/* ---- the file size limit ---------------------------------------------------------------------- */
+/* ---- the file size limit ----------------------------------------------------------------- */
 
 static jem_status write_above_limit(void)
 {
@@ -207,7 +207,7 @@ START_TEST(blocked_size_signal_stays)
 }
 END_TEST
 
-/* ---- kills and threads ------------------------------------------------------------------------ */
+/* ---- kills and threads ------------------------------------------------------------------- */
 
 enum { BIG = 1 << 18 };
 

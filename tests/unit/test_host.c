@@ -454,7 +454,8 @@ START_TEST(test_dlopen_dlclose)
 }
 END_TEST
 
-// ---- a full disk, as far as a process can have one of its own --------------------------------------
+// ---- a full disk, as far as a process can have one of its own
+// --------------------------------------
 
 START_TEST(test_file_size_limit)
 {

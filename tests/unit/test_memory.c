@@ -1,8 +1,8 @@
 /*
  * Running out of memory: the k-th allocation fails, for every k, once or from then on, in scripts
  * that use the whole API. Each time the call says JEM_ENOMEM, no block is lost, the same call made
- * again succeeds, and the script ends with the very bits of the undisturbed one. oneDNN's own blocks
- * do not pass through the allocator and are not failed here.
+ * again succeeds, and the script ends with the very bits of the undisturbed one. oneDNN's own
+ * blocks do not pass through the allocator and are not failed here.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
- * The Winograd convolution against nine multiplications per tap in double: shapes that fill tiles and
- * shapes that do not, every fused operation, both directions; and its bits against batch and threads.
+ * The Winograd convolution against nine multiplications per tap in double: shapes that fill tiles
+ * and shapes that do not, every fused operation, both directions; and its bits against batch and
+ * threads.
  */
 #include <check.h>
 #include <math.h>

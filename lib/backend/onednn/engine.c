@@ -1,5 +1,6 @@
 /*
- * oneDNN itself: what it is here, and its engine, made once. A failure is remembered with its status, so that every caller reports it.
+ * oneDNN itself: what it is here, and its engine, made once. A failure is remembered with its
+ * status, so that every caller reports it.
  */
 #include "backend/onednn/engine.h"
 
