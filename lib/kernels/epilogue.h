@@ -11,6 +11,7 @@
 #define JEMI_KERNELS_EPILOGUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct jemi_epilogue {
@@ -40,10 +41,11 @@ static inline bool jemi_avx512_available(void)
 /** The biases of one block of 16 channels. */
 JEMI_AVX512_INLINE __m512 jemi_epilogue_bias(const jemi_epilogue *e, int64_t block)
 {
+    if (e->bias == NULL)
+        return _mm512_setzero_ps();
     const int64_t left = e->channels - block * JEMI_LANES;
     const __mmask16 lanes = left >= JEMI_LANES ? 0xffff : (__mmask16)((1u << left) - 1);
-    return e->bias != NULL ? _mm512_maskz_loadu_ps(lanes, e->bias + block * JEMI_LANES)
-                           : _mm512_setzero_ps();
+    return _mm512_maskz_loadu_ps(lanes, e->bias + block * JEMI_LANES);
 }
 
 /** The rest of it, and the store to y + offset. */
