@@ -328,12 +328,3 @@ const float *jemi_runner_params(const jemi_runner *runner)
 {
     return runner->generation->params;
 }
-
-jem_status jemi_runner_describe(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
-                                jemi_describe_fn describe, void *user)
-{
-    jemi_plan *plan;
-    JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
-    runner->pool->program->backend->plan_describe(plan, describe, user);
-    return JEM_OK;
-}

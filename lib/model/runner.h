@@ -72,8 +72,4 @@ jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wan
 /** The parameters this runner computes with. */
 const float *jemi_runner_params(const jemi_runner *runner);
 
-/** Lines about the plan for such a forward, compiled if need be. */
-jem_status jemi_runner_describe(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
-                                jemi_describe_fn describe, void *user);
-
 #endif
