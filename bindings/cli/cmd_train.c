@@ -40,7 +40,7 @@ static const cli_option options[] = {
                   "otherwise as the data set says, or its highest label plus 1", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
     CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines", 0),
-    CLI_EXEC_ROWS(args_t, exec),
+    CLI_EXEC_TRAIN_ROWS(args_t, exec),
 
     CLI_ROW_HEADING("Loss"),
     CLI_ROW_FLAG("classifier", args_t, classifier,

@@ -13,6 +13,11 @@ static const int64_t fit_floats_max = 1 << 26;
 const cli_choice cli_backends[] = {
     {"ref", JEM_BACKEND_REF}, {"onednn", JEM_BACKEND_ONEDNN}, {NULL, 0}};
 
+const cli_choice cli_precisions[] = {{"f32", JEM_PRECISION_F32},
+                                     {"f32-strict", JEM_PRECISION_F32_STRICT},
+                                     {"bf16", JEM_PRECISION_BF16},
+                                     {NULL, 0}};
+
 const cli_choice cli_starts[] = {{"uniform", JEM_START_UNIFORM},
                                  {"gaussian", JEM_START_GAUSSIAN},
                                  {"mixture", JEM_START_MIXTURE},
@@ -25,6 +30,13 @@ cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, c
         config->threads = (int32_t)args->threads;
     if (args->backend != 0)
         config->backend = args->backend;
+    if (args->precision != 0)
+        config->precision_scoring = config->precision_chains = config->precision_training =
+            args->precision;
+    if (args->precision_chains != 0)
+        config->precision_chains = args->precision_chains;
+    if (args->precision_training != 0)
+        config->precision_training = args->precision_training;
     return CLI_OK;
 }
 

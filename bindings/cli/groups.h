@@ -16,16 +16,26 @@
 typedef struct cli_exec_args {
     int64_t threads; /* 0 = as the host's */
     int32_t backend; /* 0 = the fastest */
+    int32_t precision, precision_chains, precision_training; /* 0 = the default, of all; of one */
 } cli_exec_args;
 
 extern const cli_choice cli_backends[];
+extern const cli_choice cli_precisions[];
 
 /* clang-format off */
 #define CLI_EXEC_ROWS(type, field)                                                                 \
     CLI_ROW_COUNT("threads", type, field.threads, 1, 1024,                                         \
                   "OpenMP threads; otherwise as many as the machine has", 0),                      \
     CLI_ROW_CHOICE("backend", type, field.backend, cli_backends,                                   \
-                   "what computes; otherwise the fastest", 0)
+                   "what computes; otherwise the fastest", 0),                                     \
+    CLI_ROW_CHOICE("precision", type, field.precision, cli_precisions,                             \
+                   "of all passes; f32-strict never uses Winograd's algorithm", 0)
+#define CLI_EXEC_TRAIN_ROWS(type, field)                                                           \
+    CLI_EXEC_ROWS(type, field),                                                                    \
+    CLI_ROW_CHOICE("precision-chains", type, field.precision_chains, cli_precisions,               \
+                   "of Langevin steps; otherwise that of all passes", 0),                          \
+    CLI_ROW_CHOICE("precision-training", type, field.precision_training, cli_precisions,           \
+                   "of parameter gradients; otherwise that of all passes", 0)
 /* clang-format on */
 
 cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, cli_error *err);

@@ -159,7 +159,7 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
  * Float throughout. F32 may compute 3x3 convolutions by Winograd's algorithm, within 1e-4 of the
  * largest value; F32_STRICT never does, and is slower.
  */
-enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2 };
+enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
@@ -213,6 +213,26 @@ enum { JEM_PREPARE_LOGITS = 1, JEM_PREPARE_GRAD = 2, JEM_PREPARE_TRAIN = 4 };
 
 /** Builds now what calls with n rows would build on their first use, for one calling thread. */
 JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n);
+
+/** One step of a compiled pass. */
+typedef struct jem_step_info {
+    size_t struct_size;
+    const char *text; /* layer, shapes, and which kernel computes it; valid during the callback */
+    int64_t macs;     /* multiply-adds of the direct algorithm, all rows; 0 = moves or elementwise */
+    double seconds;   /* of one run, mean; 0 when none was asked for or the backend keeps no times */
+} jem_step_info;
+
+typedef void (*jem_step_fn)(void *user, const jem_step_info *step);
+
+/**
+ * What a pass consists of: the steps that calls with n rows take, in order, and how long each is.
+ *
+ * @param what  One of JEM_PREPARE_*.
+ * @param n     >= 1; what exceeds a chunk is left out.
+ * @param runs  Timed runs on rows of zeros; 0 = only tell.
+ */
+JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64_t n, int32_t runs,
+                                     jem_step_fn receive, void *user);
 
 typedef struct jem_model_info {
     size_t struct_size;

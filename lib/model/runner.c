@@ -324,6 +324,23 @@ jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wan
     return status;
 }
 
+jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                               int32_t runs, jemi_describe_fn receive, void *user)
+{
+    const jemi_backend *backend = runner->pool->program->backend;
+    const int64_t rows = jemi_runner_chunk(runner, n);
+    jemi_plan *plan;
+    JEMI_TRY(find_plan(runner, precision, wants, rows, &plan));
+    jem_status status = jemi_runner_warm(runner, precision, wants, rows);
+    backend->plan_time(plan, true);
+    for (int32_t run = 0; run < runs && status == JEM_OK; run++)
+        status = jemi_runner_warm(runner, precision, wants, rows);
+    backend->plan_time(plan, false);
+    if (status == JEM_OK)
+        backend->plan_describe(plan, receive, user);
+    return status;
+}
+
 const float *jemi_runner_params(const jemi_runner *runner)
 {
     return runner->generation->params;

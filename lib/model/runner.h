@@ -69,6 +69,13 @@ jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint
 /** As jemi_runner_prepare_rows(), and runs each plan once on zeros: that packs the weights too. */
 jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);
 
+/**
+ * Runs the plan for a chunk of n rows `runs` times on zeros and hands over its steps, with their
+ * times where runs > 0.
+ */
+jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                               int32_t runs, jemi_describe_fn receive, void *user);
+
 /** The parameters this runner computes with. */
 const float *jemi_runner_params(const jemi_runner *runner);
 

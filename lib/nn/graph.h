@@ -77,6 +77,9 @@ void jemi_graph_init_params(const jemi_graph *graph, uint64_t seed, float *param
 /** Index of the parameter of that name, or -1. */
 int32_t jemi_graph_find_param(const jemi_graph *graph, const char *name);
 
+/** Multiply-adds of a node's forward pass on one row; 0 for what has no weights. */
+int64_t jemi_graph_node_macs(const jemi_graph *graph, int32_t node);
+
 static inline int64_t jemi_shape_size(jemi_shape shape)
 {
     return shape.c * shape.h * shape.w;

@@ -193,9 +193,9 @@ END_TEST
 
 // ---- implementations ---------------------------------------------------------------------------
 
-static void print_line(void *user, const char *line)
+static void print_line(void *user, const jemi_step *step)
 {
-    fprintf(stderr, "  [%s] %s\n", (const char *)user, line);
+    fprintf(stderr, "  [%s] %s\n", (const char *)user, step->line);
 }
 
 typedef struct census {
@@ -203,14 +203,14 @@ typedef struct census {
     char first[256];
 } census;
 
-static void count_line(void *user, const char *line)
+static void count_line(void *user, const jemi_step *step)
 {
     census *found = user;
     found->lines++;
-    if (strstr(line, ": ref") == NULL && strstr(line, ": simple") == NULL)
+    if (strstr(step->line, ": ref") == NULL && strstr(step->line, ": simple") == NULL)
         return;
     if (found->slow++ == 0)
-        snprintf(found->first, sizeof found->first, "%s", line);
+        snprintf(found->first, sizeof found->first, "%s", step->line);
 }
 
 START_TEST(no_step_has_a_slow_implementation)
@@ -240,10 +240,10 @@ typedef struct needle {
     int32_t expected, found;
 } needle;
 
-static void count_needles(void *user, const char *line)
+static void count_needles(void *user, const jemi_step *step)
 {
     for (needle *each = user; each->text != NULL; each++)
-        each->found += strstr(line, each->text) != NULL;
+        each->found += strstr(step->line, each->text) != NULL;
 }
 
 // What makes the Langevin step fast must not get lost unnoticed.

@@ -13,6 +13,7 @@ TYPEDEFS = {
     "jem_status": "int32_t",
     "jem_log_fn": "void (*)(void *, int32_t, const char *)",
     "jem_progress_fn": "int32_t (*)(void *, int64_t, int64_t)",
+    "jem_step_fn": "void (*)(void *, const jem_step_info *)",
 }
 
 CONSTANTS = {
@@ -35,6 +36,7 @@ CONSTANTS = {
     "JEM_BACKEND_ONEDNN": 2,
     "JEM_PRECISION_F32": 1,
     "JEM_PRECISION_F32_STRICT": 2,
+    "JEM_PRECISION_BF16": 3,
     "JEM_PREPARE_LOGITS": 1,
     "JEM_PREPARE_GRAD": 2,
     "JEM_PREPARE_TRAIN": 4,
@@ -76,6 +78,12 @@ STRUCTS = {
         ("precision_chains", "int32_t"),
         ("precision_training", "int32_t"),
         ("runners_max", "int32_t"),
+    ),
+    "jem_step_info": (
+        ("struct_size", "size_t"),
+        ("text", "const char *"),
+        ("macs", "int64_t"),
+        ("seconds", "double"),
     ),
     "jem_model_info": (
         ("struct_size", "size_t"),
@@ -213,6 +221,9 @@ FUNCTIONS = {
     "jem_model_save": ("jem_status", "const jem_model *", "const char *"),
     "jem_model_destroy": ("void", "jem_model *"),
     "jem_model_prepare": ("jem_status", "const jem_model *", "int32_t", "int64_t"),
+    "jem_model_profile": (
+        "jem_status", "const jem_model *", "int32_t", "int64_t", "int32_t", "jem_step_fn", "void *",
+    ),
     "jem_model_get_info": ("jem_status", "const jem_model *", "jem_model_info *"),
     "jem_model_arch": ("const char *", "const jem_model *"),
     "jem_model_bytes": ("size_t", "const jem_model *"),

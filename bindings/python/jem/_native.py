@@ -300,6 +300,7 @@ def progress_function(callback: Progress | None) -> Iterator[Any]:
 
 
 LOG = value_type("jem_log_fn")
+STEP = value_type("jem_step_fn")
 _log_receiver = LOG()  # the library keeps its address, so it must live
 
 
