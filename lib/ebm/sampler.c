@@ -31,8 +31,10 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     sampler->slots = jemi_alloc(capacity, sizeof *sampler->slots);
     sampler->draw_labels = jemi_alloc(capacity, sizeof *sampler->draw_labels);
     sampler->draw_ages = jemi_alloc(capacity, sizeof *sampler->draw_ages);
+    sampler->draw_norms = jemi_alloc(capacity, sizeof *sampler->draw_norms);
     if (sampler->chains == NULL || sampler->ages == NULL || sampler->order == NULL ||
-        sampler->slots == NULL || sampler->draw_labels == NULL || sampler->draw_ages == NULL) {
+        sampler->slots == NULL || sampler->draw_labels == NULL || sampler->draw_ages == NULL ||
+        sampler->draw_norms == NULL) {
         jemi_sampler_destroy(sampler);
         return jemi_fail_memory("replay buffer");
     }
@@ -53,6 +55,7 @@ void jemi_sampler_destroy(jem_sampler *sampler)
     jemi_free(sampler->slots);
     jemi_free(sampler->draw_labels);
     jemi_free(sampler->draw_ages);
+    jemi_free(sampler->draw_norms);
     jemi_free(sampler);
 }
 
@@ -161,8 +164,7 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
     config.kernel.step = sampler->row_steps;
     config.progress = progress;
     config.progress_user = user;
-    JEMI_TRY(jemi_langevin_prepare(runner, precision, chains->n));
-    const jem_status status = jemi_langevin_chains(runner, &config, chains, NULL);
+    const jem_status status = jemi_langevin_chains(runner, &config, chains);
     // Also after a failure: no noise is ever used twice. But memory ran out before any was used.
     if (status != JEM_ENOMEM)
         sampler->row_steps += (uint64_t)steps;
@@ -223,6 +225,14 @@ static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
     }
 }
 
+static double mean(const float *values, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += values[i];
+    return n > 0 ? sum / (double)n : 0.0;
+}
+
 jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
                              int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
                              void *user, double *grad_norm)
@@ -235,13 +245,16 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t 
         .x = x,
         .labels = sampler->config.class_conditional ? sampler->draw_labels : NULL,
         .rows = sampler->slots,
+        .norms = sampler->draw_norms,
     };
     jemi_langevin_run_config config = run_config(sampler, precision, sampler->config.steps);
     config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_SLOT, 0);
     config.kernel.step = sampler->slot_steps;
     config.progress = progress;
     config.progress_user = user;
-    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains, grad_norm));
+    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains));
+    if (grad_norm != NULL)
+        *grad_norm = config.steps > 0 ? mean(sampler->draw_norms, n) : 0.0;
     if (labels != NULL)
         memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
     return JEM_OK;

@@ -32,6 +32,7 @@ struct jem_sampler {
     uint32_t *slots; /* (capacity), those drawn */
     int64_t *draw_labels;
     int64_t *draw_ages;
+    float *draw_norms;
 };
 
 jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 enum { BLOCK = 16384, LANES = 16 };
 
@@ -57,9 +58,8 @@ double jemi_sum_squares(const float *x, int64_t count)
         double sums[GROUP] = {0};
         const int64_t left = block_count(count) - first;
         const int64_t here = left < GROUP ? left : GROUP;
-#pragma omp parallel for schedule(static)
-        for (int64_t b = 0; b < here; b++)
-            sums[b] = block_sum_squares(x + (first + b) * BLOCK, block_length(first + b, count));
+        JEMI_PARALLEL_IF(here > 1, for (int64_t b = 0; b < here; b++) sums[b] = block_sum_squares(
+                                       x + (first + b) * BLOCK, block_length(first + b, count)););
         for (int64_t b = 0; b < here; b++)
             total += sums[b];
     }

@@ -16,11 +16,13 @@
 
 #include <stddef.h>
 
+#include "kernels/parallel.h"
 #include "kernels/winograd_scheme.h"
 
 #if defined(__x86_64__)
 
 #include <omp.h>
+#include <stdatomic.h>
 
 enum { TILE = JEMI_WINOGRAD_TILE, LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
@@ -54,15 +56,13 @@ void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_
 {
     const jemi_winograd_scheme *s = scheme_of(stride, backward);
     const int64_t count = jemi_winograd_weights_count(1, 1, stride);
-#pragma omp parallel for schedule(static)
-    for (int64_t o = 0; o < out; o++)
-        for (int64_t i = 0; i < in; i++) {
-            float values[JEMI_WINOGRAD_VALUES];
-            s->transform_weights(weights + (o * in + i) * 9, backward, values);
-            const int64_t at = backward ? packed_index(o, i, out, in) : packed_index(i, o, in, out);
-            for (int64_t k = 0; k < count; k++)
-                packed[k * in * out + at] = values[k];
-        }
+    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) {
+        float values[JEMI_WINOGRAD_VALUES];
+        s->transform_weights(weights + (o * in + i) * 9, backward, values);
+        const int64_t at = backward ? packed_index(o, i, out, in) : packed_index(i, o, in, out);
+        for (int64_t k = 0; k < count; k++)
+            packed[k * in * out + at] = values[k];
+    });
 }
 
 // ---- products ----------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ static layer make_layer(const jemi_winograd *c, int threads)
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
     const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
-    l.shared = bytes > weights_bytes_max || l.tiles < 4 * ROWS * threads;
+    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
     l.capacity = l.shared ? SHARED_ROWS : ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = place_stride(&l, c->in);
@@ -311,24 +311,38 @@ static void run_shared(const layer *l, float *workspace)
 
 static void run_apart(const layer *l, float *workspace)
 {
+    _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
 #pragma omp parallel
     {
         float *v = workspace + omp_get_thread_num() * (l->v_size + l->m_size);
         block b = {.v = v, .m = v + l->v_size};
-#pragma omp for schedule(dynamic)
-        for (int64_t first = 0; first < l->tiles; first += l->capacity) {
+        int64_t first;
+        while ((first = atomic_fetch_add(&next, l->capacity)) < l->tiles) {
             place_block(l, first, &b);
             run_block(l, &b);
         }
     }
 }
 
+// No construct of OpenMP: it would bind to the team of a caller that is in a parallel region.
+static void run_alone(const layer *l, float *workspace)
+{
+    block b = {.v = workspace, .m = workspace + l->v_size};
+    for (int64_t first = 0; first < l->tiles; first += l->capacity) {
+        place_block(l, first, &b);
+        run_block(l, &b);
+    }
+}
+
 void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace)
 {
-    layer l = make_layer(conv, omp_get_max_threads());
+    const int threads = jemi_threads_now();
+    layer l = make_layer(conv, threads);
     l.x = x;
     l.y = y;
-    if (l.shared)
+    if (threads == 1)
+        run_alone(&l, workspace);
+    else if (l.shared)
         run_shared(&l, workspace);
     else
         run_apart(&l, workspace);

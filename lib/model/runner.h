@@ -4,11 +4,16 @@
  * A runner serves one thread at a time. It pins the parameters that were current when it was
  * borrowed, so all passes of one call see the same model, and holds the OpenMP count of the model
  * until it is returned.
+ *
+ * A runner computes many rows in one of two ways: chunk after chunk, the threads sharing each layer;
+ * or, where a network is small, by lanes: each thread takes small chunks of its own through all
+ * layers, so that their values stay in its core's cache. The results are the same bits.
  */
 #ifndef JEMI_MODEL_RUNNER_H
 #define JEMI_MODEL_RUNNER_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "model/generation.h"
 
@@ -20,6 +25,7 @@ typedef struct jemi_runner_pool {
     int32_t threads;
     int32_t runners_max;
     int64_t chunk_max;    /* rows of the largest plan */
+    int64_t lane_max;     /* rows of a lane's largest plan; 0 = this network is not run by lanes */
     pthread_mutex_t lock; /* guards the fields below, never held while computing */
     pthread_cond_t returned;
     jemi_runner *idle; /* most recently used first: its memory is warm */
@@ -44,6 +50,20 @@ void jemi_runner_return(jemi_runner *runner);
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left);
 
 /**
+ * What is done with rows first .. first + n - 1. `runner` is a lane or the runner itself; `caller`
+ * tells that this is the thread that called jemi_runner_for_rows().
+ */
+typedef jem_status (*jemi_rows_fn)(void *context, jemi_runner *runner, bool caller, int64_t first,
+                                   int64_t n);
+
+/**
+ * Calls `work` on n rows in pieces, several at once if by lanes; after a failure on no more. All
+ * plans are compiled before the first call. Each row must depend on itself alone.
+ */
+jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                                jemi_rows_fn work, void *context);
+
+/**
  * x (n, C, H, W) -> logits (n, K) in memory of the runner, valid until its next forward.
  *
  * @param n      1 .. what jemi_runner_chunk() gave.
@@ -58,15 +78,10 @@ float *jemi_runner_dlogits(jemi_runner *runner);
 /** Of the last forward. Either output may be NULL; dparams is overwritten. */
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams);
 
-/** Room for one chunk of inputs, (chunk_max, C, H, W); contents are the caller's until the return.
- */
+/** Room for one chunk of inputs, (chunk_max, C, H, W), until the return. NULL: out of memory. */
 float *jemi_runner_input_scratch(jemi_runner *runner);
 
-/** Compiles the plans that forwards of n rows, chunk by chunk, would need. */
-jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
-                                    int64_t n);
-
-/** As jemi_runner_prepare_rows(), and runs each plan once on zeros: that packs the weights too. */
+/** Compiles the plans that n rows need and runs each once on zeros: that packs the weights too. */
 jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);
 
 /**

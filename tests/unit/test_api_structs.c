@@ -194,7 +194,7 @@ static const field_row fields[] = {
     {OF_EXEC(backend), INT, JEM_BACKEND_ONEDNN, JEM_EUNSUPPORTED, NULL},
 #endif
     {OF_EXEC(precision_scoring), INT, 0, JEM_EUNSUPPORTED, NULL},
-    {OF_EXEC(precision_chains), INT, 3, JEM_EUNSUPPORTED, NULL},
+    {OF_EXEC(precision_chains), INT, 4, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(precision_training), INT, -1, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(runners_max), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(runners_max), INT, 1025, JEM_EINVAL, NULL},

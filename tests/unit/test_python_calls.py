@@ -191,7 +191,7 @@ def test_other_threads_leave_control_c_alone(chains, x):
     seen = []
     look = lambda *_: seen.append(signal.getsignal(signal.SIGINT))  # noqa: E731
     run_threads(lambda: chains[0].run(x, 1, progress=look))
-    assert seen == [signal.default_int_handler]
+    assert seen and set(seen) == {signal.default_int_handler}
 
 
 def test_log_receiver():

@@ -12,6 +12,7 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "kernels/parallel.h"
 
 typedef struct ref_weights {
     jemi_weights base;
@@ -172,12 +173,11 @@ static jem_status forward(jemi_plan *base, jemi_weights *weights, int64_t n, con
     const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
     assert(n >= 1 && n <= base->spec.batch);
 
-#pragma omp parallel for
-    for (int64_t row = 0; row < n; row++) {
+    JEMI_PARALLEL(for (int64_t row = 0; row < n; row++) {
         to_double(in_size, in + row * in_size, jemi_ref_value(ws, row, 0));
         jemi_ref_forward_row(ws, params, row);
         to_float(out_size, jemi_ref_value(ws, row, last), out + row * out_size);
-    }
+    });
     return JEM_OK;
 }
 

@@ -1,0 +1,38 @@
+/*
+ * What a runner is made of, for the files that implement it: runner.c, a runner and its pool, and
+ * runner_rows.c, how it gets through many rows.
+ */
+#ifndef JEMI_MODEL_RUNNER_STRUCT_H
+#define JEMI_MODEL_RUNNER_STRUCT_H
+
+#include "model/runner.h"
+
+/* Batches 1, 2, .. 256 times gradient kinds times precisions; far more than one host uses. */
+enum { JEMI_RUNNER_PLANS_MAX = 96 };
+
+struct jemi_runner {
+    jemi_runner_pool *pool;
+    jemi_generation *generation;
+    int32_t threads;  /* of its plans */
+    int64_t rows_max; /* of its plans */
+    int host_threads;
+    jemi_plan *plans[JEMI_RUNNER_PLANS_MAX];
+    int n_plans;
+    jemi_plan *active; /* of the last forward */
+    int64_t active_n;
+    float *logits, *dlogits; /* (rows_max, K) */
+    float *input_scratch;    /* (rows_max, C, H, W), made on first use */
+    size_t bytes;            /* without the lanes' */
+    jemi_runner *next;
+    jemi_runner **lanes; /* one per thread, made on first use; their plans have one thread */
+    int n_lanes;
+};
+
+/** The plan for n <= rows_max rows, found or compiled. */
+jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                            jemi_plan **out);
+
+/** Makes the lanes if there are none yet, and gives them the runner's parameters. */
+jem_status jemi_runner_make_lanes(jemi_runner *runner);
+
+#endif
