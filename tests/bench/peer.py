@@ -134,6 +134,11 @@ def peak_rss_mb():
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
 
+def onednn():
+    """The version that PyTorch's convolutions call."""
+    return re.search(r"MKL-DNN v(\S+)|$", torch.__config__.show())[1] or "none"
+
+
 def blas():
     """The library that PyTorch's linear layers call."""
     libraries = re.findall(r"/\S*/(lib\S*blas\S*|libmkl_rt\S*)",
@@ -167,7 +172,7 @@ def main():
         "sgld_steps": args.sgld_steps, "layout": args.layout, "threads": args.threads,
         "runs": args.runs, "median_ms": statistics.median(times), "min_ms": min(times),
         "peak_rss_mb": peak_rss_mb(), "import_rss_mb": import_rss_mb,
-        "torch": torch.__version__, "blas": blas(),
+        "torch": torch.__version__, "onednn": onednn(), "blas": blas(),
     }
     if args.json:
         print(json.dumps(report, indent=2))
