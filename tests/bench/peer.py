@@ -7,6 +7,7 @@ gradient but that of the input, the Langevin update in place with one buffer for
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -155,7 +156,7 @@ def parse_args():
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--sgld-steps", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--layout", choices=LAYOUTS, default="contiguous")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
