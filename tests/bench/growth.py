@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""How cost grows: time against K, B, width and threads, memory against B, libjem and PyTorch in turn.
+"""How cost grows: time against K, B, width, threads, memory against B; libjem, PyTorch in turn.
 
 Writes a picture and, as CSV, the numbers in it: medians over rounds.
 """
@@ -133,8 +133,9 @@ def draw_panel(axes, panel, rows):
         last[name] = costs[-1]
     axes.margins(x=0.1, y=0.12)
     style_axes(axes, panel)
-    axes.annotate(f"{last['PyTorch'] / last['libjem']:.1f}x", (panel.values[-1], max(last.values())),
-                  xytext=(6, 0), textcoords="offset points", va="center", color=INK)
+    ratio = last["PyTorch"] / last["libjem"]
+    axes.annotate(f"{ratio:.1f}x", (panel.values[-1], max(last.values())), xytext=(6, 0),
+                  textcoords="offset points", va="center", color=INK)
 
 
 def draw(path, panels, rows, setting):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The peer: what `jem bench` measures, in PyTorch. Same options, same counts, same keys of the JSON.
+"""The peer: what `jem bench` measures, in PyTorch. Same options, counts and keys of the JSON.
 
 Eager PyTorch as a careful user writes it: activations in place where autograd allows, in chains no
 gradient but that of the input, the Langevin update in place with one buffer for the noise.

@@ -20,8 +20,8 @@ NETWORKS = {
     "wrn-10-2": (1, 28, 28),
     "wrn-16-4": (3, 32, 32),
 }
-# Of some 100,000 activations one lies so near to the kink of a leaky ReLU that another order of sums
-# takes the other branch: gradients of large nets are compared with a smooth activation.
+# Of some 100,000 activations one lies so near to the kink of a leaky ReLU that another order of
+# sums takes the other branch: gradients of large nets are compared with a smooth activation.
 SMOOTH = ["mlp-512-512"] + [f"{arch}:act=silu" for arch in NETWORKS if arch != "mlp-512-512"]
 
 for_all_networks = pytest.mark.parametrize("pair", NETWORKS, indirect=True)
