@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Writes tests/golden/data: what PyTorch computes for libjem's networks and training step.
 
-Run by hand, with Debian's python3-torch; the tests only read the files. The networks are twins
-with libjem's tensor names as state_dict keys, the optimizers are torch.optim's, and everything is
-computed in float64, from parameters and inputs that float32 holds exactly.
+Run by hand, with Debian's python3-torch; the tests only read the files. The networks are those of
+tests/twins.py, the optimizers are torch.optim's, and everything is computed in float64, from
+parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
 them; "golden.*", inputs and expected values; "final.*", the parameters after the last step; and
@@ -15,11 +15,14 @@ import itertools
 import json
 import pathlib
 import struct
+import sys
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from twins import free_energy, make_twin
 
 DATA = pathlib.Path(__file__).parent / "data"
 STEPS = 10
@@ -76,123 +79,21 @@ CASES = [
         "lr": 0.02, "weight_decay": 0.01}, w_pyx=0.0),
 ]
 
-# ---- the twins ---------------------------------------------------------------------------------
+# ---- kinks --------------------------------------------------------------------------------------
 
 
-class Activation(nn.Module):
-    """An activation that remembers how close to its kink anything came."""
+class Kinks:
+    """Remembers how close to its kink anything came that entered an activation."""
 
-    functions = {
-        "lrelu": lambda x: functional.leaky_relu(x, 0.2),
-        "relu": functional.relu,
-        "silu": functional.silu,
-        "elu": functional.elu,
-        "softplus": functional.softplus,
-        "tanh": torch.tanh,
-    }
-
-    def __init__(self, name):
-        super().__init__()
-        self.function = self.functions[name]
-        self.kinked = name in ("lrelu", "relu")
+    def __init__(self):
         self.closest = float("inf")
 
-    def forward(self, x):
-        if self.kinked:
+    def __call__(self, act, x):
+        if act in ("lrelu", "relu"):
             self.closest = min(self.closest, x.detach().abs().min().item())
-        return self.function(x)
-
-
-class Mlp(nn.Module):
-    def __init__(self, widths, act, shape, classes):
-        super().__init__()
-        sizes = [int(np.prod(shape)), *widths]
-        self.act = act
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths))
-        self.head = nn.Linear(sizes[-1], classes)
-
-    def forward(self, x):
-        x = x.flatten(1)
-        for layer in self.hidden:
-            x = self.act(layer(x))
-        return self.head(x)
-
-
-class Cnn(nn.Module):
-    def __init__(self, widths, act, shape, classes):
-        super().__init__()
-        channels, *sides = shape
-        self.act = act
-        self.conv = nn.ModuleList()
-        self.windows = []
-        for width in widths:
-            self.conv.append(nn.Conv2d(channels, width, 3, padding=1))
-            self.windows.append(tuple(2 if side > 1 else 1 for side in sides))
-            sides = [side // window for side, window in zip(sides, self.windows[-1])]
-            channels = width
-        self.head = nn.Linear(channels * sides[0] * sides[1], classes)
-
-    def forward(self, x):
-        for layer, window in zip(self.conv, self.windows):
-            x = functional.avg_pool2d(self.act(layer(x)), window)
-        return self.head(x.flatten(1))
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride, act):
-        super().__init__()
-        self.act = act
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride=stride, padding=1)
-        self.shortcut = None
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride)
-
-    def forward(self, x):
-        y = self.conv2(self.act(self.conv1(self.act(x))))
-        return y + (x if self.shortcut is None else self.shortcut(x))
-
-
-class Wrn(nn.Module):
-    def __init__(self, numbers, act, shape, classes):
-        super().__init__()
-        depth, widening = numbers
-        self.act = act
-        self.stem = nn.Conv2d(shape[0], 16, 3, padding=1)
-        self.stages = nn.ModuleList()
-        channels = 16
-        for stage in range(3):
-            blocks = nn.ModuleList()
-            for index in range((depth - 4) // 6):
-                outputs = 16 * 2**stage * widening
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(Block(channels, outputs, stride, act))
-                channels = outputs
-            self.stages.append(blocks)
-        self.head = nn.Linear(channels, classes)
-
-    def forward(self, x):
-        x = self.stem(x)
-        for block in itertools.chain(*self.stages):
-            x = block(x)
-        return self.head(self.act(x).mean(dim=(2, 3)))
-
-
-def make_twin(case):
-    """The network with PyTorch's own initial parameters, float32."""
-    arch, _, option = case.arch.partition(":act=")
-    family, *numbers = arch.split("-")
-    act = Activation(option or "lrelu")
-    made = {"mlp": Mlp, "cnn": Cnn, "wrn": Wrn}[family]
-    return made([int(number) for number in numbers], act, case.shape, case.classes)
 
 
 # ---- the method --------------------------------------------------------------------------------
-
-
-def free_energy(logits):
-    """E(x)."""
-    return -torch.logsumexp(logits, dim=1)
 
 
 def label_energy(logits, labels):
@@ -314,17 +215,17 @@ def make_case(case):
     """Initial parameters, inputs and expected values of the first seed without a near kink."""
     for seed in itertools.count():
         torch.manual_seed(seed)
-        twin = make_twin(case)
+        kinks = Kinks()
+        twin = make_twin(case.arch, case.shape, case.classes, kinks)
         initial = {name: value.clone() for name, value in twin.state_dict().items()}
         inputs = make_inputs(case)
         expected = compute(case, twin, inputs, torch.float64)
-        closest = twin.act.closest
-        if closest >= KINK_MARGIN:
+        if kinks.closest >= KINK_MARGIN:
             break
-    twin = make_twin(case)
+    twin = make_twin(case.arch, case.shape, case.classes)
     twin.load_state_dict(initial)
     narrow = compute(case, twin, inputs, torch.float32)
-    report(case, seed, closest, expected, narrow)
+    report(case, seed, kinks.closest, expected, narrow)
     given = {name: value.numpy() for name, value in initial.items()}
     given.update({f"golden.{name}": value.numpy() for name, value in inputs.items()})
     return given | {name: value.astype(np.float32) for name, value in expected.items()}

@@ -511,3 +511,10 @@ def test_bench(op, passes):
     assert report["threads"] == 1 and report["batch"] == 8 and report["runs"] == 3
     assert report["peak_gflops"] > 4 and report["peak_rss_mb"] > 1
     assert np.isclose(report["ratio"], report["gflops"] / report["peak_gflops"], rtol=1e-6)
+
+
+def test_memory_of_bench_is_its_own():
+    ballast = np.ones(200 << 17)  # 200 MiB that a child would inherit in its ru_maxrss
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--op", "logits",
+                            "--runs", 1, "--json"))
+    assert 1 < report["peak_rss_mb"] < 100 < ballast.nbytes >> 20
