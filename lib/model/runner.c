@@ -23,6 +23,7 @@ static const int64_t chunk_bytes_max = 512 << 20;
 struct jemi_runner {
     jemi_runner_pool *pool;
     jemi_generation *generation;
+    jemi_generation *trial; /* computed with instead, unless NULL */
     int host_threads;
     jemi_plan *plans[PLANS_MAX];
     int n_plans;
@@ -172,6 +173,7 @@ void jemi_runner_return(jemi_runner *runner)
     jemi_threads_leave(runner->host_threads);
     jemi_generation_unpin(pool->generations, runner->generation);
     runner->generation = NULL;
+    runner->trial = NULL;
     runner->active = NULL;
     pthread_mutex_lock(&pool->lock);
     runner->next = pool->idle;
@@ -245,13 +247,18 @@ jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint
     return JEM_OK;
 }
 
+static jemi_weights *weights_of(const jemi_runner *runner)
+{
+    return runner->trial != NULL ? runner->trial->weights : runner->generation->weights;
+}
+
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                const float *x, const float **logits)
 {
     jemi_plan *plan;
     JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
-    JEMI_TRY(runner->pool->program->backend->forward(plan, runner->generation->weights, n, x,
-                                                     runner->logits));
+    JEMI_TRY(
+        runner->pool->program->backend->forward(plan, weights_of(runner), n, x, runner->logits));
     runner->active = plan;
     runner->active_n = n;
     *logits = runner->logits;
@@ -265,7 +272,7 @@ float *jemi_runner_dlogits(jemi_runner *runner)
 
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
 {
-    return runner->pool->program->backend->backward(runner->active, runner->generation->weights,
+    return runner->pool->program->backend->backward(runner->active, weights_of(runner),
                                                     runner->active_n, runner->dlogits, dx, dparams);
 }
 
@@ -322,6 +329,11 @@ jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wan
     jemi_free(dry.dx);
     jemi_free(dry.dparams);
     return status;
+}
+
+void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)
+{
+    runner->trial = trial;
 }
 
 const float *jemi_runner_params(const jemi_runner *runner)
