@@ -33,17 +33,39 @@ typedef struct workspace {
     double *gram;        /* (rank, rank), then its Cholesky factor in the lower half */
 } workspace;
 
-// sum[k] += factor * v[k].
-JEMI_CLONES
-static void add_scaled(double *sum, double factor, const double *v, int64_t rank)
+// A run of one row's elements.
+typedef struct run {
+    const float *x, *mean;
+    int64_t count;
+} run;
+
+static run run_of(const jemi_covariance *c, int64_t i, int64_t begin, int64_t end)
 {
-    for (int64_t k = 0; k < rank; k++)
-        sum[k] += factor * v[k];
+    return (run){c->x + c->rows[i] * c->row_len + begin, c->mean + begin, end - begin};
 }
 
-static double centred(const jemi_covariance *c, int64_t i, int64_t e)
+// z += (x - mean)^T basis.
+JEMI_CLONES
+static void project_run(const run *r, const double *restrict basis, int64_t rank,
+                        double *restrict z)
 {
-    return (double)c->x[c->rows[i] * c->row_len + e] - (double)c->mean[e];
+    for (int64_t e = 0; e < r->count; e++) {
+        const double centred = (double)r->x[e] - (double)r->mean[e];
+        for (int64_t k = 0; k < rank; k++)
+            z[k] += centred * basis[e * rank + k];
+    }
+}
+
+// image += (x - mean) z^T / n.
+JEMI_CLONES
+static void spread_run(const run *r, const double *restrict z, int64_t rank, int64_t n,
+                       double *restrict image)
+{
+    for (int64_t e = 0; e < r->count; e++) {
+        const double centred = ((double)r->x[e] - (double)r->mean[e]) / (double)n;
+        for (int64_t k = 0; k < rank; k++)
+            image[e * rank + k] += centred * z[k];
+    }
 }
 
 // Coordinates of rows first .. first+n-1 in the basis.
@@ -53,8 +75,8 @@ static void project(const workspace *w, int64_t first, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         double *z = w->coordinates + i * w->rank;
         memset(z, 0, (size_t)w->rank * sizeof *z);
-        for (int64_t e = 0; e < w->c->row_len; e++)
-            add_scaled(z, centred(w->c, first + i, e), w->basis + e * w->rank, w->rank);
+        const run r = run_of(w->c, first + i, 0, w->c->row_len);
+        project_run(&r, w->basis, w->rank, z);
     }
 }
 
@@ -66,10 +88,11 @@ static void add_image(const workspace *w, int64_t first, int64_t n)
 #pragma omp parallel for schedule(static)
     for (int64_t begin = 0; begin < row_len; begin += ELEMENTS_MAX) {
         const int64_t end = begin + ELEMENTS_MAX < row_len ? begin + ELEMENTS_MAX : row_len;
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t e = begin; e < end; e++)
-                add_scaled(w->image + e * w->rank, centred(w->c, first + i, e) / (double)w->c->n,
-                           w->coordinates + i * w->rank, w->rank);
+        for (int64_t i = 0; i < n; i++) {
+            const run r = run_of(w->c, first + i, begin, end);
+            spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n,
+                       w->image + begin * w->rank);
+        }
     }
 }
 
@@ -89,7 +112,8 @@ static void make_gram(const workspace *w, const double *a)
     memset(w->gram, 0, (size_t)(w->rank * w->rank) * sizeof *w->gram);
     for (int64_t e = 0; e < w->c->row_len; e++)
         for (int64_t k = 0; k < w->rank; k++)
-            add_scaled(w->gram + k * w->rank, w->image[e * w->rank + k], a + e * w->rank, k + 1);
+            for (int64_t j = 0; j <= k; j++)
+                w->gram[k * w->rank + j] += w->image[e * w->rank + k] * a[e * w->rank + j];
 }
 
 static double dot(const double *a, const double *b, int64_t n)
