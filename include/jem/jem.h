@@ -437,9 +437,10 @@ JEM_API void jem_sampler_destroy(jem_sampler *sampler);
  * r, the r leading directions of the covariance: U U^T + diag(rest), rest >= 0, by the randomised
  * Nystrom method (Halko, Martinsson & Tropp 2011, algorithm 5.5). The variances stay exact.
  *
- * JEM_START_DATA keeps a copy of the rows, and a start is one of them. jem_train_step() needs no
- * fit for it unless class_conditional: chain i, where it starts anew, starts at data row i of the
- * step, counted round; with reinit_prob 1 this is CD-k.
+ * JEM_START_DATA keeps a copy of the rows, and a start is one of them. But in jem_train_step(),
+ * unless class_conditional, chain i of a step starts anew at data row i of that step, counted
+ * round; with reinit_prob 1 this is CD-k. No fit is needed then: the buffer is first filled from
+ * the fitted rows if there are any, else from those of the step.
  *
  * A class without rows starts from what all rows give. A chain of no class starts from any of the
  * rows, or from the Gaussian of a class drawn evenly.

@@ -188,6 +188,12 @@ static jem_status check_slots(const jem_sampler *sampler, int64_t first, int64_t
     return jemi_check_range_int(n, 0, capacity - first, "n");
 }
 
+// There are chains, or they can be started.
+static jem_status check_chains(const jem_sampler *sampler)
+{
+    return sampler->filled ? JEM_OK : jemi_sampler_check_fit(sampler);
+}
+
 static void copy_chains(const jem_sampler *sampler, int64_t first, int64_t n, float *x,
                         int64_t *labels, int64_t *ages)
 {
@@ -209,7 +215,7 @@ JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, i
     if (n == 0)
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
-    const jem_status status = jemi_sampler_check_fit(sampler);
+    const jem_status status = check_chains(sampler);
     if (status == JEM_OK) {
         jemi_sampler_fill(sampler);
         copy_chains(sampler, first, n, x, labels, ages);
@@ -227,7 +233,7 @@ JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, i
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const bool whole = n == sampler->config.capacity; // then nothing needs a start
-    const jem_status status = whole ? JEM_OK : jemi_sampler_check_fit(sampler);
+    const jem_status status = whole ? JEM_OK : check_chains(sampler);
     if (status == JEM_OK)
         jemi_sampler_put(sampler, first, n, x);
     jemi_claim_release(&sampler->claim);

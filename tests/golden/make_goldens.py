@@ -6,8 +6,8 @@ with libjem's tensor names as state_dict keys, the optimizers are torch.optim's,
 computed in float64, from parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
-them; "golden.*", inputs and expected values; "final.*", the parameters after the last step; "ema.*",
-their average; and metadata that say what was trained how.
+them; "golden.*", inputs and expected values; "final.*", the parameters after the last step;
+"ema.*", their average; and metadata that say what was trained how.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ STEPS = 10
 # have drifted apart, 1e-6.
 KINK_MARGIN = 2e-6
 
-# The optimizer's defaults in libjem; a case names what it changes. What is not here (SAM, schedules,
-# the average) is off unless a case names it.
+# The optimizer's defaults in libjem; a case names what it changes. What is not here (SAM,
+# schedules, the average) is off unless a case names it.
 OPTIMIZER = {
     "kind": "adam", "lr": 1e-4, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9,
     "weight_decay": 0.0, "clip_norm": float("inf"), "warmup_steps": 0,

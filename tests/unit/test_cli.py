@@ -161,8 +161,8 @@ def test_schedules(idx, options, decay, tmp_path):
 
 
 def test_schedule_of_a_time(idx, tmp_path):
-    train_args = ["train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--seconds", 1]
-    jem(*train_args, "--schedule", "cosine", "--lr", 1e-3, "--log", tmp_path / "log")
+    jem("train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--seconds", 1,
+        "--schedule", "cosine", "--lr", 1e-3, "--log", tmp_path / "log")
     lines = [json.loads(line) for line in (tmp_path / "log").open()]
     rates = np.array([line["lr"] for line in lines])
     assert rates[0] > 0.9e-3 and rates[-1] < 0.1e-3 and (np.diff(rates) <= 0).all()

@@ -366,7 +366,7 @@ END_TEST
 
 // ---- SAM and the average ------------------------------------------------------------------------
 
-// The second gradient is of the same samples and the same noise: with a tiny radius it is the first.
+// The second gradient is of the same samples and noise: with a tiny radius it is the first.
 START_TEST(test_sam_repeats_the_step)
 {
     exec = support_exec(support_backends[_i], 1);

@@ -177,8 +177,9 @@ def _constant_names(prefix: str) -> dict[int, str]:
 def _float_array(values: Any, array_type: Any, name: str) -> Any:
     """A field of several floats; those not given are 0."""
     numbers = [float(value) for value in values]
-    if len(numbers) > array_type._length_:
-        raise ValueError(f"{name} has {len(numbers)} values; expected {array_type._length_} at most")
+    room = array_type._length_
+    if len(numbers) > room:
+        raise ValueError(f"{name} has {len(numbers)} values; expected {room} at most")
     return array_type(*numbers)
 
 _NOT_KEYWORDS = ("struct_size", "progress", "progress_user")
