@@ -72,23 +72,34 @@ static double largest_error(const jemi_gaussians *g, const double *c)
     return error;
 }
 
+// What the directions leave of all variances together.
+static double variance_left(const jemi_gaussians *g)
+{
+    double sum = 0.0;
+    for (int a = 0; a < D; a++)
+        sum += (double)g->rest[a] * g->rest[a];
+    return sum;
+}
+
 START_TEST(test_covariance_is_recovered)
 {
     const double scales[] = {1.0, 1e-12, 1e12};
     const double scale = scales[_i], unit = scale * scale;
     float *x = make_rows(scale);
     double *c = covariance_of(x);
-    double before = INFINITY;
+    double left_before = INFINITY, error = INFINITY;
     for (int32_t rank = 0; rank <= SIGNALS; rank++) {
         jemi_gaussians g = fit(x, N, rank);
         for (int a = 0; a < D; a++)
             NEAR(fitted(&g, a, a) / c[a * D + a], 1.0, 2e-6); // exact but for float
-        const double error = largest_error(&g, c);
-        ck_assert_double_lt(error, before); // each direction tells more
-        before = error;
+        const double left = variance_left(&g);
+        ck_assert_double_lt(left, left_before); // each direction tells more
+        left_before = left;
+        error = largest_error(&g, c);
         jemi_gaussians_fini(&g);
     }
-    ck_assert_double_lt(before, noise_variance * unit); // only noise is left
+    ck_assert_double_lt(error, noise_variance * unit); // only noise is left
+    ck_assert_double_lt(left_before, D * noise_variance * unit);
     jemi_gaussians whole = fit(x, N, D);
     ck_assert_double_lt(largest_error(&whole, c), 1e-6 * unit);
     jemi_gaussians_fini(&whole);
