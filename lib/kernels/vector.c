@@ -33,6 +33,27 @@ void jemi_accumulate(float *sum, const float *x, int64_t count)
         sum[i] += x[i];
 }
 
+void jemi_multiply(float *out, const float *a, const float *b, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        out[i] = a[i] * b[i];
+}
+
+void jemi_add_scaled(float *out, const float *x, const float *y, float scale, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        out[i] = x[i] + scale * y[i];
+}
+
+void jemi_blend(float *mean, const float *x, float weight, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        mean[i] += weight * (x[i] - mean[i]);
+}
+
 JEMI_CLONES
 static double block_sum_squares(const float *x, int64_t count)
 {

@@ -109,6 +109,11 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
     return status;
 }
 
+void jemi_generations_try(jemi_generations *generations, jemi_generation *next)
+{
+    generations->program->backend->weights_set(next->weights, next->params);
+}
+
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
 {
     generations->program->backend->weights_set(next->weights, next->params);

@@ -198,6 +198,7 @@ void jemi_runner_return(jemi_runner *runner)
     jemi_threads_leave(runner->host_threads);
     jemi_generation_unpin(pool->generations, runner->generation);
     runner->generation = NULL;
+    runner->trial = NULL;
     runner->active = NULL;
     pthread_mutex_lock(&pool->lock);
     runner->next = pool->idle;
@@ -266,13 +267,18 @@ jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     return JEM_OK;
 }
 
+static jemi_weights *weights_of(const jemi_runner *runner)
+{
+    return runner->trial != NULL ? runner->trial->weights : runner->generation->weights;
+}
+
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                const float *x, const float **logits)
 {
     jemi_plan *plan;
     JEMI_TRY(jemi_runner_plan(runner, precision, wants, n, &plan));
-    JEMI_TRY(runner->pool->program->backend->forward(plan, runner->generation->weights, n, x,
-                                                     runner->logits));
+    JEMI_TRY(
+        runner->pool->program->backend->forward(plan, weights_of(runner), n, x, runner->logits));
     runner->active = plan;
     runner->active_n = n;
     *logits = runner->logits;
@@ -286,7 +292,7 @@ float *jemi_runner_dlogits(jemi_runner *runner)
 
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
 {
-    return runner->pool->program->backend->backward(runner->active, runner->generation->weights,
+    return runner->pool->program->backend->backward(runner->active, weights_of(runner),
                                                     runner->active_n, runner->dlogits, dx, dparams);
 }
 
@@ -299,6 +305,11 @@ float *jemi_runner_input_scratch(jemi_runner *runner)
             runner->bytes += count * sizeof(float);
     }
     return runner->input_scratch;
+}
+
+void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)
+{
+    runner->trial = trial;
 }
 
 const float *jemi_runner_params(const jemi_runner *runner)

@@ -91,7 +91,13 @@ jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wan
 jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                int32_t runs, jemi_describe_fn receive, void *user);
 
-/** The parameters this runner computes with. */
+/**
+ * Computes with `trial` instead of the pinned parameters until the next call, with NULL, or the
+ * return. For a writer and its own uncommitted generation.
+ */
+void jemi_runner_try(jemi_runner *runner, jemi_generation *trial);
+
+/** The pinned parameters. */
 const float *jemi_runner_params(const jemi_runner *runner);
 
 #endif

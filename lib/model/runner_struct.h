@@ -13,6 +13,7 @@ enum { JEMI_RUNNER_PLANS_MAX = 96 };
 struct jemi_runner {
     jemi_runner_pool *pool;
     jemi_generation *generation;
+    jemi_generation *trial; /* computed with instead, unless NULL */
     int32_t threads;  /* of its plans */
     int64_t rows_max; /* of its plans */
     int host_threads;

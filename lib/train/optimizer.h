@@ -18,6 +18,8 @@ struct jem_optimizer {
     float *state2;            /* Adam's v; NULL for SGD */
     float *grad;              /* of the step in progress */
     float *partial;           /* gradient of one chunk of it */
+    float *ema;               /* average of the parameters; NULL when none is kept */
+    float progress;           /* of the schedule where no total_steps is given */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
 };
@@ -26,7 +28,7 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
                                  const jem_optimizer_config *config);
 void jemi_optimizer_destroy(jem_optimizer *optimizer);
 
-/** The learning rate of the next update, warm-up included. */
+/** The learning rate of the next update, warm-up and schedule included. */
 float jemi_optimizer_rate(const jem_optimizer *optimizer);
 
 /** Makes `samples` hold at least `count` floats. */

@@ -6,8 +6,8 @@ tests/twins.py, the optimizers are torch.optim's, and everything is computed in 
 parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
-them; "golden.*", inputs and expected values; "final.*", the parameters after the last step; and
-metadata that say what was trained how.
+them; "golden.*", inputs and expected values; "final.*", the parameters after the last step;
+"ema.*", their average; and metadata that say what was trained how.
 """
 
 import dataclasses
@@ -33,7 +33,8 @@ STEPS = 10
 # have drifted apart, 1e-6.
 KINK_MARGIN = 2e-6
 
-# The optimizer's defaults in libjem; a case names what it changes.
+# The optimizer's defaults in libjem; a case names what it changes. What is not here (SAM,
+# schedules, the average) is off unless a case names it.
 OPTIMIZER = {
     "kind": "adam", "lr": 1e-4, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9,
     "weight_decay": 0.0, "clip_norm": float("inf"), "warmup_steps": 0,
@@ -53,6 +54,7 @@ class Case:
     w_px: float = 1.0
     w_pyx: float = 1.0
     energy_l2: float = 0.1
+    w_pxy: float = 0.0
 
 
 CASES = [
@@ -77,6 +79,22 @@ CASES = [
     # A pure energy model: one class, no labels.
     Case("energy-softplus", "cnn-6:act=softplus", (1, 5, 5), 1, (0, 6, 5), {
         "lr": 0.02, "weight_decay": 0.01}, w_pyx=0.0),
+    # SAM, plain and adaptive, around both optimizers; and what else a recipe has, in turns.
+    Case("sam-sgd", "mlp-9:act=silu", (3, 1, 1), 3, (6, 5, 7), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05, "clip_norm": 0.95, "sam_rho": 0.2},
+         w_px=0.5, w_pxy=0.7),
+    Case("asam-sgd", "cnn-4:act=silu", (1, 5, 4), 3, (6, 0, 4), {
+        "kind": "sgd", "lr": 0.05, "momentum": 0.5, "sam_rho": 1.5, "sam_adaptive": 1,
+        "ema_decay": 0.5}),
+    Case("sam-adam", "mlp-9:act=tanh", (3, 1, 1), 4, (6, 0, 7), {
+        "lr": 0.02, "weight_decay": 0.02, "sam_rho": 0.3, "warmup_steps": 3, "schedule": "cosine",
+        "total_steps": 8, "lr_floor": 0.1}),
+    Case("asam-adam", "mlp-9:act=silu", (3, 1, 1), 2, (6, 4, 4), {
+        "lr": 0.02, "sam_rho": 0.5, "sam_adaptive": 1, "schedule": "step", "total_steps": 10,
+        "milestones": "0.3 0.6", "lr_factor": 0.4, "ema_decay": 0.9}),
+    Case("cosine-ema", "mlp-7:act=elu", (3, 1, 1), 3, (6, 0, 7), {
+        "lr": 0.03, "warmup_steps": 4, "schedule": "cosine", "total_steps": 10,
+        "ema_decay": 0.7}),
 ]
 
 # ---- kinks --------------------------------------------------------------------------------------
@@ -121,17 +139,22 @@ def loss_terms(case, model, batch):
     """The three weighted terms of the loss and the figures beside them."""
     labelled = model(batch["x_labelled"]) if case.rows[0] else None
     data = model(batch["x_data"]) if case.rows[1] else labelled
-    e_data, e_samples = free_energy(data), free_energy(model(batch["x_samples"]))
+    samples = model(batch["x_samples"])
+    e_data, e_samples = free_energy(data), free_energy(samples)
     values = {"f_data": -e_data.mean(), "f_samples": -e_samples.mean()}
     values["gap"] = values["f_data"] - values["f_samples"]
     values["loss_px"] = case.w_px * -values["gap"]
-    values["loss_pyx"] = values["accuracy"] = torch.zeros(())
+    values["loss_pyx"] = values["loss_pxy"] = values["accuracy"] = torch.zeros(())
     if labelled is not None:
         right = labelled.argmax(dim=1) == batch["y_labelled"]
         values["accuracy"] = right.double().mean()
         values["loss_pyx"] = case.w_pyx * functional.cross_entropy(labelled, batch["y_labelled"])
+    if case.w_pxy:
+        e_labelled = label_energy(labelled, batch["y_labelled"])
+        e_labels = label_energy(samples, batch["y_samples"])
+        values["loss_pxy"] = case.w_pxy * (e_labelled.mean() - e_labels.mean())
     values["loss_l2"] = case.energy_l2 * ((e_data**2).mean() + (e_samples**2).mean())
-    values["loss"] = values["loss_px"] + values["loss_pyx"] + values["loss_l2"]
+    values["loss"] = sum(values[f"loss_{term}"] for term in ("px", "pyx", "pxy", "l2"))
     return values
 
 
@@ -141,6 +164,45 @@ def make_optimizer(settings, parameters):
         return torch.optim.SGD(parameters, settings["lr"], settings["momentum"], weight_decay=decay)
     betas = (settings["beta1"], settings["beta2"])
     return torch.optim.Adam(parameters, settings["lr"], betas, settings["eps"], weight_decay=decay)
+
+
+def make_rates(settings):
+    """The learning rate of each step: warm-up times what torch's scheduler gives."""
+    lr, total = settings["lr"], settings.get("total_steps", STEPS)
+    placeholder = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr)
+    kind = settings.get("schedule", "constant")
+    if kind == "cosine":
+        floor = lr * settings.get("lr_floor", 0.0)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(placeholder, total, floor)
+    else:
+        fractions = settings["milestones"].split() if kind == "step" else []
+        milestones = [round(float(fraction) * total) for fraction in fractions]
+        factor = settings.get("lr_factor", 1.0)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(placeholder, milestones, factor)
+    for step in range(STEPS):
+        warmth = min(1.0, (step + 1) / settings["warmup_steps"]) if settings["warmup_steps"] else 1
+        yield scheduler.get_last_lr()[0] * warmth
+        placeholder.step()
+        if kind != "cosine" or step < total:  # torch's cosine would rise again
+            scheduler.step()
+
+
+def perturb(settings, parameters):
+    """Moves the parameters to where SAM takes its second gradient; returns them as they were."""
+    before = [p.detach().clone() for p in parameters]
+    adaptive = settings.get("sam_adaptive", 0)
+    sizes = [b.abs() if adaptive else torch.ones_like(b) for b in before]
+    norm = torch.sqrt(sum(((size * p.grad) ** 2).sum() for size, p in zip(sizes, parameters)))
+    with torch.no_grad():
+        for size, p in zip(sizes, parameters):
+            p += settings["sam_rho"] * size**2 * p.grad / norm
+    return before
+
+
+def restore(parameters, before):
+    with torch.no_grad():
+        for p, b in zip(parameters, before):
+            p.copy_(b)
 
 
 def clip(parameters, norm_max):
@@ -153,24 +215,33 @@ def clip(parameters, norm_max):
 
 
 def train(case, model, batch):
-    """Ten steps; for each name the list of its values."""
+    """Ten steps; for each name the list of its values, and the average of the parameters."""
     settings = {k: np.float32(v).item() if isinstance(v, float) else v
                 for k, v in settings_of(case).items()}
     parameters = list(model.parameters())
     optimizer = make_optimizer(settings, parameters)
     history = {}
-    for step in range(STEPS):
-        warmth = min(1.0, (step + 1) / settings["warmup_steps"]) if settings["warmup_steps"] else 1
-        optimizer.param_groups[0]["lr"] = settings["lr"] * warmth
+    average = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for step, lr in enumerate(make_rates(settings)):
+        optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
         values = loss_terms(case, model, batch)
         values["loss"].backward()
+        if settings.get("sam_rho"):
+            before = perturb(settings, parameters)
+            optimizer.zero_grad()
+            loss_terms(case, model, batch)["loss"].backward()
+            restore(parameters, before)
         values["grad_norm"] = clip(parameters, settings["clip_norm"])
-        values["lr"] = torch.tensor(settings["lr"] * warmth)
+        values["lr"] = torch.tensor(lr)
         optimizer.step()
+        decay = min(settings.get("ema_decay", 0.0), (1 + step) / (10 + step))
+        for name, p in model.named_parameters():
+            average[name] = decay * average[name] + (1 - decay) * p.detach()
         for name, value in values.items():
             history.setdefault(name, []).append(value.item())
-    return {name: torch.tensor(column, dtype=torch.float64) for name, column in history.items()}
+    columns = {k: torch.tensor(v, dtype=torch.float64) for k, v in history.items()}
+    return columns, average
 
 
 def settings_of(case):
@@ -197,6 +268,8 @@ def make_inputs(case):
     if n_data:
         inputs["x_data"] = 0.7 * images(n_data) + 0.3
     inputs["x_samples"] = 2 * torch.rand(n_samples, *case.shape) - 1
+    if case.w_pxy:
+        inputs["y_samples"] = torch.arange(n_samples) * 5 % case.classes
     return inputs
 
 
@@ -205,9 +278,13 @@ def compute(case, twin, inputs, dtype):
     model = twin.to(dtype)
     wide = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
     values = {f"golden.{k}": v for k, v in forward_values(model, wide["x"], wide["y"]).items()}
-    history = train(case, model, wide)
+    history, average = train(case, model, wide)
+    if not case.w_pxy:
+        del history["loss_pxy"]
     values.update({f"golden.stats.{k}": v for k, v in history.items()})
     values.update({f"final.{k}": v for k, v in model.state_dict().items()})
+    if "ema_decay" in case.optimizer:
+        values.update({f"ema.{k}": v for k, v in average.items()})
     return {k: v.detach().double().numpy() for k, v in values.items()}
 
 
@@ -236,7 +313,7 @@ def report(case, seed, closest, expected, narrow):
     relative to the largest value of each array."""
     deviations = {}
     for name, value in expected.items():
-        kind = "final" if name.startswith("final.") else name.removeprefix("golden.")
+        kind = name.removeprefix("golden.") if name.startswith("golden.") else name.split(".")[0]
         deviation = np.abs(narrow[name] - value).max() / max(np.abs(value).max(), 1e-30)
         deviations[kind] = max(deviations.get(kind, 0), deviation)
     print(f"{case.name}: seed {seed}, closest to a kink {closest:.1e}")
@@ -267,7 +344,8 @@ def main():
     for case in CASES:
         metadata = {"arch": case.arch, "classes": str(case.classes)}
         metadata.update(zip(("channels", "height", "width"), map(str, case.shape)))
-        metadata.update({k: repr(getattr(case, k)) for k in ("w_px", "w_pyx", "energy_l2")})
+        weights = ("w_px", "w_pyx", "energy_l2") + (("w_pxy",) if case.w_pxy else ())
+        metadata.update({k: repr(getattr(case, k)) for k in weights})
         metadata.update({k: str(v) for k, v in settings_of(case).items()})
         write_safetensors(DATA / f"{case.name}.safetensors", make_case(case), metadata)
 

@@ -181,7 +181,11 @@ static void set_up(const network_row *network, int32_t backend, int32_t threads,
     w.model = support_image_model(network->arch, network->channels, network->side, CLASSES, &exec);
     const jem_sampler_config config = support_sampler_config(2 * (int32_t)rows, 2);
     w.sampler = support_sampler(w.model, &config);
-    w.optimizer = support_optimizer(w.model, 1e-4f);
+    jem_optimizer_config optimizer;
+    MUST(jem_optimizer_config_init(&optimizer, sizeof optimizer));
+    optimizer.sam_rho = 0.05f;
+    optimizer.ema_decay = 0.9f;
+    MUST(jem_optimizer_create(&w.optimizer, w.model, &optimizer));
     w.rows = rows;
     const int64_t count = rows * network->channels * network->side * network->side;
     w.x = support_uniform(count, 1);
@@ -190,6 +194,7 @@ static void set_up(const network_row *network, int32_t backend, int32_t threads,
     for (int i = 0; i < MOST_ROWS; i++)
         w.labels[i] = i % CLASSES;
     MUST(jem_train_config_init(&w.train, sizeof w.train));
+    w.train.augment_flip = 1;
     w.batch = support_batch(rows, w.x, w.labels);
 }
 

@@ -148,7 +148,12 @@ static void begin_training(training *t, int32_t backend)
     t->model = support_model("mlp-12", FEATURES, CLASSES, &exec);
     const jem_sampler_config config = support_sampler_config(MOST_ROWS, 2);
     t->sampler = support_sampler(t->model, &config);
-    t->optimizer = support_optimizer(t->model, 0.01f);
+    jem_optimizer_config optimizer;
+    MUST(jem_optimizer_config_init(&optimizer, sizeof optimizer));
+    optimizer.lr = 0.01f;
+    optimizer.sam_rho = 0.5f; // so that there are parameters which nobody must see
+    optimizer.ema_decay = 0.9f;
+    MUST(jem_optimizer_create(&t->optimizer, t->model, &optimizer));
     t->x = support_uniform(MOST_ROWS * FEATURES, 5);
 }
 
@@ -332,6 +337,8 @@ static void *try_everything(void *argument)
     BUSY(jem_model_set_params(t->model, count, params));
     BUSY(train_once(t, NULL, NULL));
     BUSY(jem_optimizer_set_lr(t->optimizer, 1.0f));
+    BUSY(jem_optimizer_set_progress(t->optimizer, 0.5f));
+    BUSY(jem_optimizer_get_ema(t->optimizer, count, params));
     BUSY(jem_sampler_fit(t->sampler, 4, t->x, NULL));
     BUSY(jem_sampler_start(t->sampler, 1, NULL, out));
     BUSY(jem_sgld_step(t->model, t->sampler, 1, NULL, out));
