@@ -631,6 +631,9 @@ typedef struct jem_train_config {
     int32_t augment_data; /* 1: the rows of w_px and energy_l2 too, not only those of w_pyx and
                              w_pxy; default 0, as there it costs accuracy and pictures (Yang,
                              Su & Ji 2023) */
+    int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
+    int32_t guard_tries;  /* R, 1..1000, default 5 */
+    int32_t guard_every;  /* S, steps between snapshots, 1..10^6, default 100 */
 } jem_train_config;
 
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size);
@@ -651,11 +654,14 @@ typedef struct jem_train_batch {
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
 
 /** What happened in a step that returned JEM_OK. Later versions add values. */
-enum { JEM_EVENT_NONE = 0 };
+enum {
+    JEM_EVENT_NONE = 0,
+    JEM_EVENT_ROLLBACK = 1 /* no update: the guard went back to its snapshot */
+};
 
 typedef struct jem_train_stats {
     size_t struct_size;
-    int64_t step; /* updates done, this one included */
+    int64_t step; /* updates done, this one included; after a rollback those that stand */
     int32_t event;
     float lr;               /* the one used */
     double loss;            /* the sum of the weighted terms */
@@ -670,7 +676,12 @@ typedef struct jem_train_stats {
     double chain_grad_norm; /* mean 2-norm of dE/dx per row in the chains' last step */
     double seconds_sampling;
     double seconds_updating;
-    double loss_pxy; /* weighted */
+    double loss_pxy;    /* weighted */
+    double param_norm;  /* 2-norm of the parameters before the update */
+    double update_norm; /* 2-norm of their change */
+    double sample_max;  /* largest |x| of the samples */
+    double clamped;     /* part of the drawn samples' elements that lie on x_low or x_high, 0..1 */
+    double chain_age;   /* mean number of Langevin steps since a drawn chain's last start */
 } jem_train_stats;
 
 /**
@@ -680,6 +691,19 @@ typedef struct jem_train_stats {
  *
  * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, the parameters
  * and the optimizer are those from before the call. The replay buffer may have moved on.
+ *
+ * With `guard` a step that would diverge is undone instead. Every S steps the optimizer and the
+ * sampler keep a snapshot in memory. An alarm is raised before anything is updated, when any of
+ * these is not finite, beyond a wide absolute bound, or 20 steps after the start far beyond its own
+ * running mean: loss, gap, F, the norms of the gradients, the range of the samples, the norm of the
+ * update against that of the parameters. Then parameters, optimizer and sampler go back to the
+ * snapshot, the chains that were bad (or all of that step, if none stands out) start anew, all
+ * random streams change, the learning rate is halved for good (jem_optimizer_set_lr() may raise it
+ * again), and the call returns JEM_OK with JEM_EVENT_ROLLBACK in `stats` and a line in the log;
+ * jem_last_error() says what was wrong. The caller goes on with its next batch. After R rollbacks
+ * without S good steps in a row the last one returns JEM_EDIVERGED; the model is that of the
+ * snapshot. Parameters that were set from outside since the last step are taken as good, and a new
+ * snapshot is made of them.
  *
  * @param sampler  May be NULL when no chains are drawn: w_px, w_pxy and energy_l2 are 0, or
  *                 x_samples is given.
@@ -691,6 +715,53 @@ typedef struct jem_train_stats {
 JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
                                   const jem_train_config *config, const jem_train_batch *batch,
                                   jem_train_stats *stats);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Checkpoints                                                                                  */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * A note of the program's own, kept with the optimizer and its checkpoints: where the program is in
+ * its data, for example. UTF-8. NULL removes it; there is none at first.
+ */
+JEM_API jem_status jem_optimizer_set_note(jem_optimizer *optimizer, const char *note);
+
+/** Copies the note out, "" if there is none. Arguments as in jem_model_get_metadata(). */
+JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer, size_t size,
+                                          size_t *length);
+
+/**
+ * Writes all that a training run needs to go on: parameters; the optimizer's state, learning rate,
+ * seed, position in the schedule, average and note; the sampler's replay buffer, fitted starts,
+ * seed and position in its random streams; the statistics of the guard. Safetensors, with a digest
+ * over every byte.
+ *
+ * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
+ * stays as `path` with ".prev" added.
+ *
+ * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
+ * had never stopped, at the same thread count and with the same library, backend and configs. A
+ * checkpoint counts as a snapshot of the guard.
+ *
+ * @param sampler  May be NULL for a run without one.
+ * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ENOMEM; JEM_EIO: the old checkpoint
+ *         stands, unless the message says that only the new one's permanence is in doubt.
+ */
+JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
+                                       jem_optimizer *optimizer, jem_sampler *sampler);
+
+/**
+ * Puts handles into the state of a checkpoint. They are to be created as those were that it was
+ * made of; its learning rate and seeds replace theirs, all other settings stay theirs.
+ *
+ * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log.
+ *
+ * @return JEM_OK; JEM_EMISMATCH when the checkpoint is of another architecture, data shape, kind of
+ *         optimizer or replay buffer; JEM_EIO, JEM_EFORMAT, JEM_EUNSUPPORTED, JEM_ENOMEM,
+ *         JEM_EBUSY, JEM_EINVAL. On any error every handle is as before.
+ */
+JEM_API jem_status jem_checkpoint_load(const char *path, jem_model *model, jem_optimizer *optimizer,
+                                       jem_sampler *sampler);
 
 #ifdef __cplusplus
 }

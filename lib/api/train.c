@@ -12,6 +12,8 @@ JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct
         .w_pyx = 1.0f,
         .energy_l2 = 0.1f,
         .input_noise = 0.03f,
+        .guard_tries = 5,
+        .guard_every = 100,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_train_config");
 }
@@ -35,6 +37,9 @@ static jem_status read_train(const jem_train_config *config, jem_train_config *o
     JEMI_TRY(jemi_check_range_int(own->augment_crop, 0, 64, "augment_crop"));
     JEMI_TRY(jemi_check_flag(own->augment_flip, "augment_flip"));
     JEMI_TRY(jemi_check_flag(own->augment_data, "augment_data"));
+    JEMI_TRY(jemi_check_flag(own->guard, "guard"));
+    JEMI_TRY(jemi_check_range_int(own->guard_tries, 1, 1000, "guard_tries"));
+    JEMI_TRY(jemi_check_range_int(own->guard_every, 1, 1000000, "guard_every"));
     if (!jemi_train_uses_labels(own) && !jemi_train_uses_density(own))
         return jemi_fail(JEM_EINVAL,
                          "w_px, w_pyx, w_pxy and energy_l2 are all 0; expected one above 0");

@@ -49,6 +49,12 @@ static jem_status report(run *r, bool caller, int64_t n)
     return JEM_OK;
 }
 
+static void keep_norms(const run *r, const float *norms, int64_t first, int64_t n)
+{
+    if (r->chains->norms != NULL)
+        memcpy(r->chains->norms + first, norms, (size_t)n * sizeof *norms);
+}
+
 static jem_status run_steps(run *r, jemi_runner *runner, bool caller, int64_t first, int64_t n)
 {
     const jemi_langevin_run_config *config = r->config;
@@ -64,11 +70,10 @@ static jem_status run_steps(run *r, jemi_runner *runner, bool caller, int64_t fi
                                         NULL, grad));
         kernel.step = config->kernel.step + (uint64_t)k;
         jemi_langevin(x, grad, n, config->row_len, &kernel, norms);
+        keep_norms(r, norms, first, n);
         JEMI_TRY(check_norms(norms, first, n, kernel.step));
         JEMI_TRY(report(r, caller, n));
     }
-    if (r->chains->norms != NULL && config->steps > 0)
-        memcpy(r->chains->norms + first, norms, (size_t)n * sizeof *norms);
     return JEM_OK;
 }
 

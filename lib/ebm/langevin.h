@@ -12,7 +12,7 @@ typedef struct jemi_chains {
     float *x;              /* (n, C, H, W), moved in place */
     const int64_t *labels; /* (n), or NULL: follow E(x) */
     const uint32_t *rows;  /* (n), counter rows of the noise, or NULL: 0 .. n-1 */
-    float *norms;          /* (n), out, may be NULL: |dE/dx| in the last step */
+    float *norms;          /* (n), out, may be NULL: |dE/dx| in the last step, also of a failure */
 } jemi_chains;
 
 typedef struct jemi_langevin_run_config {

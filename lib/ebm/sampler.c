@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "kernels/vector.h"
 
 static int64_t row_len(const jem_sampler *sampler)
 {
@@ -60,6 +61,8 @@ void jemi_sampler_destroy(jem_sampler *sampler)
     jemi_free(sampler->draw_labels);
     jemi_free(sampler->draw_ages);
     jemi_free(sampler->draw_norms);
+    jemi_free(sampler->kept.chains);
+    jemi_free(sampler->kept.ages);
     jemi_free(sampler);
 }
 
@@ -83,14 +86,18 @@ bool jemi_sampler_takes_data(const jem_sampler *sampler)
     return sampler->config.start == JEM_START_DATA && !sampler->config.class_conditional;
 }
 
+static jemi_random_key key_for(const jem_sampler *sampler, jemi_purpose purpose)
+{
+    return jemi_random_key_make(sampler->config.seed, purpose, sampler->epoch);
+}
+
 static jemi_start_keys start_keys(const jem_sampler *sampler, jemi_purpose choice,
                                   jemi_purpose values, jemi_purpose directions)
 {
-    const uint64_t seed = sampler->config.seed;
     return (jemi_start_keys){
-        jemi_random_key_make(seed, choice, 0),
-        jemi_random_key_make(seed, values, 0),
-        jemi_random_key_make(seed, directions, 0),
+        key_for(sampler, choice),
+        key_for(sampler, values),
+        key_for(sampler, directions),
     };
 }
 
@@ -150,6 +157,7 @@ void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const floa
     if (n == sampler->config.capacity)
         sampler->filled = true; // by the caller: there may be nothing fitted to start from
     jemi_sampler_fill(sampler);
+    sampler->kept.valid = false; // the caller's chains are wanted
     memcpy(sampler->chains + first * len, x, (size_t)(n * len) * sizeof *x);
     memset(sampler->ages + first, 0, (size_t)n * sizeof *sampler->ages);
 }
@@ -176,7 +184,7 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
                             void *user)
 {
     jemi_langevin_run_config config = run_config(sampler, precision, steps);
-    config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_ROW, 0);
+    config.kernel.key = key_for(sampler, JEMI_RANDOM_CHAIN_ROW);
     config.kernel.step = sampler->row_steps;
     config.progress = progress;
     config.progress_user = user;
@@ -197,7 +205,7 @@ static void swap(uint32_t *a, uint32_t *b)
 // n distinct slots: the first n swaps of a Fisher-Yates shuffle, undone afterwards.
 static void choose_slots(jem_sampler *sampler, int64_t n)
 {
-    const jemi_random_key key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_SLOTS, 0);
+    const jemi_random_key key = key_for(sampler, JEMI_RANDOM_SLOTS);
     const uint32_t capacity = (uint32_t)sampler->config.capacity;
     uint32_t *order = sampler->order;
     for (uint32_t i = 0; i < n; i++) {
@@ -213,8 +221,7 @@ static void choose_slots(jem_sampler *sampler, int64_t n)
 
 static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
 {
-    const jemi_random_key reinit =
-        jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_REINIT, 0);
+    const jemi_random_key reinit = key_for(sampler, JEMI_RANDOM_REINIT);
     const size_t len = (size_t)row_len(sampler);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < draw->n; i++) {
@@ -244,22 +251,39 @@ static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
     }
 }
 
-static double mean(const float *values, int64_t n)
+static int64_t count_clamped(const jem_sampler *sampler, const float *x, int64_t count)
 {
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++)
-        sum += values[i];
-    return n > 0 ? sum / (double)n : 0.0;
+    const float low = sampler->config.x_low, high = sampler->config.x_high;
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++)
+        n += x[i] == low || x[i] == high;
+    return n;
+}
+
+static jemi_draw_figures figures_of(const jem_sampler *sampler, const jemi_draw *draw)
+{
+    const int64_t count = draw->n * row_len(sampler);
+    double norms = 0.0, ages = 0.0;
+    for (int64_t i = 0; i < draw->n; i++) {
+        norms += (double)sampler->draw_norms[i];
+        ages += (double)(sampler->draw_ages[i] + sampler->config.steps);
+    }
+    return (jemi_draw_figures){
+        .grad_norm = norms / (double)draw->n,
+        .age = ages / (double)draw->n,
+        .clamped = (double)count_clamped(sampler, draw->x, count) / (double)count,
+    };
 }
 
 jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
-                             double *grad_norm)
+                             jemi_draw_figures *figures)
 {
     const bool from_data = draw->data != NULL && jemi_sampler_takes_data(sampler);
     // The first chains: the fitted rows, if there are any, are more than one step's.
     fill(sampler, from_data && !jemi_starts_ready(&sampler->starts) ? draw : NULL);
     choose_slots(sampler, draw->n);
     load_chains(sampler, draw, from_data);
+    memset(sampler->draw_norms, 0, (size_t)draw->n * sizeof *sampler->draw_norms);
     const jemi_chains chains = {
         .n = draw->n,
         .x = draw->x,
@@ -268,13 +292,13 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const je
         .norms = sampler->draw_norms,
     };
     jemi_langevin_run_config config = run_config(sampler, draw->precision, sampler->config.steps);
-    config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_SLOT, 0);
+    config.kernel.key = key_for(sampler, JEMI_RANDOM_CHAIN_SLOT);
     config.kernel.step = sampler->slot_steps;
     config.progress = draw->progress;
     config.progress_user = draw->user;
     JEMI_TRY(jemi_langevin_chains(runner, &config, &chains));
-    if (grad_norm != NULL)
-        *grad_norm = config.steps > 0 ? mean(sampler->draw_norms, draw->n) : 0.0;
+    if (figures != NULL)
+        *figures = figures_of(sampler, draw);
     return JEM_OK;
 }
 
@@ -283,5 +307,81 @@ void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x)
     if (x != NULL)
         store_chains(sampler, n, x);
     sampler->slot_steps += (uint64_t)sampler->config.steps;
+    sampler->draws++;
+}
+
+// ---- going back --------------------------------------------------------------------------------
+
+static jem_status allocate_kept(jem_sampler *sampler)
+{
+    jemi_kept_chains *kept = &sampler->kept;
+    const size_t capacity = (size_t)sampler->config.capacity;
+    if (kept->chains == NULL)
+        kept->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof *kept->chains);
+    if (kept->ages == NULL)
+        kept->ages = jemi_alloc(capacity, sizeof *kept->ages);
+    if (kept->chains == NULL || kept->ages == NULL)
+        return jemi_fail_memory("snapshot of the replay buffer");
+    return JEM_OK;
+}
+
+static void copy_chains(const jem_sampler *sampler, float *to, int64_t *ages_to, const float *from,
+                        const int64_t *ages_from)
+{
+    const size_t capacity = (size_t)sampler->config.capacity;
+    memcpy(to, from, capacity * (size_t)row_len(sampler) * sizeof *to);
+    memcpy(ages_to, ages_from, capacity * sizeof *ages_to);
+}
+
+jem_status jemi_sampler_keep(jem_sampler *sampler)
+{
+    jemi_kept_chains *kept = &sampler->kept;
+    kept->valid = false;
+    JEMI_TRY(allocate_kept(sampler));
+    if (sampler->filled)
+        copy_chains(sampler, kept->chains, kept->ages, sampler->chains, sampler->ages);
+    kept->filled = sampler->filled;
+    kept->slot_steps = sampler->slot_steps;
+    kept->draws = sampler->draws;
+    kept->valid = true;
+    return JEM_OK;
+}
+
+static bool is_bad(const jem_sampler *sampler, const jemi_draw *draw, int64_t i, double bound)
+{
+    const int64_t len = row_len(sampler);
+    const bool in_range = (double)jemi_max_abs(draw->x + i * len, len) <= bound;
+    return !in_range || !isfinite(sampler->draw_norms[i]);
+}
+
+// As load_chains() starts them, but into the buffer.
+static void restart(jem_sampler *sampler, const jemi_draw *draw, int64_t i)
+{
+    const uint32_t slot = sampler->slots[i];
+    float *x = sampler->chains + slot * row_len(sampler);
+    if (draw->data != NULL && jemi_sampler_takes_data(sampler))
+        start_at_data(sampler, draw, i, x);
+    else
+        start_slot(sampler, slot, x);
+    sampler->ages[slot] = 0;
+}
+
+void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound)
+{
+    const jemi_kept_chains *kept = &sampler->kept;
+    sampler->epoch++;
+    sampler->filled = kept->filled;
+    sampler->slot_steps = kept->slot_steps;
+    sampler->draws = kept->draws;
+    if (!kept->filled)
+        return;
+    copy_chains(sampler, sampler->chains, sampler->ages, kept->chains, kept->ages);
+    const int64_t n = draw != NULL ? draw->n : 0;
+    int64_t n_bad = 0;
+    for (int64_t i = 0; i < n; i++)
+        n_bad += is_bad(sampler, draw, i, bound);
+    for (int64_t i = 0; i < n; i++)
+        if (n_bad == 0 || is_bad(sampler, draw, i, bound))
+            restart(sampler, draw, i);
     sampler->draws++;
 }

@@ -15,6 +15,14 @@
 #include "ebm/starts.h"
 #include "model/model.h"
 
+/** Where the chains of the buffer once were. Zeroed = nothing kept. */
+typedef struct jemi_kept_chains {
+    float *chains;
+    int64_t *ages;
+    uint64_t slot_steps, draws;
+    bool filled, valid;
+} jemi_kept_chains;
+
 struct jem_sampler {
     jem_sampler_config config;
     jemi_fingerprint fingerprint;
@@ -27,6 +35,8 @@ struct jem_sampler {
     float *chains;       /* (capacity, C, H, W) */
     int64_t *ages;       /* (capacity), steps since the last start */
     bool filled;         /* false: the next use starts every chain */
+    uint32_t epoch;      /* of the random streams; another after each jemi_sampler_go_back() */
+    jemi_kept_chains kept;
     /* Of a draw in progress: */
     uint32_t *order; /* (capacity), 0 .. capacity-1 between draws */
     uint32_t *slots; /* (capacity), those drawn */
@@ -61,6 +71,13 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
                             void *user);
 
+/** What a draw tells of its chains. */
+typedef struct jemi_draw_figures {
+    double grad_norm; /* mean |dE/dx| per row in the last step */
+    double age;       /* mean number of steps since the last start, this draw's included */
+    double clamped;   /* part of the elements that lie on x_low or x_high, 0..1 */
+} jemi_draw_figures;
+
 /** A draw of n chains from the buffer. */
 typedef struct jemi_draw {
     int32_t precision;
@@ -78,12 +95,23 @@ typedef struct jemi_draw {
  * draw ends, unless memory ran out: then nothing has happened and the draw can be made again.
  * The chains' classes are in draw_labels until the next draw.
  *
- * @param grad_norm  Out, may be NULL. As in jemi_langevin_chains().
+ * @param figures  Out, may be NULL.
  */
 jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
-                             double *grad_norm);
+                             jemi_draw_figures *figures);
 
 /** Stores the chains of the last draw; NULL when it failed, so that only its noise is used up. */
 void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x);
+
+/** Keeps where the buffer's chains and streams are now. On failure nothing is kept. */
+jem_status jemi_sampler_keep(jem_sampler *sampler);
+
+/**
+ * Back to what was kept, on other random streams. Chains of the draw just finished that are not
+ * finite or beyond +-bound start anew; all of them do, if none is.
+ *
+ * @param draw  NULL or with n = 0: there was none.
+ */
+void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound);
 
 #endif

@@ -54,6 +54,14 @@ void jemi_blend(float *mean, const float *x, float weight, int64_t count)
         mean[i] += weight * (x[i] - mean[i]);
 }
 
+static double sum_lanes(const double lanes[LANES])
+{
+    double sum = 0.0;
+    for (int lane = 0; lane < LANES; lane++)
+        sum += lanes[lane];
+    return sum;
+}
+
 JEMI_CLONES
 static double block_sum_squares(const float *x, int64_t count)
 {
@@ -64,13 +72,33 @@ static double block_sum_squares(const float *x, int64_t count)
             lanes[lane] += (double)x[i + lane] * (double)x[i + lane];
     for (; i < count; i++)
         lanes[i % LANES] += (double)x[i] * (double)x[i];
-    double sum = 0.0;
-    for (int lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
+    return sum_lanes(lanes);
 }
 
-double jemi_sum_squares(const float *x, int64_t count)
+JEMI_CLONES
+static double block_sum_squares_difference(const float *x, const float *y, int64_t count)
+{
+    double lanes[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int lane = 0; lane < LANES; lane++) {
+            const double d = (double)x[i + lane] - (double)y[i + lane];
+            lanes[lane] += d * d;
+        }
+    for (; i < count; i++)
+        lanes[i % LANES] += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    return sum_lanes(lanes);
+}
+
+// Of x, or of x - y.
+static double block_of(const float *x, const float *y, int64_t block, int64_t count)
+{
+    const int64_t first = block * BLOCK, length = block_length(block, count);
+    return y != NULL ? block_sum_squares_difference(x + first, y + first, length)
+                     : block_sum_squares(x + first, length);
+}
+
+static double sum_blocks(const float *x, const float *y, int64_t count)
 {
     // Groups of blocks, so that their sums fit a fixed array whatever the length.
     enum { GROUP = 256 };
@@ -79,12 +107,47 @@ double jemi_sum_squares(const float *x, int64_t count)
         double sums[GROUP] = {0};
         const int64_t left = block_count(count) - first;
         const int64_t here = left < GROUP ? left : GROUP;
-        JEMI_PARALLEL_IF(here > 1, for (int64_t b = 0; b < here; b++) sums[b] = block_sum_squares(
-                                       x + (first + b) * BLOCK, block_length(first + b, count)););
+        JEMI_PARALLEL_IF(here > 1, for (int64_t b = 0; b < here; b++) sums[b] =
+                                       block_of(x, y, first + b, count););
         for (int64_t b = 0; b < here; b++)
             total += sums[b];
     }
     return total;
+}
+
+double jemi_sum_squares(const float *x, int64_t count)
+{
+    return sum_blocks(x, NULL, count);
+}
+
+double jemi_sum_squares_difference(const float *x, const float *y, int64_t count)
+{
+    return sum_blocks(x, y, count);
+}
+
+// x * 0 is 0 exactly as long as x is finite.
+static inline void note_size(float x, float *largest, float *zero)
+{
+    const float size = fabsf(x);
+    *largest = size > *largest ? size : *largest;
+    *zero += x * 0.0f;
+}
+
+JEMI_CLONES
+float jemi_max_abs(const float *x, int64_t count)
+{
+    float largest[LANES] = {0}, zero[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int lane = 0; lane < LANES; lane++)
+            note_size(x[i + lane], &largest[lane], &zero[lane]);
+    for (; i < count; i++)
+        note_size(x[i], &largest[i % LANES], &zero[i % LANES]);
+    for (int lane = 1; lane < LANES; lane++) {
+        note_size(largest[lane], &largest[0], &zero[0]);
+        zero[0] += zero[lane];
+    }
+    return largest[0] + zero[0];
 }
 
 bool jemi_all_finite(const float *x, int64_t count, int64_t *index)

@@ -23,6 +23,12 @@ void jemi_blend(float *mean, const float *x, float weight, int64_t count);
 /** Sum of squares in double, over fixed blocks: the same bits at any thread count. */
 double jemi_sum_squares(const float *x, int64_t count);
 
+/** The same of x - y. */
+double jemi_sum_squares_difference(const float *x, const float *y, int64_t count);
+
+/** Largest |x[i]|; NaN when any value is not finite. 0 for none. */
+float jemi_max_abs(const float *x, int64_t count);
+
 /** False when any value is NaN or infinite; then *index, if given, is the first such place. */
 bool jemi_all_finite(const float *x, int64_t count, int64_t *index);
 

@@ -4,6 +4,8 @@
  */
 #include "model/generation.h"
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 
 jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program)
@@ -97,16 +99,19 @@ static void enlist(jemi_generations *generations, jemi_generation *generation)
 
 jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next)
 {
+    static atomic_uint_least64_t writes;
     JEMI_TRY(jemi_claim_take(&generations->writer, "model"));
     *next = recycle(generations);
-    if (*next != NULL)
-        return JEM_OK;
-    const jem_status status = create_generation(generations->program, next);
-    if (status != JEM_OK)
-        jemi_claim_release(&generations->writer);
-    else
+    if (*next == NULL) {
+        const jem_status status = create_generation(generations->program, next);
+        if (status != JEM_OK) {
+            jemi_claim_release(&generations->writer);
+            return status;
+        }
         enlist(generations, *next);
-    return status;
+    }
+    (*next)->version = atomic_fetch_add(&writes, 1) + 1;
+    return JEM_OK;
 }
 
 void jemi_generations_try(jemi_generations *generations, jemi_generation *next)

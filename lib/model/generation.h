@@ -17,6 +17,7 @@ typedef struct jemi_generation {
     float *params; /* flat; nobody writes them after jemi_generations_commit() */
     jemi_weights *weights;
     int64_t references;
+    uint64_t version;             /* of the write; no two in a process are the same */
     struct jemi_generation *next; /* in the list of all, for the destroy */
 } jemi_generation;
 

@@ -49,6 +49,12 @@ jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t cou
 /** Copies `count` floats from `offset` out of the current parameters. */
 void jemi_model_read_params(const jem_model *model, int64_t offset, int64_t count, float *values);
 
+/** Floats of a generation: all that training changes of a model. */
+static inline int64_t jemi_model_size(const jem_model *model)
+{
+    return model->graph.param_count;
+}
+
 jemi_shape jemi_model_input(const jem_model *model);
 int64_t jemi_model_input_size(const jem_model *model);
 int32_t jemi_model_classes(const jem_model *model);

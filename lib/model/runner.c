@@ -312,6 +312,11 @@ void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)
     runner->trial = trial;
 }
 
+const jemi_generation *jemi_runner_generation(const jemi_runner *runner)
+{
+    return runner->generation;
+}
+
 const float *jemi_runner_params(const jemi_runner *runner)
 {
     return runner->generation->params;

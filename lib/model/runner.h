@@ -97,7 +97,8 @@ jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t 
  */
 void jemi_runner_try(jemi_runner *runner, jemi_generation *trial);
 
-/** The pinned parameters. */
+/** The pinned generation, and its parameters. */
+const jemi_generation *jemi_runner_generation(const jemi_runner *runner);
 const float *jemi_runner_params(const jemi_runner *runner);
 
 #endif

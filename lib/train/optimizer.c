@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "kernels/vector.h"
+#include "train/guard.h"
 #include "train/schedule.h"
 
 jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
@@ -46,6 +47,8 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->partial);
     jemi_free(optimizer->ema);
     jemi_free(optimizer->samples);
+    jemi_guard_destroy(optimizer->guard);
+    jemi_free(optimizer->note);
     jemi_free(optimizer);
 }
 
@@ -67,46 +70,48 @@ float jemi_optimizer_rate(const jem_optimizer *optimizer)
     return jemi_schedule_rate(&optimizer->config, optimizer->steps, optimizer->progress);
 }
 
-static bool update_adam(jem_optimizer *optimizer, const float *theta, float grad_scale,
-                        float *theta_new)
+jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note)
+{
+    char *copy = note != NULL ? jemi_strdup(note) : NULL;
+    if (note != NULL && copy == NULL)
+        return jemi_fail_memory("note");
+    jemi_free(optimizer->note);
+    optimizer->note = copy;
+    return JEM_OK;
+}
+
+// Clipping, as a factor of the gradient.
+static float grad_scale(const jem_optimizer *optimizer, double grad_norm)
+{
+    const double clip = optimizer->config.clip_norm;
+    return grad_norm > clip ? (float)(clip / grad_norm) : 1.0f;
+}
+
+static jemi_adam_params adam_params(const jem_optimizer *optimizer, double grad_norm)
 {
     const jem_optimizer_config *config = &optimizer->config;
     const double t = (double)optimizer->steps + 1.0;
-    const jemi_adam_params p = {
+    return (jemi_adam_params){
         .lr = jemi_optimizer_rate(optimizer),
         .beta1 = config->beta1,
         .beta2 = config->beta2,
         .eps = config->eps,
         .weight_decay = config->weight_decay,
-        .grad_scale = grad_scale,
+        .grad_scale = grad_scale(optimizer, grad_norm),
         .bias_correction1 = (float)(1.0 - pow(config->beta1, t)),
         .bias_correction2_sqrt = (float)sqrt(1.0 - pow(config->beta2, t)),
     };
-    const int64_t count = optimizer->fingerprint.param_count;
-    const bool finite = jemi_adam_step(theta_new, theta, optimizer->grad, optimizer->state1,
-                                       optimizer->state2, count, &p);
-    if (finite)
-        jemi_adam_moments(optimizer->state1, optimizer->state2, theta, optimizer->grad, count, &p);
-    return finite;
 }
 
-static bool update_sgd(jem_optimizer *optimizer, const float *theta, float grad_scale,
-                       float *theta_new)
+static jemi_sgd_params sgd_params(const jem_optimizer *optimizer, double grad_norm)
 {
-    const jem_optimizer_config *config = &optimizer->config;
-    const jemi_sgd_params p = {
+    return (jemi_sgd_params){
         .lr = jemi_optimizer_rate(optimizer),
-        .momentum = config->momentum,
-        .weight_decay = config->weight_decay,
-        .grad_scale = grad_scale,
+        .momentum = optimizer->config.momentum,
+        .weight_decay = optimizer->config.weight_decay,
+        .grad_scale = grad_scale(optimizer, grad_norm),
         .first = optimizer->steps == 0,
     };
-    const int64_t count = optimizer->fingerprint.param_count;
-    const bool finite =
-        jemi_sgd_step(theta_new, theta, optimizer->grad, optimizer->state1, count, &p);
-    if (finite)
-        jemi_sgd_velocity(optimizer->state1, theta, optimizer->grad, count, &p);
-    return finite;
 }
 
 static void follow(jem_optimizer *optimizer, const float *theta, const float *theta_new)
@@ -121,18 +126,39 @@ static void follow(jem_optimizer *optimizer, const float *theta, const float *th
     jemi_blend(optimizer->ema, theta_new, (float)(1.0 - decay), count);
 }
 
-jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
-                                 float *theta_new)
+static bool is_adam(const jem_optimizer *optimizer)
 {
-    const double clip = optimizer->config.clip_norm;
-    const float grad_scale = grad_norm > clip ? (float)(clip / grad_norm) : 1.0f;
-    const bool finite = optimizer->config.kind == JEM_OPTIMIZER_ADAM
-                            ? update_adam(optimizer, theta, grad_scale, theta_new)
-                            : update_sgd(optimizer, theta, grad_scale, theta_new);
+    return optimizer->config.kind == JEM_OPTIMIZER_ADAM;
+}
+
+jem_status jemi_optimizer_propose(const jem_optimizer *optimizer, const float *theta,
+                                  double grad_norm, float *theta_new)
+{
+    const int64_t count = optimizer->fingerprint.param_count;
+    const jemi_adam_params adam = adam_params(optimizer, grad_norm);
+    const jemi_sgd_params sgd = sgd_params(optimizer, grad_norm);
+    const bool finite =
+        is_adam(optimizer)
+            ? jemi_adam_step(theta_new, theta, optimizer->grad, optimizer->state1,
+                             optimizer->state2, count, &adam)
+            : jemi_sgd_step(theta_new, theta, optimizer->grad, optimizer->state1, count, &sgd);
     if (!finite)
         return jemi_fail(JEM_EDIVERGED, "the update of step %lld is not finite; learning rate %g",
                          (long long)optimizer->steps + 1, (double)jemi_optimizer_rate(optimizer));
+    return JEM_OK;
+}
+
+void jemi_optimizer_accept(jem_optimizer *optimizer, const float *theta, double grad_norm,
+                           const float *theta_new)
+{
+    const int64_t count = optimizer->fingerprint.param_count;
+    const jemi_adam_params adam = adam_params(optimizer, grad_norm);
+    const jemi_sgd_params sgd = sgd_params(optimizer, grad_norm);
+    if (is_adam(optimizer))
+        jemi_adam_moments(optimizer->state1, optimizer->state2, theta, optimizer->grad, count,
+                          &adam);
+    else
+        jemi_sgd_velocity(optimizer->state1, theta, optimizer->grad, count, &sgd);
     follow(optimizer, theta, theta_new);
     optimizer->steps++;
-    return JEM_OK;
 }

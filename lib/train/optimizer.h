@@ -9,6 +9,8 @@
 #include "base/claim.h"
 #include "model/model.h"
 
+typedef struct jemi_guard jemi_guard;
+
 struct jem_optimizer {
     jem_optimizer_config config; /* lr as last set */
     jemi_fingerprint fingerprint;
@@ -22,7 +24,20 @@ struct jem_optimizer {
     float progress;           /* of the schedule where no total_steps is given */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
+    uint32_t epoch;           /* of its random streams; another after each rollback */
+    jemi_guard *guard;        /* NULL until a step is guarded */
+    char *note;               /* of the caller's; NULL = none */
 };
+
+/** Optimizer state in the order of files and snapshots; those not kept are NULL. */
+enum { JEMI_OPTIMIZER_VECTORS = 3 };
+static inline void jemi_optimizer_vectors(const jem_optimizer *optimizer,
+                                          float *vectors[JEMI_OPTIMIZER_VECTORS])
+{
+    vectors[0] = optimizer->state1;
+    vectors[1] = optimizer->state2;
+    vectors[2] = optimizer->ema;
+}
 
 jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
                                  const jem_optimizer_config *config);
@@ -35,10 +50,17 @@ float jemi_optimizer_rate(const jem_optimizer *optimizer);
 jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t count);
 
 /**
- * theta_new from theta and the gradient in `grad`, and the state after it. JEM_EDIVERGED when a new
- * value is not finite; then the state is as before.
+ * theta_new from theta and the gradient in `grad`; the state stays. JEM_EDIVERGED when a new value
+ * is not finite.
  */
-jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
-                                 float *theta_new);
+jem_status jemi_optimizer_propose(const jem_optimizer *optimizer, const float *theta,
+                                  double grad_norm, float *theta_new);
+
+/** The state after the update that was proposed; counts the step. */
+void jemi_optimizer_accept(jem_optimizer *optimizer, const float *theta, double grad_norm,
+                           const float *theta_new);
+
+/** Copies; NULL removes. On failure the old note stands. */
+jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note);
 
 #endif

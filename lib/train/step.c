@@ -1,5 +1,5 @@
 /*
- * Samples, gradient, update, in this order; nothing of the model changes before the last line.
+ * Samples, gradient, update, in this order; nothing of the model changes before the commit.
  */
 #include "train/step.h"
 
@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "kernels/vector.h"
 #include "train/augment.h"
+#include "train/guard.h"
 #include "train/objective.h"
 #include "train/sam.h"
 
@@ -32,6 +33,7 @@ typedef struct step_context {
     jem_optimizer *optimizer;
     const jem_train_config *config;
     jemi_generation *next;
+    jemi_draw draw; /* of the samples; n = 0: none were drawn */
 } step_context;
 
 static jemi_augmentation augmentation(const jem_train_config *config)
@@ -46,6 +48,7 @@ static jem_status changed_rows(const step_context *c, const row_group *group, in
     const jemi_shape shape = jemi_model_input(c->model);
     const int64_t row_len = jemi_shape_size(shape);
     const uint64_t seed = c->optimizer->config.seed, step = (uint64_t)c->optimizer->steps;
+    const uint32_t epoch = c->optimizer->epoch;
     const float noise = group->noise != 0 ? c->config->input_noise : 0.0f;
     *x = group->x + first * row_len;
     if (group->augment == 0 && noise == 0.0f)
@@ -55,12 +58,12 @@ static jem_status changed_rows(const step_context *c, const row_group *group, in
         return jemi_fail_memory("augmented inputs");
     if (group->augment != 0) {
         const jemi_augmentation moves = augmentation(c->config);
-        const jemi_random_key key = jemi_random_key_make(seed, group->augment, 0);
+        const jemi_random_key key = jemi_random_key_make(seed, group->augment, epoch);
         jemi_augment_rows(&moves, shape, n, *x, copy, key, (uint32_t)first, step);
     } else {
         memcpy(copy, *x, (size_t)(n * row_len) * sizeof *copy);
     }
-    const jemi_random_key key = jemi_random_key_make(seed, group->noise, 0);
+    const jemi_random_key key = jemi_random_key_make(seed, group->noise, epoch);
     jemi_add_noise(copy, n, row_len, noise, key, (uint32_t)first, step);
     *x = copy;
     return JEM_OK;
@@ -143,27 +146,30 @@ static void make_groups(const jem_train_config *config, const jem_train_batch *b
         groups[SAMPLES] = sample_rows(config, batch);
 }
 
-static jem_status draw_samples(const step_context *c, jem_sampler *sampler,
-                               const jem_train_batch *batch, row_group *samples,
-                               double *chain_grad_norm)
+static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_train_batch *batch,
+                               row_group *samples, jem_train_stats *stats)
 {
     const int64_t row_len = jemi_model_input_size(c->model);
     JEMI_TRY(jemi_optimizer_reserve_samples(c->optimizer, samples->n * row_len));
     const row_group data = data_rows(batch);
-    const jemi_draw draw = {.precision = c->model->exec.precision_chains,
-                            .n = samples->n,
-                            .x = c->optimizer->samples,
-                            .data = data.x,
-                            .n_data = data.n,
-                            .progress = c->config->progress,
-                            .user = c->config->progress_user};
-    const jem_status status = jemi_sampler_draw(sampler, c->runner, &draw, chain_grad_norm);
+    c->draw = (jemi_draw){.precision = c->model->exec.precision_chains,
+                          .n = samples->n,
+                          .x = c->optimizer->samples,
+                          .data = data.x,
+                          .n_data = data.n,
+                          .progress = c->config->progress,
+                          .user = c->config->progress_user};
+    jemi_draw_figures figures = {0};
+    const jem_status status = jemi_sampler_draw(sampler, c->runner, &c->draw, &figures);
     if (status == JEM_OK) {
-        samples->x = draw.x;
+        samples->x = c->draw.x;
         samples->labels = c->config->w_pxy > 0.0f ? sampler->draw_labels : NULL;
     } else if (status != JEM_ENOMEM) {
         jemi_sampler_finish_draw(sampler, samples->n, NULL);
     }
+    stats->chain_grad_norm = figures.grad_norm;
+    stats->chain_age = figures.age;
+    stats->clamped = figures.clamped;
     return status;
 }
 
@@ -244,7 +250,7 @@ static jem_status compute_gradient(const step_context *c, row_group groups[N_GRO
     return check_finite(stats->grad_norm, "second parameter gradient norm", step);
 }
 
-static jem_status sample_and_compute(const step_context *c, jem_sampler *sampler,
+static jem_status sample_and_compute(step_context *c, jem_sampler *sampler,
                                      const jem_train_batch *batch, jem_train_stats *stats)
 {
     row_group groups[N_GROUPS];
@@ -253,12 +259,59 @@ static jem_status sample_and_compute(const step_context *c, jem_sampler *sampler
     const bool draws = samples->n > 0 && samples->x == NULL;
     const double begin = jemi_seconds();
     if (draws)
-        JEMI_TRY(draw_samples(c, sampler, batch, samples, &stats->chain_grad_norm));
+        JEMI_TRY(draw_samples(c, sampler, batch, samples, stats));
     stats->seconds_sampling = jemi_seconds() - begin;
+    if (samples->n > 0)
+        stats->sample_max =
+            (double)jemi_max_abs(samples->x, samples->n * jemi_model_input_size(c->model));
     const jem_status status = compute_gradient(c, groups, stats);
     if (draws && status != JEM_ENOMEM) // then the sampler too is as before
         jemi_sampler_finish_draw(sampler, samples->n, samples->x);
     return status;
+}
+
+// The update that the gradient leads to, into next->params; nothing else changes yet.
+static jem_status propose_update(const step_context *c, jem_train_stats *stats)
+{
+    const int64_t count = c->model->graph.param_count;
+    const float *theta = jemi_runner_params(c->runner);
+    stats->step = c->optimizer->steps;
+    stats->lr = jemi_optimizer_rate(c->optimizer);
+    JEMI_TRY(jemi_optimizer_propose(c->optimizer, theta, stats->grad_norm, c->next->params));
+    stats->param_norm = sqrt(jemi_sum_squares(theta, count));
+    stats->update_norm = sqrt(jemi_sum_squares_difference(c->next->params, theta, count));
+    return JEM_OK;
+}
+
+static jem_status update(step_context *c, const jemi_guarded *guarded, const jem_train_batch *batch,
+                         jem_train_stats *stats)
+{
+    jem_optimizer *optimizer = c->optimizer;
+    JEMI_TRY(sample_and_compute(c, guarded->sampler, batch, stats));
+    JEMI_TRY(propose_update(c, stats));
+    if (c->config->guard)
+        JEMI_TRY(jemi_guard_check(optimizer, stats));
+    jemi_optimizer_accept(optimizer, jemi_runner_params(c->runner), stats->grad_norm,
+                          c->next->params);
+    if (c->config->guard)
+        jemi_guard_passed(guarded, stats, c->next);
+    return JEM_OK;
+}
+
+// An update, or with the guard a way back. `changed`: next->params are to be committed.
+static jem_status guarded_update(step_context *c, const jemi_guarded *guarded,
+                                 const jem_train_batch *batch, jem_train_stats *stats,
+                                 bool *changed)
+{
+    if (c->config->guard)
+        JEMI_TRY(jemi_guard_begin(guarded, jemi_runner_generation(c->runner)));
+    const jem_status status = update(c, guarded, batch, stats);
+    const bool goes_back = status == JEM_EDIVERGED && c->config->guard;
+    *changed = status == JEM_OK || goes_back;
+    if (!goes_back)
+        return status;
+    stats->event = JEM_EVENT_ROLLBACK;
+    return jemi_guard_roll_back(guarded, &c->draw, c->next);
 }
 
 jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
@@ -266,26 +319,20 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
                            jem_train_stats *stats)
 {
     const double begin = jemi_seconds();
-    jemi_generation *next;
-    JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_runner *runner;
-    jem_status status = jemi_runner_borrow(model->runners, &runner);
-    if (status != JEM_OK)
-        goto abort_write;
-    const step_context context = {model, runner, optimizer, config, next};
-    status = sample_and_compute(&context, sampler, batch, stats);
-    stats->lr = jemi_optimizer_rate(optimizer);
-    if (status == JEM_OK)
-        status = jemi_optimizer_update(optimizer, jemi_runner_params(runner), stats->grad_norm,
-                                       next->params);
-    jemi_runner_return(runner);
-    if (status != JEM_OK)
-        goto abort_write;
+    const jemi_guarded guarded = {model, optimizer, sampler, config};
+    step_context context = {.model = model, .optimizer = optimizer, .config = config};
+    JEMI_TRY(jemi_generations_begin(model->generations, &context.next));
+    bool changed = false;
+    jem_status status = jemi_runner_borrow(model->runners, &context.runner);
+    if (status == JEM_OK) {
+        status = guarded_update(&context, &guarded, batch, stats, &changed);
+        jemi_runner_return(context.runner);
+    }
     stats->step = optimizer->steps;
     stats->seconds_updating = jemi_seconds() - begin - stats->seconds_sampling;
-    jemi_generations_commit(model->generations, next);
-    return JEM_OK;
-abort_write:
-    jemi_generations_abort(model->generations, next);
+    if (changed)
+        jemi_generations_commit(model->generations, context.next);
+    else
+        jemi_generations_abort(model->generations, context.next);
     return status;
 }
