@@ -72,3 +72,16 @@ bool jemi_parse_int(const char *text, int64_t low, int64_t high, int64_t *value)
         *value = parsed;
     return good;
 }
+
+bool jemi_parse_uint64(const char *text, uint64_t *value)
+{
+    const int errno_before = errno;
+    errno = 0;
+    char *end;
+    const unsigned long long parsed = strtoull(text, &end, 10);
+    const bool good = errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
+    errno = errno_before;
+    if (good)
+        *value = parsed;
+    return good;
+}

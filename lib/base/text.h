@@ -18,6 +18,9 @@ int jemi_format_list(char *out, size_t size, const char *format, va_list argumen
 /** The whole string is one finite number; false otherwise. */
 bool jemi_parse_float(const char *text, float *value);
 
+/** The whole string is one decimal integer of 0 .. 2^64 - 1; false otherwise. */
+bool jemi_parse_uint64(const char *text, uint64_t *value);
+
 /** The whole string is one decimal integer, low <= it <= high; false otherwise. */
 bool jemi_parse_int(const char *text, int64_t low, int64_t high, int64_t *value);
 

@@ -3,7 +3,8 @@
  *
  * Writing: a temporary file beside the target, in the same directory handle, is filled, fsynced and
  * closed before it takes the target's name; then the directory is fsynced. Until the rename nothing
- * has touched the old file; a failure before it removes the temporary one. SIGXFSZ, which would
+ * has touched the old file; a failure before it removes the temporary one. Where the old file is to
+ * be kept, a second name for it is made first, so that its own never vanishes. SIGXFSZ, which would
  * kill the host at its file size limit, is held back meanwhile, so that write() says EFBIG instead.
  */
 #include "io/file.h"
@@ -166,6 +167,7 @@ typedef struct writer {
     char real[PATH_MAX]; // what it means; its last slash is cut
     const char *name;    // within the directory
     int dir;
+    bool keeps; // the old file
     bool exists;
     struct stat old; // if it exists
     char temp[NAME_MAX + 1];
@@ -173,18 +175,25 @@ typedef struct writer {
 } writer;
 
 // A symbolic link is followed, as open() would: whoever linked "model" to a file on another disk
-// wants the data there. Directories, devices, pipes and sockets are not replaced by a file.
-static jem_status find_target(writer *w)
+// wants the data there.
+static jem_status resolve(const char *path, char real[PATH_MAX])
 {
     struct stat st;
-    if (lstat(w->path, &st) == 0 && S_ISLNK(st.st_mode)) {
-        if (realpath(w->path, w->real) == NULL)
-            return fail_errno("follow the link", w->path, errno);
-    } else if (strlen(w->path) < sizeof w->real) {
-        memcpy(w->real, w->path, strlen(w->path) + 1);
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        if (realpath(path, real) == NULL)
+            return fail_errno("follow the link", path, errno);
+    } else if (strlen(path) < PATH_MAX) {
+        memcpy(real, path, strlen(path) + 1);
     } else {
-        return fail_errno("write", w->path, ENAMETOOLONG);
+        return fail_errno("write", path, ENAMETOOLONG);
     }
+    return JEM_OK;
+}
+
+// Directories, devices, pipes and sockets are not replaced by a file.
+static jem_status find_target(writer *w)
+{
+    JEMI_TRY(resolve(w->path, w->real));
     w->exists = lstat(w->real, &w->old) == 0;
     if (!w->exists && errno != ENOENT)
         return fail_errno("write", w->path, errno);
@@ -207,13 +216,20 @@ static jem_status open_directory(writer *w)
     return w->dir >= 0 ? JEM_OK : fail_errno("open the directory of", w->path, errno);
 }
 
+enum { NAME_TRIES = 1000 };
+
 // ".name.<pid>-<number>.tmp"; the number skips what a killed process of the same id left.
-static jem_status open_temp(writer *w)
+static void make_temp_name(const writer *w, char temp[NAME_MAX + 1])
 {
     static atomic_uint counter;
-    for (int tries = 0; tries < 1000; tries++) {
-        const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
-        jemi_format(w->temp, sizeof w->temp, ".%.200s.%ld-%u.tmp", w->name, (long)getpid(), number);
+    const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+    jemi_format(temp, NAME_MAX + 1, ".%.200s.%ld-%u.tmp", w->name, (long)getpid(), number);
+}
+
+static jem_status open_temp(writer *w)
+{
+    for (int tries = 0; tries < NAME_TRIES; tries++) {
+        make_temp_name(w, w->temp);
         // A new file gets the host's umask; one that replaces another is private until it has
         // the other's permissions.
         RETRY(w->fd, openat(w->dir, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
@@ -278,10 +294,51 @@ static jem_status sync_directory(const writer *w)
     return fail_errno("make sure of the new name of the written", w->path, errno);
 }
 
+// A second name for the old file, by way of a link, as renaming would leave a moment without the
+// first. A rename onto another name of the same file does nothing, hence the unlink.
+static int link_previous(const writer *w, const char *previous)
+{
+    char temp[NAME_MAX + 1];
+    int failed = -1;
+    for (int tries = 0; tries < NAME_TRIES && failed != 0; tries++) {
+        make_temp_name(w, temp);
+        RETRY(failed, linkat(w->dir, w->name, w->dir, temp, 0));
+        if (failed != 0 && errno != EEXIST)
+            return failed;
+    }
+    if (failed == 0) {
+        failed = renameat(w->dir, temp, w->dir, previous);
+        const int error = errno;
+        unlinkat(w->dir, temp, 0);
+        errno = error;
+    }
+    return failed;
+}
+
+static bool cannot_link(int error)
+{
+    return error == EPERM || error == ENOTSUP || error == ENOSYS || error == EMLINK;
+}
+
+static jem_status keep_previous(const writer *w)
+{
+    char previous[NAME_MAX + 1];
+    if (!w->keeps || !w->exists)
+        return JEM_OK;
+    if (jemi_format(previous, sizeof previous, "%s" JEMI_FILE_PREVIOUS, w->name) > NAME_MAX)
+        return fail_errno("keep the previous", w->path, ENAMETOOLONG);
+    int failed = link_previous(w, previous);
+    if (failed != 0 && cannot_link(errno))
+        failed = renameat(w->dir, w->name, w->dir, previous);
+    return failed == 0 ? JEM_OK : fail_errno("keep the previous", w->path, errno);
+}
+
 static jem_status replace(writer *w, const jemi_part *parts, size_t n_parts)
 {
     JEMI_TRY(open_temp(w));
     jem_status status = close_temp(w, fill_temp(w, parts, n_parts));
+    if (status == JEM_OK)
+        status = keep_previous(w);
     if (status == JEM_OK && renameat(w->dir, w->temp, w->dir, w->name) != 0)
         status = fail_errno("replace", w->path, errno);
     if (status != JEM_OK) {
@@ -291,15 +348,33 @@ static jem_status replace(writer *w, const jemi_part *parts, size_t n_parts)
     return sync_directory(w);
 }
 
-jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts)
+static jem_status write_file(writer *w, const jemi_part *parts, size_t n_parts)
 {
-    writer w = {.path = path, .dir = -1, .fd = -1};
-    JEMI_TRY(find_target(&w));
-    JEMI_TRY(open_directory(&w));
+    JEMI_TRY(find_target(w));
+    JEMI_TRY(open_directory(w));
     size_signal signal_before;
     size_signal_block(&signal_before);
-    const jem_status status = replace(&w, parts, n_parts);
+    const jem_status status = replace(w, parts, n_parts);
     size_signal_restore(&signal_before);
-    close(w.dir);
+    close(w->dir);
     return status;
+}
+
+jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts)
+{
+    return write_file(&(writer){.path = path, .dir = -1, .fd = -1}, parts, n_parts);
+}
+
+jem_status jemi_file_write_keeping(const char *path, const jemi_part *parts, size_t n_parts)
+{
+    return write_file(&(writer){.path = path, .keeps = true, .dir = -1, .fd = -1}, parts, n_parts);
+}
+
+jem_status jemi_file_previous(const char *path, char *previous, size_t size)
+{
+    char real[PATH_MAX];
+    JEMI_TRY(resolve(path, real));
+    if (jemi_format(previous, size, "%s" JEMI_FILE_PREVIOUS, real) >= (int)size)
+        return fail_errno("open", path, ENAMETOOLONG);
+    return JEM_OK;
 }

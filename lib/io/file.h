@@ -36,4 +36,16 @@ typedef struct jemi_part {
  */
 jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts);
 
+/**
+ * The same, and what `path` held before stays as `path` with JEMI_FILE_PREVIOUS added, in place of
+ * what was there. `path` itself is never missing, except for a moment on file systems without hard
+ * links.
+ */
+jem_status jemi_file_write_keeping(const char *path, const jemi_part *parts, size_t n_parts);
+
+#define JEMI_FILE_PREVIOUS ".prev"
+
+/** The name under which jemi_file_write_keeping() keeps what `path` held; JEM_EIO. */
+jem_status jemi_file_previous(const char *path, char *previous, size_t size);
+
 #endif

@@ -91,4 +91,9 @@ jem_status jemi_safetensors_write(const char *path, const jemi_safetensor *tenso
                                   size_t n_tensors, const jemi_string_pair *metadata,
                                   size_t n_metadata);
 
+/** The same, but the file before stays, as jemi_file_write_keeping() says. */
+jem_status jemi_safetensors_write_keeping(const char *path, const jemi_safetensor *tensors,
+                                          size_t n_tensors, const jemi_string_pair *metadata,
+                                          size_t n_metadata);
+
 #endif

@@ -140,13 +140,13 @@ static void fill_parts(jemi_part *parts, char *front, size_t size, const content
     memcpy(front + 8 + JEMI_DIGEST_PLACE, digits, JEMI_DIGEST_LENGTH);
 }
 
-jem_status jemi_safetensors_write(const char *path, const jemi_safetensor *tensors,
-                                  size_t n_tensors, const jemi_string_pair *metadata,
-                                  size_t n_metadata)
+// jemi_file_write_atomic() or jemi_file_write_keeping().
+typedef jem_status (*write_fn)(const char *path, const jemi_part *parts, size_t n_parts);
+
+static jem_status write_by(write_fn write_parts, const char *path, const contents *c)
 {
-    const contents c = {tensors, n_tensors, metadata, n_metadata};
     text t = {NULL, 0};
-    const size_t data_size = put_front(&t, &c, 0);
+    const size_t data_size = put_front(&t, c, 0);
     const size_t size = t.size;
     jem_status status = JEM_OK;
     jemi_part *parts = NULL;
@@ -154,19 +154,35 @@ jem_status jemi_safetensors_write(const char *path, const jemi_safetensor *tenso
     if (front == NULL)
         return jemi_fail_memory("file header");
     t = (text){front, 0};
-    put_front(&t, &c, size - 8);
+    put_front(&t, c, size - 8);
     status = check_readable(front, size, data_size);
     if (status != JEM_OK)
         goto done;
-    parts = jemi_alloc(n_tensors + 1, sizeof *parts);
+    parts = jemi_alloc(c->n_tensors + 1, sizeof *parts);
     if (parts == NULL) {
         status = jemi_fail_memory("list of tensors");
         goto done;
     }
-    fill_parts(parts, front, size, &c);
-    status = jemi_file_write_atomic(path, parts, n_tensors + 1);
+    fill_parts(parts, front, size, c);
+    status = write_parts(path, parts, c->n_tensors + 1);
 done:
     jemi_free(parts);
     jemi_free(front);
     return status;
+}
+
+jem_status jemi_safetensors_write(const char *path, const jemi_safetensor *tensors,
+                                  size_t n_tensors, const jemi_string_pair *metadata,
+                                  size_t n_metadata)
+{
+    const contents c = {tensors, n_tensors, metadata, n_metadata};
+    return write_by(jemi_file_write_atomic, path, &c);
+}
+
+jem_status jemi_safetensors_write_keeping(const char *path, const jemi_safetensor *tensors,
+                                          size_t n_tensors, const jemi_string_pair *metadata,
+                                          size_t n_metadata)
+{
+    const contents c = {tensors, n_tensors, metadata, n_metadata};
+    return write_by(jemi_file_write_keeping, path, &c);
 }
