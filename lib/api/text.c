@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "io/json.h"
+#include "train/optimizer.h"
 
 // Now, not when the model is saved: then it would be too late to say whose fault it was.
 static jem_status check_utf8(const char *text, const char *name)
@@ -59,6 +60,31 @@ JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *ke
     size_t needed;
     if (!jemi_model_copy_metadata(model, key, buffer, size, &needed))
         return jemi_fail(JEM_ENOTFOUND, "the model has no metadata '%.80s'", key);
+    return finish_copy(needed, buffer, size, length);
+}
+
+JEM_API jem_status jem_optimizer_set_note(jem_optimizer *optimizer, const char *note)
+{
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    if (note != NULL)
+        JEMI_TRY(check_utf8(note, "note"));
+    JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
+    const jem_status status = jemi_optimizer_set_note(optimizer, note);
+    jemi_claim_release(&optimizer->claim);
+    return status;
+}
+
+JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer, size_t size,
+                                          size_t *length)
+{
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    JEMI_TRY(check_buffer(buffer, size));
+    JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
+    const char *note = optimizer->note != NULL ? optimizer->note : "";
+    const size_t needed = strlen(note);
+    if (needed < size)
+        memcpy(buffer, note, needed + 1);
+    jemi_claim_release(&optimizer->claim);
     return finish_copy(needed, buffer, size, length);
 }
 

@@ -1,7 +1,8 @@
 /*
- * The training step.
+ * The training step, and the checkpoints between two of them.
  */
 #include "api/check.h"
+#include "train/checkpoint.h"
 #include "train/step.h"
 
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size)
@@ -114,6 +115,7 @@ static jem_status check_sampler(const jem_model *model, const jem_sampler *sampl
     return jemi_sampler_takes_data(sampler) ? JEM_OK : jemi_sampler_check_fit(sampler);
 }
 
+// `sampler` may be NULL.
 static jem_status take_both(jem_optimizer *optimizer, jem_sampler *sampler)
 {
     JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
@@ -122,6 +124,13 @@ static jem_status take_both(jem_optimizer *optimizer, jem_sampler *sampler)
     if (status != JEM_OK)
         jemi_claim_release(&optimizer->claim);
     return status;
+}
+
+static void release_both(jem_optimizer *optimizer, jem_sampler *sampler)
+{
+    jemi_claim_release(&optimizer->claim);
+    if (sampler != NULL)
+        jemi_claim_release(&sampler->claim);
 }
 
 JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
@@ -146,10 +155,40 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
     jem_train_stats own_stats = {.event = JEM_EVENT_NONE};
     const jem_status status =
         jemi_train_step(model, optimizer, sampler, &own_config, &own_batch, &own_stats);
-    jemi_claim_release(&optimizer->claim);
-    if (sampler != NULL)
-        jemi_claim_release(&sampler->claim);
+    release_both(optimizer, sampler);
     if (stats != NULL)
         jemi_config_write(stats, &own_stats, sizeof own_stats);
+    return status;
+}
+
+static jem_status check_checkpoint(const char *path, const jem_model *model,
+                                   const jem_optimizer *optimizer, const jem_sampler *sampler)
+{
+    JEMI_TRY(jemi_check_pointer(path, "path"));
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    JEMI_TRY(jemi_check_fingerprint(model, &optimizer->fingerprint, true, "optimizer"));
+    if (sampler == NULL)
+        return JEM_OK;
+    return jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler");
+}
+
+JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
+                                       jem_optimizer *optimizer, jem_sampler *sampler)
+{
+    JEMI_TRY(check_checkpoint(path, model, optimizer, sampler));
+    JEMI_TRY(take_both(optimizer, sampler));
+    const jem_status status = jemi_checkpoint_save(path, model, optimizer, sampler);
+    release_both(optimizer, sampler);
+    return status;
+}
+
+JEM_API jem_status jem_checkpoint_load(const char *path, jem_model *model, jem_optimizer *optimizer,
+                                       jem_sampler *sampler)
+{
+    JEMI_TRY(check_checkpoint(path, model, optimizer, sampler));
+    JEMI_TRY(take_both(optimizer, sampler));
+    const jem_status status = jemi_checkpoint_load(path, model, optimizer, sampler);
+    release_both(optimizer, sampler);
     return status;
 }

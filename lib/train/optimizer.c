@@ -26,7 +26,7 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
     optimizer->grad = jemi_alloc(count, sizeof(float));
     optimizer->partial = jemi_alloc(count, sizeof(float));
     const bool averages = config->ema_decay > 0.0f;
-    optimizer->ema = averages ? jemi_alloc(count, sizeof(float)) : NULL;
+    optimizer->ema = averages ? jemi_calloc(count, sizeof(float)) : NULL;
     if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
         optimizer->grad == NULL || optimizer->partial == NULL ||
         (averages && optimizer->ema == NULL)) {

@@ -141,7 +141,7 @@ HEADER_CHANGES = [
     ("field length", r"char name\[64\]", "char name[80]"),
     ("numbers in a field", r"float milestones\[8\]", "float milestones[9]"),
     ("field callback", r"void \(\*release\)\(void \*user,", "void (*release)(int32_t user,"),
-    ("constant added", r"JEM_EVENT_NONE = 0", "JEM_EVENT_NONE = 0, JEM_EVENT_X = 1"),
+    ("constant added", r"JEM_EVENT_NONE = 0", "JEM_EVENT_NONE = 0, JEM_EVENT_X = 7"),
     ("constant removed", r"JEM_LOG_DEBUG = 1,", ""),
     ("constant value", r"JEM_EBUSY = -9", "JEM_EBUSY = -12"),
     ("constant renamed", r"JEM_START_UNIFORM = 1", "JEM_START_FLAT = 1"),

@@ -37,7 +37,7 @@ from .errors import (
 from .metrics import Metrics, auroc, classification_metrics
 from .model import Model, ModelInfo
 from .sampler import Chains, Sampler
-from .training import Optimizer, TrainStats, train_step
+from .training import Optimizer, TrainStats, load_checkpoint, save_checkpoint, train_step
 
 __version__ = "0.1.0"
 
@@ -76,6 +76,8 @@ __all__ = [
     "build_info",
     "classification_metrics",
     "library_version",
+    "load_checkpoint",
+    "save_checkpoint",
     "set_log",
     "train_step",
 ]

@@ -55,6 +55,7 @@ CONSTANTS = {
     "JEM_SCHEDULE_STEP": 2,
     "JEM_SCHEDULE_COSINE": 3,
     "JEM_EVENT_NONE": 0,
+    "JEM_EVENT_ROLLBACK": 1,
 }
 
 STRUCTS = {
@@ -171,6 +172,9 @@ STRUCTS = {
         ("augment_crop", "int32_t"),
         ("augment_flip", "int32_t"),
         ("augment_data", "int32_t"),
+        ("guard", "int32_t"),
+        ("guard_tries", "int32_t"),
+        ("guard_every", "int32_t"),
     ),
     "jem_train_batch": (
         ("struct_size", "size_t"),
@@ -201,6 +205,11 @@ STRUCTS = {
         ("seconds_sampling", "double"),
         ("seconds_updating", "double"),
         ("loss_pxy", "double"),
+        ("param_norm", "double"),
+        ("update_norm", "double"),
+        ("sample_max", "double"),
+        ("clamped", "double"),
+        ("chain_age", "double"),
     ),
 }
 
@@ -337,5 +346,15 @@ FUNCTIONS = {
     "jem_train_step": (
         "jem_status", "jem_model *", "jem_optimizer *", "jem_sampler *",
         "const jem_train_config *", "const jem_train_batch *", "jem_train_stats *",
+    ),
+    "jem_optimizer_set_note": ("jem_status", "jem_optimizer *", "const char *"),
+    "jem_optimizer_get_note": (
+        "jem_status", "jem_optimizer *", "char *", "size_t", "size_t *",
+    ),
+    "jem_checkpoint_save": (
+        "jem_status", "const char *", "const jem_model *", "jem_optimizer *", "jem_sampler *",
+    ),
+    "jem_checkpoint_load": (
+        "jem_status", "const char *", "jem_model *", "jem_optimizer *", "jem_sampler *",
     ),
 }

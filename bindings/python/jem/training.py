@@ -11,6 +11,7 @@ The loss of a step, with F(x) = -E(x):
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,19 @@ class Optimizer(Handle):
         """How much of the run is done, 0..1: places the schedule where there is no total_steps."""
         call("jem_optimizer_set_progress", self, float(s))
 
+    @property
+    def note(self) -> str:
+        """A text of the program's own that is kept with checkpoints, "" at first. Assignable."""
+        length = np.zeros(1, np.uintp)
+        call("jem_optimizer_get_note", self, None, 0, length)
+        buffer = ctypes.create_string_buffer(int(length[0]) + 1)
+        call("jem_optimizer_get_note", self, buffer, len(buffer), None)
+        return buffer.value.decode()
+
+    @note.setter
+    def note(self, value: str) -> None:
+        call("jem_optimizer_set_note", self, _values.text(value, "note"))
+
     def ema(self) -> np.ndarray:
         """The moving average of the parameters, flat, to be assigned to a clone's `params`."""
         average = np.empty(self._param_count, np.float32)
@@ -114,10 +128,12 @@ def train_step(
         progress: progress(done, total), called between chain steps. A true result cancels, and
             so does an exception, which is raised again.
         **config: w_px, w_pyx, w_pxy, energy_l2, input_noise, augment_crop, augment_flip,
-            augment_data. jem.h explains them at jem_train_config.
+            augment_data; guard, guard_tries, guard_every. jem.h explains them at
+            jem_train_config.
 
     Returns:
-        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, gap, accuracy, ...
+        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, gap, accuracy, ...; with
+            guard=1 `event` is "rollback" when the step was undone, else "none".
 
     Raises:
         JemDivergedError: Something is not finite.
@@ -150,3 +166,28 @@ def train_step(
             "jem_train_step",
             model, optimizer, sampler, ctypes.byref(settings), ctypes.byref(batch),
         )
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str], model: Model, optimizer: Optimizer, sampler: Sampler | None = None
+) -> None:
+    """Writes all that the run needs to go on; the checkpoint before stays as `path`.prev.
+
+    At any moment `path` is the old file or the new one, whole.
+    """
+    call("jem_checkpoint_save", _values.path(path), model, optimizer, sampler)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], model: Model, optimizer: Optimizer, sampler: Sampler | None = None
+) -> None:
+    """Puts objects, created as those were that were saved, into the state of a checkpoint.
+
+    From there the same batches give the same parameters, bit for bit, as without a stop. When
+    `path` is missing or damaged, `path`.prev is taken, with a warning in the log.
+
+    Raises:
+        JemMismatchError: It is of another architecture, shape, kind of optimizer or buffer.
+        JemError: Other reasons. On any of them all objects are as before.
+    """
+    call("jem_checkpoint_load", _values.path(path), model, optimizer, sampler)

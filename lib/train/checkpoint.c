@@ -1,0 +1,224 @@
+/*
+ * Loading looks at everything first and changes the handles when nothing can fail any more.
+ */
+#include "train/checkpoint.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/file.h"
+#include "train/checkpoint_contents.h"
+#include "train/guard.h"
+
+enum { PATH_SIZE = 4200 };
+
+static const size_t file_size_max = (size_t)64 << 30;
+
+static const char format_key[] = "jem.checkpoint", format[] = "1";
+static const char arch_key[] = "jem.arch", note_key[] = "note";
+
+// ---- saving ------------------------------------------------------------------------------------
+
+static jem_status write_file(const char *path, const jem_model *model,
+                             const jem_optimizer *optimizer, const jemi_numbers *n,
+                             const jemi_arrays *a)
+{
+    char texts[JEMI_NUMBERS][JEMI_NUMBER_SIZE];
+    jemi_string_pair pairs[JEMI_NUMBERS + 3] = {{format_key, format},
+                                                {arch_key, model->graph.arch}};
+    size_t n_pairs = 2;
+    for (int i = 0; i < JEMI_NUMBERS; i++)
+        pairs[n_pairs++] = jemi_numbers_format(n, i, texts[i]);
+    if (optimizer->note != NULL)
+        pairs[n_pairs++] = (jemi_string_pair){note_key, optimizer->note};
+    jemi_array list[JEMI_ARRAYS_MAX];
+    jemi_safetensor tensors[JEMI_ARRAYS_MAX];
+    const int count = jemi_arrays_list(n, optimizer, a, list);
+    for (int i = 0; i < count; i++)
+        tensors[i] = (jemi_safetensor){.name = list[i].name,
+                                       .dtype = list[i].dtype,
+                                       .rank = 2,
+                                       .shape = {(int64_t)list[i].rows, (int64_t)list[i].row_len},
+                                       .data = list[i].data};
+    return jemi_safetensors_write_keeping(path, tensors, (size_t)count, pairs, n_pairs);
+}
+
+jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_optimizer *optimizer,
+                                jem_sampler *sampler)
+{
+    const jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
+    jemi_generation *now = jemi_generation_pin(model->generations);
+    const jemi_arrays a = jemi_arrays_of(now->params, optimizer, sampler);
+    const jem_status status = write_file(path, model, optimizer, &n, &a);
+    jemi_generation_unpin(model->generations, now);
+    if (status == JEM_OK && optimizer->guard != NULL)
+        optimizer->guard->valid = false; // so that the next step takes one, as after loading
+    return status;
+}
+
+// ---- loading -----------------------------------------------------------------------------------
+
+static jem_status read_one(const char *path, jemi_safetensors *file)
+{
+    JEMI_TRY(jemi_safetensors_read(path, file_size_max, file));
+    const char *kind = jemi_safetensors_metadata(file, format_key);
+    jem_status status = JEM_OK;
+    if (kind == NULL || !file->has_digest)
+        status = jemi_fail(JEM_EFORMAT, "'%.300s' is no checkpoint of libjem", path);
+    else if (strcmp(kind, format) != 0)
+        status = jemi_fail(JEM_EUNSUPPORTED, "'%.300s' has format '%.40s'; this version reads '%s'",
+                           path, kind, format);
+    if (status != JEM_OK)
+        jemi_safetensors_fini(file);
+    return status;
+}
+
+// The checkpoint, or the one before when it is missing or damaged.
+static jem_status read_file(const char *path, jemi_safetensors *file)
+{
+    const jem_status status = read_one(path, file);
+    if (status != JEM_EIO && status != JEM_EFORMAT)
+        return status;
+    char reason[512], previous[PATH_SIZE];
+    jemi_format(reason, sizeof reason, "%s", jemi_last_message());
+    if (jemi_file_previous(path, previous, sizeof previous) != JEM_OK ||
+        read_one(previous, file) != JEM_OK)
+        return jemi_fail(status, "%s", reason);
+    jemi_log(JEM_LOG_WARNING, "%s; going on from '%.300s'", reason, previous);
+    return JEM_OK;
+}
+
+static jem_status check_arch(const jemi_safetensors *file, const jem_model *model)
+{
+    const char *arch;
+    JEMI_TRY(jemi_checkpoint_find(file, arch_key, &arch));
+    if (strcmp(arch, model->graph.arch) != 0)
+        return jemi_fail(JEM_EMISMATCH, "the checkpoint is of a %.200s; this model is a %.200s",
+                         arch, model->graph.arch);
+    return JEM_OK;
+}
+
+static void free_starts(jemi_arrays *a)
+{
+    jemi_gaussians_fini(&a->gaussians);
+    jemi_free(a->kept.x);
+    jemi_free(a->kept.first);
+    a->kept = (jemi_kept_rows){0};
+}
+
+static jem_status allocate_starts(const jemi_numbers *n, jemi_arrays *a)
+{
+    const size_t len = (size_t)(n->channels * n->height * n->width), size = len * sizeof(float);
+    const size_t classes = (size_t)n->gaussians, rank = (size_t)n->start_rank;
+    bool complete = true;
+    a->gaussians = (jemi_gaussians){0};
+    a->kept = (jemi_kept_rows){.n_classes = (int64_t)n->kept_classes};
+    if (classes > 0) {
+        a->gaussians = (jemi_gaussians){
+            .n_classes = (int64_t)classes, .row_len = (int64_t)len, .rank = (int32_t)rank};
+        a->gaussians.mean = jemi_alloc(classes, size);
+        a->gaussians.rest = jemi_alloc(classes, size);
+        a->gaussians.factors = rank > 0 ? jemi_alloc(classes * rank, size) : NULL;
+        complete = a->gaussians.mean != NULL && a->gaussians.rest != NULL &&
+                   (rank == 0 || a->gaussians.factors != NULL);
+    }
+    if (n->kept_rows > 0) {
+        a->kept.x = jemi_alloc((size_t)n->kept_rows, size);
+        a->kept.first = jemi_alloc((size_t)n->kept_classes + 1, sizeof *a->kept.first);
+        complete = complete && a->kept.x != NULL && a->kept.first != NULL;
+    }
+    if (complete)
+        return JEM_OK;
+    free_starts(a);
+    return jemi_fail_memory("starts of a checkpoint");
+}
+
+static void take_optimizer(const jemi_numbers *n, jem_optimizer *optimizer, uint64_t version)
+{
+    optimizer->config.seed = n->optimizer_seed;
+    optimizer->config.lr = n->lr;
+    optimizer->epoch = (uint32_t)n->optimizer_epoch;
+    optimizer->steps = (int64_t)n->steps;
+    optimizer->progress = n->progress;
+    if (optimizer->guard == NULL)
+        return;
+    optimizer->guard->n_means = (int64_t)n->guard_means;
+    optimizer->guard->good = (int64_t)n->guard_good;
+    optimizer->guard->tries = (int64_t)n->guard_tries;
+    optimizer->guard->version = version;
+    optimizer->guard->valid = false;
+}
+
+static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sampler *sampler)
+{
+    jemi_gaussians_fini(&sampler->starts.gaussians);
+    jemi_free(sampler->starts.kept.x);
+    jemi_free(sampler->starts.kept.first);
+    sampler->starts.gaussians = a->gaussians;
+    sampler->starts.kept = a->kept;
+    sampler->config.seed = n->sampler_seed;
+    sampler->epoch = (uint32_t)n->sampler_epoch;
+    sampler->row_steps = n->row_steps;
+    sampler->slot_steps = n->slot_steps;
+    sampler->row_starts = n->row_starts;
+    sampler->draws = n->draws;
+    sampler->filled = n->filled != 0;
+    sampler->kept.valid = false;
+}
+
+static void read_arrays(const jemi_safetensors *file, const jemi_array *list, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const jemi_safetensor *tensor = jemi_safetensors_find(file, list[i].name);
+        const size_t element = list[i].dtype == JEMI_F32 ? sizeof(float) : sizeof(int64_t);
+        memcpy(list[i].data, tensor->data, (size_t)tensor->count * element);
+    }
+}
+
+// Everything that can still fail, then the handles change.
+static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, jem_model *model,
+                           jem_optimizer *optimizer, jem_sampler *sampler)
+{
+    if (n->guarded)
+        JEMI_TRY(jemi_guard_create(optimizer, jemi_model_size(model)));
+    jemi_generation *next;
+    JEMI_TRY(jemi_generations_begin(model->generations, &next));
+    jemi_arrays a = jemi_arrays_of(next->params, optimizer, sampler);
+    jem_status status = allocate_starts(n, &a);
+    if (status == JEM_OK) {
+        status = jemi_optimizer_set_note(optimizer, jemi_safetensors_metadata(file, note_key));
+        if (status != JEM_OK)
+            free_starts(&a);
+    }
+    if (status != JEM_OK) {
+        jemi_generations_abort(model->generations, next);
+        return status;
+    }
+    jemi_array list[JEMI_ARRAYS_MAX];
+    read_arrays(file, list, jemi_arrays_list(n, optimizer, &a, list));
+    take_optimizer(n, optimizer, next->version);
+    if (sampler != NULL)
+        take_sampler(n, &a, sampler);
+    jemi_generations_commit(model->generations, next);
+    return JEM_OK;
+}
+
+jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimizer *optimizer,
+                                jem_sampler *sampler)
+{
+    jemi_safetensors file;
+    jemi_numbers n = {0};
+    JEMI_TRY(read_file(path, &file));
+    const jemi_numbers own = jemi_numbers_of(model, optimizer, sampler);
+    jem_status status = check_arch(&file, model);
+    if (status == JEM_OK)
+        status = jemi_numbers_read(&file, &own, &n);
+    if (status == JEM_OK)
+        status = jemi_arrays_check(&file, &n, optimizer);
+    if (status == JEM_OK)
+        status = take_all(&file, &n, model, optimizer, sampler);
+    jemi_safetensors_fini(&file);
+    return status;
+}

@@ -1,0 +1,268 @@
+/*
+ * The two tables, and the way of their entries into a file and back.
+ */
+#include "train/checkpoint_contents.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "kernels/vector.h"
+#include "train/guard.h"
+
+// ---- numbers -----------------------------------------------------------------------------------
+
+typedef enum number_use {
+    SAME,  // the handles must have the same
+    STATE, // they get it
+    REAL   // they get it; a float
+} number_use;
+
+static const struct {
+    const char *key;
+    size_t offset;
+    number_use use;
+    uint64_t max;
+} number_table[] = {
+    {"model.channels", offsetof(jemi_numbers, channels), SAME, INT32_MAX},
+    {"model.height", offsetof(jemi_numbers, height), SAME, INT32_MAX},
+    {"model.width", offsetof(jemi_numbers, width), SAME, INT32_MAX},
+    {"model.classes", offsetof(jemi_numbers, classes), SAME, INT32_MAX},
+    {"model.size", offsetof(jemi_numbers, size), SAME, INT64_MAX},
+    {"optimizer.kind", offsetof(jemi_numbers, kind), SAME, INT32_MAX},
+    {"optimizer.averages", offsetof(jemi_numbers, averages), SAME, 1},
+    {"optimizer.seed", offsetof(jemi_numbers, optimizer_seed), STATE, UINT64_MAX},
+    {"optimizer.epoch", offsetof(jemi_numbers, optimizer_epoch), STATE, UINT32_MAX},
+    {"optimizer.steps", offsetof(jemi_numbers, steps), STATE, INT64_MAX - 1},
+    {"optimizer.lr", offsetof(jemi_numbers, lr), REAL, 0},
+    {"optimizer.progress", offsetof(jemi_numbers, progress), REAL, 0},
+    {"guard", offsetof(jemi_numbers, guarded), STATE, 1},
+    {"guard.steps", offsetof(jemi_numbers, guard_means), STATE, INT64_MAX - 1},
+    {"guard.good", offsetof(jemi_numbers, guard_good), STATE, INT64_MAX - 1},
+    {"guard.tries", offsetof(jemi_numbers, guard_tries), STATE, INT32_MAX},
+    {"sampler", offsetof(jemi_numbers, sampled), SAME, 1},
+    {"sampler.capacity", offsetof(jemi_numbers, capacity), SAME, INT32_MAX},
+    {"sampler.class_conditional", offsetof(jemi_numbers, conditional), SAME, 1},
+    {"sampler.start", offsetof(jemi_numbers, start), SAME, INT32_MAX},
+    {"sampler.start_rank", offsetof(jemi_numbers, start_rank), SAME, INT32_MAX},
+    {"sampler.seed", offsetof(jemi_numbers, sampler_seed), STATE, UINT64_MAX},
+    {"sampler.epoch", offsetof(jemi_numbers, sampler_epoch), STATE, UINT32_MAX},
+    {"sampler.row_steps", offsetof(jemi_numbers, row_steps), STATE, UINT64_MAX},
+    {"sampler.slot_steps", offsetof(jemi_numbers, slot_steps), STATE, UINT64_MAX},
+    {"sampler.row_starts", offsetof(jemi_numbers, row_starts), STATE, UINT64_MAX},
+    {"sampler.draws", offsetof(jemi_numbers, draws), STATE, UINT64_MAX},
+    {"sampler.filled", offsetof(jemi_numbers, filled), STATE, 1},
+    {"sampler.gaussians", offsetof(jemi_numbers, gaussians), STATE, INT32_MAX},
+    {"sampler.kept_classes", offsetof(jemi_numbers, kept_classes), STATE, INT32_MAX},
+    {"sampler.kept_rows", offsetof(jemi_numbers, kept_rows), STATE, INT32_MAX},
+};
+_Static_assert(sizeof number_table / sizeof number_table[0] == JEMI_NUMBERS, "count them");
+
+static void add_sampler(const jem_sampler *sampler, jemi_numbers *n)
+{
+    const jemi_kept_rows *kept = &sampler->starts.kept;
+    n->sampled = 1;
+    n->capacity = (uint64_t)sampler->config.capacity;
+    n->conditional = (uint64_t)sampler->config.class_conditional;
+    n->start = (uint64_t)sampler->config.start;
+    n->start_rank = (uint64_t)sampler->config.start_rank;
+    n->sampler_seed = sampler->config.seed;
+    n->sampler_epoch = sampler->epoch;
+    n->row_steps = sampler->row_steps;
+    n->slot_steps = sampler->slot_steps;
+    n->row_starts = sampler->row_starts;
+    n->draws = sampler->draws;
+    n->filled = sampler->filled;
+    n->gaussians = (uint64_t)sampler->starts.gaussians.n_classes;
+    n->kept_classes = (uint64_t)kept->n_classes;
+    n->kept_rows = kept->x != NULL ? (uint64_t)kept->first[kept->n_classes] : 0;
+}
+
+jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
+                             const jem_sampler *sampler)
+{
+    const jemi_shape input = jemi_model_input(model);
+    const jemi_guard *guard = optimizer->guard;
+    jemi_numbers n = {.channels = (uint64_t)input.c,
+                      .height = (uint64_t)input.h,
+                      .width = (uint64_t)input.w,
+                      .classes = (uint64_t)jemi_model_classes(model),
+                      .size = (uint64_t)jemi_model_size(model),
+                      .kind = (uint64_t)optimizer->config.kind,
+                      .averages = optimizer->ema != NULL,
+                      .optimizer_seed = optimizer->config.seed,
+                      .optimizer_epoch = optimizer->epoch,
+                      .steps = (uint64_t)optimizer->steps,
+                      .lr = optimizer->config.lr,
+                      .progress = optimizer->progress,
+                      .guarded = guard != NULL};
+    if (guard != NULL) {
+        n.guard_means = (uint64_t)guard->n_means;
+        n.guard_good = (uint64_t)guard->good;
+        n.guard_tries = (uint64_t)guard->tries;
+    }
+    if (sampler != NULL)
+        add_sampler(sampler, &n);
+    return n;
+}
+
+jemi_string_pair jemi_numbers_format(const jemi_numbers *n, int i, char text[JEMI_NUMBER_SIZE])
+{
+    const void *value = (const char *)n + number_table[i].offset;
+    if (number_table[i].use == REAL)
+        jemi_format(text, JEMI_NUMBER_SIZE, "%.9g", (double)*(const float *)value);
+    else
+        jemi_format(text, JEMI_NUMBER_SIZE, "%" PRIu64, *(const uint64_t *)value);
+    return (jemi_string_pair){number_table[i].key, text};
+}
+
+jem_status jemi_checkpoint_find(const jemi_safetensors *file, const char *key, const char **text)
+{
+    *text = jemi_safetensors_metadata(file, key);
+    if (*text == NULL)
+        return jemi_fail(JEM_EFORMAT, "the checkpoint has no metadata '%s'", key);
+    return JEM_OK;
+}
+
+static jem_status read_number(const jemi_safetensors *file, int i, jemi_numbers *n)
+{
+    const char *key = number_table[i].key, *text;
+    void *value = (char *)n + number_table[i].offset;
+    JEMI_TRY(jemi_checkpoint_find(file, key, &text));
+    const bool good =
+        number_table[i].use == REAL
+            ? jemi_parse_float(text, value)
+            : jemi_parse_uint64(text, value) && *(const uint64_t *)value <= number_table[i].max;
+    if (!good)
+        return jemi_fail(JEM_EFORMAT,
+                         "the checkpoint's '%s' is '%.40s'; expected a number up to "
+                         "%" PRIu64,
+                         key, text, number_table[i].max);
+    return JEM_OK;
+}
+
+jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *own, jemi_numbers *n)
+{
+    for (int i = 0; i < JEMI_NUMBERS; i++) {
+        JEMI_TRY(read_number(file, i, n));
+        char theirs[JEMI_NUMBER_SIZE], ours[JEMI_NUMBER_SIZE];
+        jemi_numbers_format(n, i, theirs);
+        jemi_numbers_format(own, i, ours);
+        if (number_table[i].use == SAME && strcmp(theirs, ours) != 0)
+            return jemi_fail(JEM_EMISMATCH, "the checkpoint was made with %s = %s; this run has %s",
+                             number_table[i].key, theirs, ours);
+    }
+    const bool classes_fit = (n->gaussians <= 1 || n->gaussians == n->classes) &&
+                             (n->kept_classes <= 1 || n->kept_classes == n->classes);
+    const bool kept_fit = (n->kept_classes == 0) == (n->kept_rows == 0);
+    const bool sampler_fits = n->sampled || n->filled + n->gaussians + n->kept_rows == 0;
+    if (!classes_fit || !kept_fit || !sampler_fits || !(n->lr > 0.0f) || !(n->progress >= 0.0f))
+        return jemi_fail(JEM_EFORMAT, "the checkpoint's numbers contradict each other");
+    return JEM_OK;
+}
+
+// ---- arrays ------------------------------------------------------------------------------------
+
+jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
+                           const jem_sampler *sampler)
+{
+    jemi_arrays a = {.values = values};
+    jemi_optimizer_vectors(optimizer, a.vectors);
+    if (optimizer->guard != NULL)
+        a.means = optimizer->guard->means;
+    if (sampler != NULL) {
+        a.chains = sampler->chains;
+        a.ages = sampler->ages;
+        a.gaussians = sampler->starts.gaussians;
+        a.kept = sampler->starts.kept;
+    }
+    return a;
+}
+
+int jemi_arrays_list(const jemi_numbers *n, const jem_optimizer *optimizer, const jemi_arrays *a,
+                     jemi_array list[JEMI_ARRAYS_MAX])
+{
+    const uint64_t len = n->channels * n->height * n->width;
+    const uint64_t count = (uint64_t)optimizer->fingerprint.param_count;
+    const uint64_t filled = n->filled ? n->capacity : 0;
+    const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
+    const jemi_array all[] = {
+        {"model.values", JEMI_F32, 1, n->size, a->values},
+        {"optimizer.state1", JEMI_F32, 1, count, a->vectors[0]},
+        {"optimizer.state2", JEMI_F32, adam, count, a->vectors[1]},
+        {"optimizer.average", JEMI_F32, n->averages, count, a->vectors[2]},
+        {"guard.means", JEMI_F32, n->guarded, JEMI_GAUGES, a->means},
+        {"sampler.chains", JEMI_F32, filled, len, a->chains},
+        {"sampler.ages", JEMI_I64, filled > 0, filled, a->ages},
+        {"sampler.mean", JEMI_F32, n->gaussians, len, a->gaussians.mean},
+        {"sampler.rest", JEMI_F32, n->gaussians, len, a->gaussians.rest},
+        {"sampler.factors", JEMI_F32, n->gaussians * n->start_rank, len, a->gaussians.factors},
+        {"sampler.rows", JEMI_F32, n->kept_rows, len, a->kept.x},
+        {"sampler.first", JEMI_I64, n->kept_rows > 0, n->kept_classes + 1, a->kept.first},
+    };
+    int n_arrays = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].rows > 0)
+            list[n_arrays++] = all[i];
+    return n_arrays;
+}
+
+// The values may lie at any address, so they are looked at in pieces.
+static bool all_finite(const jemi_safetensor *tensor)
+{
+    enum { PIECE = 1024 };
+    float piece[PIECE];
+    for (int64_t first = 0; first < tensor->count; first += PIECE) {
+        const int64_t left = tensor->count - first;
+        const size_t here = (size_t)(left < PIECE ? left : PIECE);
+        memcpy(piece, (const char *)tensor->data + (size_t)first * sizeof *piece,
+               here * sizeof *piece);
+        if (!jemi_all_finite(piece, (int64_t)here, NULL))
+            return false;
+    }
+    return true;
+}
+
+static jem_status check_array(const jemi_safetensors *file, const jemi_array *expected)
+{
+    const jemi_safetensor *tensor = jemi_safetensors_find(file, expected->name);
+    if (tensor == NULL || tensor->dtype != expected->dtype || tensor->rank != 2 ||
+        (uint64_t)tensor->shape[0] != expected->rows ||
+        (uint64_t)tensor->shape[1] != expected->row_len)
+        return jemi_fail(JEM_EFORMAT,
+                         "the checkpoint's '%s' is missing, or not %s of %" PRIu64 " x %" PRIu64,
+                         expected->name, expected->dtype == JEMI_F32 ? "F32" : "I64",
+                         expected->rows, expected->row_len);
+    if (tensor->dtype == JEMI_F32 && !all_finite(tensor))
+        return jemi_fail(JEM_EFORMAT, "the checkpoint's '%s' is not finite", expected->name);
+    return JEM_OK;
+}
+
+// Rising from 0 to the number of rows: they are places in an array.
+static jem_status check_first(const jemi_safetensors *file, const jemi_numbers *n)
+{
+    const jemi_safetensor *tensor = jemi_safetensors_find(file, "sampler.first");
+    int64_t before = 0, now = 0;
+    for (uint64_t c = 0; n->kept_rows > 0 && c <= n->kept_classes; c++, before = now) {
+        memcpy(&now, (const char *)tensor->data + c * sizeof now, sizeof now);
+        if (now < before || (c == 0 && now != 0) || (uint64_t)now > n->kept_rows)
+            return jemi_fail(JEM_EFORMAT, "the checkpoint's 'sampler.first' does not rise");
+    }
+    if (n->kept_rows > 0 && (uint64_t)now != n->kept_rows)
+        return jemi_fail(JEM_EFORMAT, "the checkpoint's 'sampler.first' does not end at its rows");
+    return JEM_OK;
+}
+
+jem_status jemi_arrays_check(const jemi_safetensors *file, const jemi_numbers *n,
+                             const jem_optimizer *optimizer)
+{
+    jemi_array list[JEMI_ARRAYS_MAX];
+    const int count = jemi_arrays_list(n, optimizer, &(jemi_arrays){.values = NULL}, list);
+    for (int i = 0; i < count; i++)
+        JEMI_TRY(check_array(file, &list[i]));
+    if (file->n_tensors != (size_t)count)
+        return jemi_fail(JEM_EFORMAT, "the checkpoint has %zu tensors; expected %d",
+                         file->n_tensors, count);
+    return check_first(file, n);
+}

@@ -1,0 +1,67 @@
+/*
+ * What a checkpoint holds: a table of numbers and a list of arrays, the same for saving and loading.
+ */
+#ifndef JEMI_TRAIN_CHECKPOINT_CONTENTS_H
+#define JEMI_TRAIN_CHECKPOINT_CONTENTS_H
+
+#include "ebm/sampler.h"
+#include "train/optimizer.h"
+
+/** In the file they are metadata: JSON numbers could not hold 64 bits. */
+typedef struct jemi_numbers {
+    uint64_t channels, height, width, classes, size;
+    uint64_t kind, averages, optimizer_seed, optimizer_epoch, steps;
+    uint64_t guarded, guard_means, guard_good, guard_tries;
+    uint64_t sampled, capacity, conditional, start, start_rank;
+    uint64_t sampler_seed, sampler_epoch, row_steps, slot_steps, row_starts, draws, filled;
+    uint64_t gaussians, kept_classes, kept_rows;
+    float lr, progress;
+} jemi_numbers;
+
+enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 31 };
+
+jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
+                             const jem_sampler *sampler);
+
+/** Number i < JEMI_NUMBERS as a pair of strings, the second in `text`. */
+jemi_string_pair jemi_numbers_format(const jemi_numbers *n, int i, char text[JEMI_NUMBER_SIZE]);
+
+/** JEM_EMISMATCH when those differ from `own` that must not; JEM_EFORMAT. */
+jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *own,
+                             jemi_numbers *n);
+
+/** A metadata string; JEM_EFORMAT when there is none. */
+jem_status jemi_checkpoint_find(const jemi_safetensors *file, const char *key, const char **text);
+
+/** Where the arrays of a checkpoint are, or go to. */
+typedef struct jemi_arrays {
+    float *values; /* of the model */
+    float *vectors[JEMI_OPTIMIZER_VECTORS];
+    float *means; /* of the guard */
+    float *chains;
+    int64_t *ages;
+    jemi_gaussians gaussians;
+    jemi_kept_rows kept;
+} jemi_arrays;
+
+jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
+                           const jem_sampler *sampler);
+
+typedef struct jemi_array {
+    const char *name;
+    jemi_dtype dtype;
+    uint64_t rows, row_len;
+    void *data; /* NULL while only sizes are asked for */
+} jemi_array;
+
+enum { JEMI_ARRAYS_MAX = 16 };
+
+/** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
+int jemi_arrays_list(const jemi_numbers *n, const jem_optimizer *optimizer, const jemi_arrays *a,
+                     jemi_array list[JEMI_ARRAYS_MAX]);
+
+/** JEM_EFORMAT unless the file holds these and no others, with values that can be taken. */
+jem_status jemi_arrays_check(const jemi_safetensors *file, const jemi_numbers *n,
+                             const jem_optimizer *optimizer);
+
+#endif
