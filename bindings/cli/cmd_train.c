@@ -28,8 +28,10 @@ static const cli_choice schedules[] = {{"constant", JEM_SCHEDULE_CONSTANT},
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("What and how long"),
-    CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above", CLI_REQUIRED),
-    CLI_ROW_TEXT("out", args_t, out, "FILE", "the model file to write (safetensors)", CLI_REQUIRED),
+    CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above",
+                 CLI_REQUIRED | CLI_SESSION),
+    CLI_ROW_TEXT("out", args_t, out, "FILE", "the model file to write (safetensors)",
+                 CLI_REQUIRED | CLI_SESSION),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
                  "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
                  "wrn-10-2; wrn-10-2:act=silu for another activation (default " IMAGE_ARCH
@@ -52,8 +54,25 @@ static const cli_option options[] = {
                   "same rows serve both",
                   0),
     CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
-    CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines", 0),
+    CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines",
+                 CLI_SESSION),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
+
+    CLI_ROW_HEADING("Safety"),
+    CLI_ROW_TEXT("checkpoint", args_t, checkpoint, "FILE",
+                 "where all that the run needs to go on is kept; the one before stays as FILE.prev",
+                 CLI_SESSION),
+    CLI_ROW_COUNT("checkpoint-every", args_t, checkpoint_every, 1, 1e15,
+                  "steps from one checkpoint to the next; there is one at every end, too",
+                  CLI_SESSION),
+    CLI_ROW_COUNT("stop-after", args_t, stop_after, 1, 1e15,
+                  "end this session after N of the run's steps; needs --checkpoint", CLI_SESSION),
+    CLI_ROW_SESSION_FLAG("resume", args_t, resume,
+                         "go on from --checkpoint, with the same options; the parameters become "
+                         "those of a run that was never stopped, bit for bit"),
+    CLI_ROW_FLAG("no-guard", args_t, no_guard,
+                 "end when training diverges, instead of going back to the last good state with "
+                 "half the learning rate"),
 
     CLI_ROW_HEADING("Loss"),
     CLI_ROW_FLAG("classifier", args_t, classifier,
@@ -124,7 +143,8 @@ static void set_defaults(void *out)
                      .sgld_steps = 5,
                      .chains = 32,
                      .capacity = 500,
-                     .reinit = 0.05};
+                     .reinit = 0.05,
+                     .checkpoint_every = 500};
     cli_chain_defaults(&args->chain);
     args->chain.start = JEM_START_MIXTURE;
 }
@@ -141,6 +161,8 @@ static cli_status check_together(const args_t *args, cli_error *err)
         return cli_usage(err, "--augment-data changes nothing; expected --crop or --flip with it");
     if (args->sam_adaptive && args->sam_rho == 0.0)
         return cli_usage(err, "--sam-adaptive has no radius; expected --sam-rho above 0");
+    if (args->checkpoint == NULL && (args->resume || args->stop_after > 0))
+        return cli_usage(err, "--resume and --stop-after need a checkpoint; expected --checkpoint");
     if (args->milestones.count > 0 && args->schedule != JEM_SCHEDULE_STEP)
         return cli_usage(err, "--milestones are of --schedule step; expected that, or none");
     if (args->lr_floor > 0.0 && args->schedule != JEM_SCHEDULE_COSINE)
@@ -169,7 +191,7 @@ static cli_status open_outputs(cli_train_run *run, cli_error *err)
     CLI_TRY(cli_output_check(args->out, err));
     if (args->log == NULL)
         return CLI_OK;
-    run->log = fopen(args->log, "we");
+    run->log = fopen(args->log, args->resume ? "ae" : "we");
     if (run->log == NULL)
         return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
     setvbuf(run->log, NULL, _IOLBF, 1 << 14);
@@ -326,21 +348,22 @@ static cli_status prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(create_model(run, classes, err));
     CLI_TRY(create_optimizer(run, err));
     CLI_TRY(create_sampler(run, err));
-    return check_capacity(run, err);
+    CLI_TRY(check_capacity(run, err));
+    return cli_train_begin(run, err);
 }
 
 // ---- after the loop ----------------------------------------------------------------------------
 
-// How the model came to be, kept in its file.
+// How the model came to be, kept in its file; no times, so that equal runs give equal files.
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     const args_t *args = run->args;
-    json_t *json = json_pack("{s:s s:I s:f s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
-                             args->data, "steps", (json_int_t)result->steps, "seconds",
-                             result->seconds, "batch", (json_int_t)args->batch, "w_px", args->w_px,
-                             "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
-                             args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
-                             args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
+    json_t *json =
+        json_pack("{s:s s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data", args->data, "steps",
+                  (json_int_t)result->steps, "batch", (json_int_t)args->batch, "w_px", args->w_px,
+                  "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2", args->energy_l2,
+                  "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho", args->sam_rho, "ema",
+                  args->ema, "seed", (json_int_t)args->seed);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -379,7 +402,10 @@ static void print_summary(const cli_train_run *run, const cli_train_result *resu
     char time[32];
     printf("%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
            jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
-           cli_progress_time(result->seconds, time), (double)result->steps / result->seconds);
+           cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
+    if (result->paused)
+        printf("paused after %lld new steps; --resume goes on from %s\n",
+               (long long)result->new_steps, run->args->checkpoint);
 }
 
 // The sentence for a run that did not come to its end.
@@ -407,6 +433,9 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
 static cli_status conclude(cli_train_run *run, const cli_train_result *result, const char *reason,
                            cli_error *err)
 {
+    const bool whole = result->status == JEM_OK || result->status == JEM_ECANCELLED;
+    if (result->steps > 0 && run->args->checkpoint != NULL && whole)
+        CLI_TRY(cli_train_save_checkpoint(run, err));
     if (result->steps > 0)
         CLI_TRY(save(run, result, err));
     if (result->status != JEM_OK)
@@ -421,8 +450,9 @@ static cli_status train(const void *given, cli_error *err)
 {
     args_t args;
     CLI_TRY(complete_args(given, &args, err));
-    cli_train_run run = {.args = &args};
+    cli_train_run run = {.args = &args, .options = options};
     cli_train_result result = {.status = JEM_OK};
+    jem_set_log(cli_progress_log, NULL);
     cli_status status = prepare(&run, err);
     if (status == CLI_OK) {
         cli_stop_catch();
@@ -455,7 +485,8 @@ const cli_command cli_train = {
     "20 --start uniform --grad-clamp none --no-x-clamp --clip-norm none, for days.\n"
     "\n" CLI_DATA_HELP "\n"
     "\n"
-    "Ctrl-C saves the model and ends with exit code 130; a second one ends at once.",
+    "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends with exit code "
+    "130; SIGTERM does the same with 143. A second one ends at once.",
     options,
     sizeof(args_t),
     set_defaults,

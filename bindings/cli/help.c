@@ -57,24 +57,6 @@ void cli_print_wrapped(const char *text, int at, int indent)
     }
 }
 
-static void format_default(const cli_option *row, const void *args, char *out, size_t size)
-{
-    const void *value = (const char *)args + row->offset;
-    out[0] = '\0';
-    if (row->kind == CLI_COUNT && (double)*(const int64_t *)value >= row->low)
-        snprintf(out, size, "%lld", (long long)*(const int64_t *)value);
-    else if (row->kind == CLI_SEED)
-        snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)value);
-    else if (row->kind == CLI_NUMBER && isinf(*(const double *)value))
-        snprintf(out, size, "none");
-    else if (row->kind == CLI_NUMBER && !isnan(*(const double *)value))
-        snprintf(out, size, "%g", (double)(float)*(const double *)value);
-    else if (row->kind == CLI_CHOICE) {
-        const char *name = cli_choice_name(row->choices, *(const int32_t *)value);
-        snprintf(out, size, "%s", name != NULL ? name : "");
-    }
-}
-
 static int print_value_name(const cli_option *row)
 {
     if (row->value != NULL)
@@ -91,7 +73,7 @@ static void print_option(const cli_option *row, const void *args)
     int at = printf("  --%s", row->name);
     at += print_value_name(row);
     char value[64], text[1024];
-    format_default(row, args, value, sizeof value);
+    cli_option_text(row, args, value, sizeof value);
     if (value[0] != '\0')
         snprintf(text, sizeof text, "%s (default %s)", row->help, value);
     else

@@ -273,3 +273,39 @@ const char *cli_choice_name(const cli_choice *choices, int32_t value)
             return choice->name;
     return NULL;
 }
+
+static void list_text(const cli_list *list, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < list->count && used < size; i++)
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? " " : "", list->items[i]);
+}
+
+static const char *or_nothing(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+void cli_option_text(const cli_option *row, const void *args, char *text, size_t size)
+{
+    const void *value = (const char *)args + row->offset;
+    text[0] = '\0';
+    if (row->kind == CLI_FLAG)
+        snprintf(text, size, "%s", *(const bool *)value ? "given" : "");
+    else if (row->kind == CLI_TEXT)
+        snprintf(text, size, "%s", or_nothing(*(const char *const *)value));
+    else if (row->kind == CLI_LIST)
+        list_text(value, text, size);
+    else if (row->kind == CLI_COUNT && (double)*(const int64_t *)value >= row->low)
+        snprintf(text, size, "%lld", (long long)*(const int64_t *)value);
+    else if (row->kind == CLI_SEED)
+        snprintf(text, size, "%llu", (unsigned long long)*(const uint64_t *)value);
+    else if (row->kind == CLI_NUMBER && isinf(*(const double *)value))
+        snprintf(text, size, "none");
+    else if (row->kind == CLI_NUMBER && !isnan(*(const double *)value))
+        snprintf(text, size, "%g", (double)(float)*(const double *)value);
+    else if (row->kind == CLI_CHOICE)
+        snprintf(text, size, "%s",
+                 or_nothing(cli_choice_name(row->choices, *(const int32_t *)value)));
+}

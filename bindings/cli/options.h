@@ -34,8 +34,9 @@ typedef struct cli_list {
 
 enum {
     CLI_REQUIRED = 1,
-    CLI_ABOVE = 2,  /* a number must be greater than `low` */
-    CLI_OR_NONE = 4 /* the word "none" stands for infinity */
+    CLI_ABOVE = 2,   /* a number must be greater than `low` */
+    CLI_OR_NONE = 4, /* the word "none" stands for infinity */
+    CLI_SESSION = 8  /* may be another when a run is resumed */
 };
 
 typedef struct cli_option {
@@ -55,6 +56,8 @@ typedef struct cli_option {
     {kind, opt, offsetof(type, field), word, text, bits, min, max, table}
 #define CLI_ROW_FLAG(opt, type, field, text)                                                       \
     CLI_ROW(CLI_FLAG, opt, type, field, NULL, text, 0, 0, 0, NULL)
+#define CLI_ROW_SESSION_FLAG(opt, type, field, text)                                               \
+    CLI_ROW(CLI_FLAG, opt, type, field, NULL, text, CLI_SESSION, 0, 0, NULL)
 #define CLI_ROW_TEXT(opt, type, field, word, text, bits)                                           \
     CLI_ROW(CLI_TEXT, opt, type, field, word, text, bits, 0, 0, NULL)
 #define CLI_ROW_COUNT(opt, type, field, min, max, text, bits)                                      \
@@ -92,6 +95,9 @@ void cli_options_help(const cli_command *command, const void *args);
 
 /** Prints `text` indented and wrapped to 80 columns; the first line starts at column `at`. */
 void cli_print_wrapped(const char *text, int at, int indent);
+
+/** The value of an option as text; "" for one that is not given. */
+void cli_option_text(const cli_option *row, const void *args, char *text, size_t size);
 
 /** The name of a choice's value, or NULL. */
 const char *cli_choice_name(const cli_choice *choices, int32_t value);

@@ -55,6 +55,23 @@ void cli_progress_end(cli_progress *progress)
     progress->visible = false;
 }
 
+void cli_progress_say(cli_progress *progress, const char *format, ...)
+{
+    va_list args;
+    cli_progress_end(progress);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void cli_progress_log(void *user, int32_t level, const char *line)
+{
+    cli_progress nothing_shown = {.terminal = false};
+    if (level >= JEM_LOG_WARNING)
+        cli_progress_say(user != NULL ? user : &nothing_shown, "%s", line);
+}
+
 const char *cli_progress_time(double seconds, char text[32])
 {
     const long long whole = isfinite(seconds) && seconds < 1e9 ? (long long)(seconds + 0.5) : 0;

@@ -22,6 +22,12 @@ bool cli_progress_due(const cli_progress *progress);
 
 void cli_progress_show(cli_progress *progress, const char *format, ...) CLI_PRINTF(2, 3);
 
+/** Prints a line that stays. */
+void cli_progress_say(cli_progress *progress, const char *format, ...) CLI_PRINTF(2, 3);
+
+/** A jem_log_fn that says warnings; `user` is a cli_progress, or NULL. */
+void cli_progress_log(void *user, int32_t level, const char *line);
+
 /** Takes the line off the terminal, so that ordinary output can follow. */
 void cli_progress_end(cli_progress *progress);
 

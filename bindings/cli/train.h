@@ -31,16 +31,23 @@ typedef struct cli_train_args {
     double reinit;
     bool class_conditional;
     cli_chain_args chain;
+    bool no_guard;
+    const char *checkpoint;               /* NULL = none */
+    int64_t checkpoint_every, stop_after; /* 0 = not given */
+    bool resume;
     cli_exec_args exec;
 } cli_train_args;
 
 typedef struct cli_train_run {
     const cli_train_args *args;
+    const cli_option *options; /* the table they came by */
     cli_data data;
     jem_model *model;
     jem_optimizer *optimizer;
     jem_sampler *sampler; /* NULL for a plain classifier */
     FILE *log;            /* NULL = none */
+    int64_t batches;      /* taken from the data so far, in all sessions */
+    double seconds;       /* trained so far */
 } cli_train_run;
 
 /** Running means of what the steps report. */
@@ -50,11 +57,17 @@ typedef struct cli_train_means {
 } cli_train_means;
 
 typedef struct cli_train_result {
-    int64_t steps;
-    double seconds;
+    int64_t steps;     /* of the run, in all sessions */
+    int64_t new_steps; /* of this one */
+    bool paused;       /* by --stop-after */
     cli_train_means means;
     jem_status status; /* JEM_OK, JEM_ECANCELLED after a signal, or why it failed */
 } cli_train_result;
+
+/** Starts a run, or with --resume puts it where its checkpoint was made. */
+cli_status cli_train_begin(cli_train_run *run, cli_error *err);
+
+cli_status cli_train_save_checkpoint(const cli_train_run *run, cli_error *err);
 
 /** Trains until the end, a signal or a failure. Out of memory before the first step fails. */
 cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err);

@@ -21,6 +21,11 @@ static const struct {
     {"accuracy", offsetof(jem_train_stats, accuracy)},
     {"grad_norm", offsetof(jem_train_stats, grad_norm)},
     {"chain_grad_norm", offsetof(jem_train_stats, chain_grad_norm)},
+    {"param_norm", offsetof(jem_train_stats, param_norm)},
+    {"update_norm", offsetof(jem_train_stats, update_norm)},
+    {"sample_max", offsetof(jem_train_stats, sample_max)},
+    {"clamped", offsetof(jem_train_stats, clamped)},
+    {"chain_age", offsetof(jem_train_stats, chain_age)},
     {"seconds_sampling", offsetof(jem_train_stats, seconds_sampling)},
     {"seconds_updating", offsetof(jem_train_stats, seconds_updating)},
 };

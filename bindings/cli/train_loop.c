@@ -10,9 +10,10 @@
 static const double plain_line_seconds = 5.0;
 
 typedef struct loop {
-    const cli_train_run *run;
+    cli_train_run *run;
     int64_t steps_max; /* 0 = until the time is over */
-    double started;
+    double started;    /* as if in one session */
+    cli_progress progress;
     cli_train_rows all;      /* of the data */
     cli_train_rows labelled; /* those of the terms with labels; n = 0: `all` serve both */
 } loop;
@@ -26,10 +27,11 @@ static bool uses_data_rows(const cli_train_args *args)
 
 static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
 {
-    const cli_train_run *run = l->run;
+    cli_train_run *run = l->run;
     const bool apart = l->labelled.n > 0;
     CLI_TRY(cli_jem(err, jem_train_batch_init(batch, sizeof *batch)));
     batch->n_samples = run->sampler != NULL ? run->args->chains : 0;
+    run->batches++;
     if (!apart || uses_data_rows(run->args))
         CLI_TRY(cli_train_rows_next(&l->all, &run->data, run->model, err));
     if (apart)
@@ -70,7 +72,7 @@ static void update_means(cli_train_means *means, const jem_train_stats *stats)
     means->accuracy += share * (stats->accuracy - means->accuracy);
 }
 
-static void show_progress(cli_progress *progress, const loop *l, const cli_train_result *result)
+static void show_progress(loop *l, const cli_train_result *result)
 {
     const double elapsed = cli_seconds() - l->started;
     const double fraction = fraction_done(l, result->steps);
@@ -79,13 +81,27 @@ static void show_progress(cli_progress *progress, const loop *l, const cli_train
     const cli_train_means *means = &result->means;
     char eta[32];
     cli_progress_show(
-        progress, "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f  acc %.1f%%",
+        &l->progress,
+        "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f  acc %.1f%%",
         100.0 * (fraction < 1.0 ? fraction : 1.0), (long long)result->steps,
         (double)result->steps / elapsed, cli_progress_time(left > 0.0 ? left : 0.0, eta),
         means->loss, means->loss_pyx, means->gap, 100.0 * means->accuracy);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------
+
+// A full disk costs the checkpoint, not the run.
+static void save_when_due(loop *l, const cli_train_result *result)
+{
+    cli_error err;
+    const cli_train_args *args = l->run->args;
+    if (args->checkpoint == NULL || result->steps % args->checkpoint_every != 0)
+        return;
+    l->run->seconds = cli_seconds() - l->started;
+    if (cli_train_save_checkpoint(l->run, &err) != CLI_OK)
+        cli_progress_say(&l->progress, "no checkpoint of step %lld, training goes on: %s",
+                         (long long)result->steps, err.text);
+}
 
 static cli_status one_step(loop *l, const jem_train_config *config, cli_train_result *result,
                            cli_error *err)
@@ -100,21 +116,30 @@ static cli_status one_step(loop *l, const jem_train_config *config, cli_train_re
         jem_train_step(run->model, run->optimizer, run->sampler, config, &batch, &stats);
     if (result->status != JEM_OK)
         return CLI_OK; // the caller decides what to save
-    result->steps++;
-    update_means(&result->means, &stats);
+    result->steps = stats.step;
+    if (stats.event == JEM_EVENT_NONE) {
+        result->new_steps++;
+        update_means(&result->means, &stats);
+        save_when_due(l, result);
+    }
     if (run->log != NULL)
         cli_train_log(run->log, &stats, cli_seconds() - l->started);
     return CLI_OK;
 }
 
-static bool goes_on(const loop *l, const cli_train_result *result)
+static bool goes_on(const loop *l, cli_train_result *result)
 {
-    return result->status == JEM_OK && fraction_done(l, result->steps) < 1.0;
+    const int64_t stop_after = l->run->args->stop_after;
+    if (result->status != JEM_OK || !(fraction_done(l, result->steps) < 1.0))
+        return false;
+    result->paused = stop_after > 0 && result->new_steps >= stop_after;
+    if (cli_stop_signal() != 0)
+        result->status = JEM_ECANCELLED;
+    return !result->paused && result->status == JEM_OK;
 }
 
-static cli_status train(loop *l, cli_train_result *result, cli_error *err)
+static cli_status make_config(const cli_train_args *args, jem_train_config *out, cli_error *err)
 {
-    const cli_train_args *args = l->run->args;
     jem_train_config config;
     CLI_TRY(cli_jem(err, jem_train_config_init(&config, sizeof config)));
     config.w_px = (float)args->w_px;
@@ -125,23 +150,31 @@ static cli_status train(loop *l, cli_train_result *result, cli_error *err)
     config.augment_crop = (int32_t)args->crop;
     config.augment_flip = args->flip;
     config.augment_data = args->augment_data;
-    config.progress = cli_stop_progress;
-    cli_progress progress;
-    cli_progress_begin(&progress, plain_line_seconds);
+    config.guard = !args->no_guard;
+    // A step that ends half-way has moved the chains on; one that is to be resumed is finished.
+    if (args->checkpoint == NULL)
+        config.progress = cli_stop_progress;
+    *out = config;
+    return CLI_OK;
+}
+
+static cli_status train(loop *l, cli_train_result *result, cli_error *err)
+{
+    jem_train_config config;
+    CLI_TRY(make_config(l->run->args, &config, err));
+    cli_progress_begin(&l->progress, plain_line_seconds);
+    jem_set_log(cli_progress_log, &l->progress);
     cli_status status = CLI_OK;
     while (status == CLI_OK && goes_on(l, result)) {
-        if (cli_stop_signal() != 0) {
-            result->status = JEM_ECANCELLED;
-            break;
-        }
         status = one_step(l, &config, result, err);
-        if (result->steps > 0 && cli_progress_due(&progress))
-            show_progress(&progress, l, result);
+        if (result->new_steps > 0 && cli_progress_due(&l->progress))
+            show_progress(l, result);
     }
-    if (!progress.terminal && result->steps > 0)
-        show_progress(&progress, l, result);
-    cli_progress_end(&progress);
-    result->seconds = cli_seconds() - l->started;
+    l->run->seconds = cli_seconds() - l->started;
+    if (!l->progress.terminal && result->new_steps > 0)
+        show_progress(l, result);
+    cli_progress_end(&l->progress);
+    jem_set_log(cli_progress_log, NULL);
     return status;
 }
 
@@ -163,10 +196,15 @@ static cli_status prepare_rows(loop *l, cli_error *err)
 cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err)
 {
     const cli_train_args *args = run->args;
-    loop l = {.run = run, .started = cli_seconds()};
+    loop l = {.run = run, .started = cli_seconds() - run->seconds};
     *result = (cli_train_result){.status = JEM_OK};
-    cli_status status = prepare_rows(&l, err);
+    cli_status status = cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &result->steps));
+    if (status == CLI_OK)
+        status = prepare_rows(&l, err);
     if (status == CLI_OK) {
+        cli_train_rows_skip(&l.all, run->batches);
+        if (l.labelled.n > 0)
+            cli_train_rows_skip(&l.labelled, run->batches);
         const int64_t per_epoch = l.all.n / l.all.batch;
         l.steps_max = args->steps > 0 ? args->steps : args->epochs * per_epoch;
         status = train(&l, result, err);

@@ -48,8 +48,8 @@ void cli_train_rows_free(cli_train_rows *rows)
     *rows = (cli_train_rows){0};
 }
 
-cli_status cli_train_rows_next(cli_train_rows *rows, const cli_data *data, const jem_model *model,
-                               cli_error *err)
+// The row numbers of the next batch.
+static const int64_t *advance(cli_train_rows *rows)
 {
     if (rows->next + rows->batch > rows->n) {
         cli_shuffle(&rows->random, rows->n, rows->order);
@@ -57,6 +57,19 @@ cli_status cli_train_rows_next(cli_train_rows *rows, const cli_data *data, const
     }
     const int64_t *now = rows->order + rows->next;
     rows->next += rows->batch;
+    return now;
+}
+
+void cli_train_rows_skip(cli_train_rows *rows, int64_t batches)
+{
+    for (int64_t i = 0; i < batches; i++)
+        advance(rows);
+}
+
+cli_status cli_train_rows_next(cli_train_rows *rows, const cli_data *data, const jem_model *model,
+                               cli_error *err)
+{
+    const int64_t *now = advance(rows);
     for (int64_t i = 0; data->labels != NULL && i < rows->batch; i++)
         rows->labels[i] = data->labels[now[i]];
     return cli_data_inputs(data, model, now, 0, rows->batch, rows->x, err);

@@ -23,6 +23,9 @@ cli_status cli_train_rows_init(cli_train_rows *rows, const cli_data *data, int32
 /** Accepts a zeroed one. */
 void cli_train_rows_free(cli_train_rows *rows);
 
+/** Passes over so many batches, as if they had been taken. */
+void cli_train_rows_skip(cli_train_rows *rows, int64_t batches);
+
 /** Puts the next batch into x and, if there are any, labels. */
 cli_status cli_train_rows_next(cli_train_rows *rows, const cli_data *data, const jem_model *model,
                                cli_error *err);

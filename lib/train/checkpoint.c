@@ -86,7 +86,8 @@ static jem_status read_file(const char *path, jemi_safetensors *file)
     if (jemi_file_previous(path, previous, sizeof previous) != JEM_OK ||
         read_one(previous, file) != JEM_OK)
         return jemi_fail(status, "%s", reason);
-    jemi_log(JEM_LOG_WARNING, "%s; going on from '%.300s'", reason, previous);
+    jemi_log(JEM_LOG_WARNING, "%.300s is not used (%s); going on from %.300s", path, reason,
+             previous);
     return JEM_OK;
 }
 

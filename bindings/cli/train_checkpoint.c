@@ -1,0 +1,142 @@
+/*
+ * Checkpoints of jem train. What libjem cannot know, the options and the place in the data, goes
+ * into the note as JSON.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "output.h"
+#include "train.h"
+
+enum { VALUE_MAX = 1024 };
+
+// ---- the note ----------------------------------------------------------------------------------
+
+static uint32_t crc(uint32_t before, const void *data, size_t size)
+{
+    return data != NULL ? (uint32_t)crc32_z(before, data, size) : before;
+}
+
+// Of everything that training reads.
+static json_int_t data_digest(const cli_data *data)
+{
+    const size_t count = (size_t)(data->n * cli_data_row_size(data));
+    uint32_t digest = crc(0, data->bytes, count);
+    digest = crc(digest, data->floats, count * sizeof *data->floats);
+    return crc(digest, data->labels, (size_t)data->n * sizeof *data->labels);
+}
+
+static bool of_the_run(const cli_option *row)
+{
+    return row->kind != CLI_HEADING && !(row->flags & CLI_SESSION);
+}
+
+static json_t *options_of(const cli_train_run *run)
+{
+    json_t *options = json_object();
+    for (const cli_option *row = run->options; row->name != NULL; row++) {
+        char value[VALUE_MAX];
+        if (!of_the_run(row))
+            continue;
+        cli_option_text(row, run->args, value, sizeof value);
+        json_object_set_new(options, row->name, json_string(value));
+    }
+    return options;
+}
+
+static cli_status set_note(const cli_train_run *run, cli_error *err)
+{
+    json_t *note =
+        json_pack("{s:o s:I s:I s:f}", "options", options_of(run), "data", data_digest(&run->data),
+                  "batches", (json_int_t)run->batches, "seconds", run->seconds);
+    char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
+    json_decref(note);
+    if (text == NULL)
+        return cli_fail(err, "the options cannot be kept with a checkpoint: they are not UTF-8");
+    const jem_status status = jem_optimizer_set_note(run->optimizer, text);
+    free(text);
+    return cli_jem(err, status);
+}
+
+static cli_status get_note(const cli_train_run *run, json_t **note, cli_error *err)
+{
+    size_t length;
+    char *text;
+    CLI_TRY(cli_jem(err, jem_optimizer_get_note(run->optimizer, NULL, 0, &length)));
+    CLI_TRY(cli_alloc(&text, (int64_t)length + 1, 1, err));
+    const jem_status status = jem_optimizer_get_note(run->optimizer, text, length + 1, NULL);
+    *note = json_loads(text, 0, NULL);
+    free(text);
+    CLI_TRY(cli_jem(err, status));
+    return *note != NULL ? CLI_OK
+                         : cli_fail(err, "%s was not made by jem train", run->args->checkpoint);
+}
+
+// ---- going on ----------------------------------------------------------------------------------
+
+static const char *given(const char *value)
+{
+    return value[0] != '\0' ? value : "not given";
+}
+
+static cli_status compare_options(const cli_train_run *run, const json_t *then, cli_error *err)
+{
+    for (const cli_option *row = run->options; row->name != NULL; row++) {
+        char now[VALUE_MAX];
+        if (!of_the_run(row))
+            continue;
+        cli_option_text(row, run->args, now, sizeof now);
+        const char *before = json_string_value(json_object_get(then, row->name));
+        if (before == NULL)
+            before = "";
+        if (strcmp(before, now) != 0)
+            return cli_usage(err, "--%s is %s, but was %s when %s was made; expected the same",
+                             row->name, given(now), given(before), run->args->checkpoint);
+    }
+    return CLI_OK;
+}
+
+static cli_status take_note(cli_train_run *run, const json_t *note, cli_error *err)
+{
+    CLI_TRY(compare_options(run, json_object_get(note, "options"), err));
+    if (json_integer_value(json_object_get(note, "data")) != data_digest(&run->data))
+        return cli_usage(err, "%s was made with other data than %s holds now",
+                         run->args->checkpoint, run->args->data);
+    run->batches = json_integer_value(json_object_get(note, "batches"));
+    run->seconds = json_number_value(json_object_get(note, "seconds"));
+    return CLI_OK;
+}
+
+static cli_status resume(cli_train_run *run, cli_error *err)
+{
+    json_t *note;
+    CLI_TRY(cli_jem(
+        err, jem_checkpoint_load(run->args->checkpoint, run->model, run->optimizer, run->sampler)));
+    CLI_TRY(get_note(run, &note, err));
+    const cli_status status = take_note(run, note, err);
+    json_decref(note);
+    return status;
+}
+
+cli_status cli_train_begin(cli_train_run *run, cli_error *err)
+{
+    const char *path = run->args->checkpoint;
+    if (path == NULL)
+        return CLI_OK;
+    if (run->args->resume)
+        return resume(run, err);
+    if (access(path, F_OK) == 0)
+        return cli_usage(err, "%s exists; go on with it by --resume, or remove it to begin anew",
+                         path);
+    return cli_output_check(path, err);
+}
+
+cli_status cli_train_save_checkpoint(const cli_train_run *run, cli_error *err)
+{
+    CLI_TRY(set_note(run, err));
+    return cli_jem(
+        err, jem_checkpoint_save(run->args->checkpoint, run->model, run->optimizer, run->sampler));
+}
