@@ -354,16 +354,26 @@ static bool is_bad(const jem_sampler *sampler, const jemi_draw *draw, int64_t i,
     return !in_range || !isfinite(sampler->draw_norms[i]);
 }
 
-// As load_chains() starts them, but into the buffer.
+// As load_chains() starts them, but into what is kept: a bad chain must not come back with it.
 static void restart(jem_sampler *sampler, const jemi_draw *draw, int64_t i)
 {
     const uint32_t slot = sampler->slots[i];
-    float *x = sampler->chains + slot * row_len(sampler);
+    float *x = sampler->kept.chains + slot * row_len(sampler);
     if (draw->data != NULL && jemi_sampler_takes_data(sampler))
         start_at_data(sampler, draw, i, x);
     else
         start_slot(sampler, slot, x);
-    sampler->ages[slot] = 0;
+    sampler->kept.ages[slot] = 0;
+}
+
+static void restart_bad(jem_sampler *sampler, const jemi_draw *draw, double bound)
+{
+    int64_t n_bad = 0;
+    for (int64_t i = 0; i < draw->n; i++)
+        n_bad += is_bad(sampler, draw, i, bound);
+    for (int64_t i = 0; i < draw->n; i++)
+        if (n_bad == 0 || is_bad(sampler, draw, i, bound))
+            restart(sampler, draw, i);
 }
 
 void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound)
@@ -375,13 +385,7 @@ void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bo
     sampler->draws = kept->draws;
     if (!kept->filled)
         return;
+    restart_bad(sampler, draw, bound);
+    sampler->draws++; // its numbers are used
     copy_chains(sampler, sampler->chains, sampler->ages, kept->chains, kept->ages);
-    const int64_t n = draw != NULL ? draw->n : 0;
-    int64_t n_bad = 0;
-    for (int64_t i = 0; i < n; i++)
-        n_bad += is_bad(sampler, draw, i, bound);
-    for (int64_t i = 0; i < n; i++)
-        if (n_bad == 0 || is_bad(sampler, draw, i, bound))
-            restart(sampler, draw, i);
-    sampler->draws++;
 }

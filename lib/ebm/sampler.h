@@ -110,7 +110,7 @@ jem_status jemi_sampler_keep(jem_sampler *sampler);
  * Back to what was kept, on other random streams. Chains of the draw just finished that are not
  * finite or beyond +-bound start anew; all of them do, if none is.
  *
- * @param draw  NULL or with n = 0: there was none.
+ * @param draw  n = 0: there was none.
  */
 void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound);
 

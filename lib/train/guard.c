@@ -24,16 +24,17 @@ typedef struct gauge {
     double floor, factor, bound;
 } gauge;
 
-enum { LOSS, GAP, F_DATA, F_SAMPLES, GRAD, CHAIN_GRAD, SAMPLE_MAX, UPDATE };
+// Causes before their effects.
+enum { SAMPLE_MAX, CHAIN_GRAD, F_DATA, F_SAMPLES, GAP, LOSS, GRAD, UPDATE };
 
 static const gauge gauges[JEMI_GAUGES] = {
-    [LOSS] = {"loss", 1.0, 30.0, 1e9},
-    [GAP] = {"gap of F between data and samples", 1.0, 30.0, 1e6},
+    [SAMPLE_MAX] = {"largest element of the samples", 1.0, 30.0, 1e6},
+    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 100.0, 1e12},
     [F_DATA] = {"mean F of the data", 1.0, 30.0, 1e6},
     [F_SAMPLES] = {"mean F of the samples", 1.0, 30.0, 1e6},
+    [GAP] = {"gap of F between data and samples", 1.0, 30.0, 1e6},
+    [LOSS] = {"loss", 1.0, 30.0, 1e9},
     [GRAD] = {"parameter gradient norm", 1.0, 100.0, 1e12},
-    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 100.0, 1e12},
-    [SAMPLE_MAX] = {"largest element of the samples", 1.0, 30.0, 1e6},
     [UPDATE] = {"norm of the update against that of the parameters", 0.01, 30.0, 10.0},
 };
 
