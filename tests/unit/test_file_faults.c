@@ -30,7 +30,8 @@ typedef enum call {
     FCHMOD,
     FSYNC,
     CLOSE,
-    RENAMEAT
+    RENAMEAT,
+    LINKAT
 } call;
 
 enum { SHORT = -1, NOTHING = -2 }; /* instead of an errno: one byte; none */
@@ -152,20 +153,31 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
     return fails(RENAMEAT) ? -1 : (int)syscall(SYS_renameat, from_dir, from, to_dir, to);
 }
 
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    return fails(LINKAT) ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
-// write_new(path) under a fault.
-static jem_status write_with(call which, int nth, int error)
+// write(path) under a fault.
+static jem_status write_by(jem_status (*write_file)(const char *target), call which, int nth,
+                           int error)
 {
     const surroundings before = look_around();
     fault.call = which;
     fault.nth = nth;
     fault.error = error;
     fault.n_calls = 0;
-    const jem_status status = write_new(path);
+    const jem_status status = write_file(path);
     fault.call = NO_CALL;
     check_surroundings(&before);
     return status;
+}
+
+static jem_status write_with(call which, int nth, int error)
+{
+    return write_by(write_new, which, nth, error);
 }
 
 typedef struct fault_row {
@@ -266,6 +278,82 @@ START_TEST(any_call_fails)
         fault.on = errors[_i] != EINTR; // that for ever is nobody's
         fail_each_call(errors[_i], exists != 0);
     }
+}
+END_TEST
+
+/* ---- keeping what was there ----------------------------------------------------------------- */
+
+static const char older_text[] = "the contents before the old ones";
+static char kept[80]; /* path.prev */
+
+static void start_keeping(void)
+{
+    snprintf(kept, sizeof kept, "%s" JEMI_FILE_PREVIOUS, path);
+    start(true);
+    unlink(kept);
+    put(kept, older_text);
+}
+
+static jem_status write_keeping(const char *target)
+{
+    const jemi_part part = {new_text, sizeof new_text - 1};
+    return jemi_file_write_keeping(target, &part, 1);
+}
+
+static bool is_text(const char *name, const char *text)
+{
+    return strcmp(get(name), text) == 0;
+}
+
+START_TEST(keeps_what_was_there)
+{
+    start_keeping();
+    ck_assert_int_eq(write_by(write_keeping, NO_CALL, 0, 0), JEM_OK);
+    ck_assert(is_text(path, new_text) && is_text(kept, old_text));
+    ck_assert_int_eq(count_entries(folder), 2);
+    // As a kill between the two renames leaves it: both names are of one file.
+    unlink(kept);
+    ck_assert_int_eq(link(path, kept), 0);
+    ck_assert_int_eq(write_keeping(path), JEM_OK);
+    ck_assert(is_text(path, new_text) && is_text(kept, new_text));
+    ck_assert_int_eq(count_entries(folder), 2);
+    unlink(path);
+    ck_assert_int_eq(write_keeping(path), JEM_OK); // nothing to keep
+    ck_assert_int_eq(count_entries(folder), 2);
+    unlink(kept);
+}
+END_TEST
+
+START_TEST(file_system_without_links)
+{
+    static const int refusals[] = {EPERM, ENOTSUP, ENOSYS, EMLINK};
+    for (int i = 0; i < COUNT(refusals); i++) {
+        start_keeping();
+        ck_assert_int_eq(write_by(write_keeping, LINKAT, 0, refusals[i]), JEM_OK);
+        ck_assert(is_text(path, new_text) && is_text(kept, old_text));
+        ck_assert_int_eq(count_entries(folder), 2);
+    }
+    unlink(kept);
+}
+END_TEST
+
+START_TEST(any_call_fails_while_keeping)
+{
+    const int error = errors[_i];
+    for (int nth = 1, reached = 1; reached; nth++) {
+        start_keeping();
+        const jem_status status = write_by(write_keeping, ANY, nth, error);
+        reached = fault.n_calls >= nth;
+        const bool is_new = is_text(path, new_text);
+        ck_assert_msg(is_new || (status == JEM_EIO && is_text(path, old_text)),
+                      "call %d, errno %d: '%s'", nth, error, get(path));
+        const bool denied = error == ENOENT && nth == 2; // then nothing seemed to be there to keep
+        ck_assert_msg(is_text(kept, old_text) || ((!is_new || denied) && is_text(kept, older_text)),
+                      "call %d, errno %d: kept '%s'", nth, error, get(kept));
+        ck_assert_msg(count_entries(folder) == 2, "call %d: temporary left", nth);
+        ck_assert(reached || (status == JEM_OK && nth > 14));
+    }
+    unlink(kept);
 }
 END_TEST
 
@@ -410,6 +498,9 @@ int main(void)
     TCase *tests = tcase_create("faults");
     tcase_add_loop_test(tests, fault_is_survived, 0, COUNT(faults));
     tcase_add_loop_test(tests, any_call_fails, 0, COUNT(errors));
+    tcase_add_test(tests, keeps_what_was_there);
+    tcase_add_test(tests, file_system_without_links);
+    tcase_add_loop_test(tests, any_call_fails_while_keeping, 0, COUNT(errors));
     tcase_add_test(tests, target_in_the_root);
     tcase_add_test(tests, stale_temporary_file);
     tcase_add_loop_test(tests, reads_whole_or_not, 0, COUNT(reads));

@@ -173,6 +173,45 @@ static uint64_t script_train(void)
     return support_hash(out, sizeof out);
 }
 
+// A guarded run, kept and put into other handles, which have a past of their own.
+static uint64_t script_checkpoint(void)
+{
+    jem_model *model = create_model();
+    jem_sampler_config sampler_config = support_sampler_config(CAPACITY, 2);
+    sampler_config.start = JEM_START_GAUSSIAN;
+    sampler_config.start_rank = 1;
+    jem_optimizer_config config;
+    MUST(jem_optimizer_config_init(&config, sizeof config));
+    config.lr = 0.01f;
+    config.ema_decay = 0.9f;
+    jem_train_config train_config;
+    MUST(jem_train_config_init(&train_config, sizeof train_config));
+    train_config.guard = 1;
+    train_config.guard_every = 1;
+    jem_train_batch batch = support_batch(ROWS, x, labels);
+    float out[2][ROWS * CLASSES];
+    for (int i = 0; i < 2; i++) {
+        jem_sampler *sampler;
+        jem_optimizer *optimizer;
+        CREATE(sampler, jem_sampler_create(&sampler, model, &sampler_config));
+        CREATE(optimizer, jem_optimizer_create(&optimizer, model, &config));
+        STEP(jem_sampler_fit(sampler, ROWS, x, labels));
+        STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
+        STEP(jem_optimizer_set_note(optimizer, "a note"));
+        if (i == 0)
+            STEP(jem_checkpoint_save(path, model, optimizer, sampler));
+        else
+            STEP(jem_checkpoint_load(path, model, optimizer, sampler));
+        STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
+        STEP(jem_logits(model, ROWS, x, out[i]));
+        jem_optimizer_destroy(optimizer);
+        jem_sampler_destroy(sampler);
+    }
+    support_same_bits(out[0], out[1], sizeof out[0], "what followed the checkpoint");
+    jem_model_destroy(model);
+    return support_hash(out, sizeof out);
+}
+
 static void decorate(jem_model *model)
 {
     const float mean[] = {0.25f}, std[] = {0.5f};
@@ -270,7 +309,7 @@ typedef struct script_row {
 
 static const script_row scripts[] = {
     {"compute", script_compute}, {"sampler", script_sampler}, {"train", script_train},
-    {"copies", script_copies},   {"files", script_files},
+    {"copies", script_copies},   {"files", script_files},     {"checkpoint", script_checkpoint},
 };
 
 // Runs a script from a clean slate; returns its hash and whether an allocation failed.

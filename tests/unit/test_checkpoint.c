@@ -1,0 +1,537 @@
+/*
+ * Checkpoints: a run that goes on from one is the run that never stopped, bit for bit, wherever it
+ * stopped; what is damaged or of another run is refused and changes nothing; a failed save costs
+ * nothing.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/safetensors.h"
+#include "toy_run.h"
+
+enum { GUARDED = 1, SAM = 3, CLASSES = 4, DATA = 5, CLASSIFIER = 7, STOPS = 13 };
+
+static jem_exec_config exec;
+static char folder[256], path[300], previous[310];
+
+static void set_up(void)
+{
+    exec = support_exec(0, 1);
+    support_make_dir(folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/c", folder);
+    snprintf(previous, sizeof previous, "%s.prev", path);
+}
+
+static void tear_down(void)
+{
+    support_remove_dir(folder);
+}
+
+static jem_status save(toy_run *run)
+{
+    return jem_checkpoint_save(path, run->model, run->optimizer, run->sampler);
+}
+
+static jem_status load(toy_run *run)
+{
+    return jem_checkpoint_load(path, run->model, run->optimizer, run->sampler);
+}
+
+// ---- going on -----------------------------------------------------------------------------------
+
+static int log_lines;
+
+static void count_line(void *user, int32_t level, const char *line)
+{
+    (void)user, (void)line;
+    log_lines += level >= JEM_LOG_WARNING;
+}
+
+// As a program does it: everything is made anew with other seeds, which the file replaces.
+static toy_run resumed(const toy_recipe *recipe, int64_t batches)
+{
+    toy_run run = toy_make(recipe, &exec, 0);
+    toy_run other = toy_make(recipe, &exec, 9);
+    jem_optimizer_destroy(run.optimizer);
+    jem_sampler_destroy(run.sampler);
+    run.optimizer = other.optimizer;
+    run.sampler = other.sampler;
+    other.optimizer = NULL;
+    other.sampler = NULL;
+    toy_free(&other);
+    toy_steps(&run, 3); // and has been used
+    MUST(load(&run));
+    run.batches = batches;
+    return run;
+}
+
+START_TEST(test_resume_is_exact)
+{
+    const toy_recipe *recipe = &toy_recipes[_i / support_n_backends];
+    exec = support_exec(support_backends[_i % support_n_backends], 1);
+    for (int stop = 0; stop < STOPS; stop++) {
+        toy_run run = toy_make(recipe, &exec, 0), straight = toy_make(recipe, &exec, 0);
+        const int first = stop * stop / 4, then = 17;
+        toy_steps(&straight, first + then);
+        toy_steps(&run, first);
+        MUST(save(&run));
+        toy_run again = resumed(recipe, run.batches);
+        ck_assert_msg(toy_hash(&again, true) == toy_hash(&run, true), "%s: stop at %d",
+                      recipe->name, first);
+        toy_steps(&again, then);
+        toy_steps(&run, then);
+        ck_assert_msg(toy_hash(&again, true) == toy_hash(&straight, true),
+                      "%s: other bits after a stop at %d", recipe->name, first);
+        ck_assert_msg(toy_hash(&run, true) == toy_hash(&straight, true),
+                      "%s: saving at %d changed the run", recipe->name, first);
+        toy_free(&run);
+        toy_free(&again);
+        toy_free(&straight);
+    }
+}
+END_TEST
+
+// The caller's rows have streams too.
+START_TEST(test_streams_of_rows)
+{
+    toy_run run = toy_make(&toy_recipes[SAM], &exec, 0);
+    float rows[2][6] = {{0}}, starts[2][6];
+    MUST(jem_sampler_run(run.model, run.sampler, 3, NULL, rows[0], 5, NULL, NULL));
+    MUST(jem_sampler_start(run.sampler, 3, NULL, starts[0]));
+    toy_steps(&run, 1);
+    MUST(save(&run));
+    toy_run again = resumed(&toy_recipes[SAM], run.batches);
+    for (int i = 0; i < 2; i++) {
+        toy_run *r = i == 0 ? &run : &again;
+        memset(rows[i], 0, sizeof rows[i]);
+        MUST(jem_sampler_run(r->model, r->sampler, 3, NULL, rows[i], 5, NULL, NULL));
+        MUST(jem_sampler_start(r->sampler, 3, NULL, starts[i]));
+    }
+    support_same_bits(rows[0], rows[1], sizeof rows[0], "rows");
+    support_same_bits(starts[0], starts[1], sizeof starts[0], "starts");
+    toy_free(&run);
+    toy_free(&again);
+}
+END_TEST
+
+// A fault after the stop is undone alike: the guard's statistics and its snapshot are the same.
+START_TEST(test_rollback_after_resume)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 20);
+    run.optimizer->state1[0] = NAN;
+    MUST(toy_step(&run, NULL)); // one rollback before, so that epochs and tries count
+    toy_steps(&run, 4);
+    MUST(save(&run));
+    toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
+    ck_assert_int_eq(again.optimizer->guard->tries, 1);
+    ck_assert_int_eq(again.optimizer->guard->n_means, run.optimizer->guard->n_means);
+    for (int i = 0; i < 2; i++) {
+        toy_run *r = i == 0 ? &run : &again;
+        toy_steps(r, 2);
+        MUST(jem_optimizer_set_lr(r->optimizer, 4.0f)); // found by the means only
+        jem_train_stats stats;
+        MUST(toy_step(r, &stats));
+        ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
+        ck_assert_int_eq(stats.step, 24);
+        MUST(jem_optimizer_set_lr(r->optimizer, 0.005f));
+        toy_steps(r, 12);
+    }
+    ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+    toy_free(&run);
+    toy_free(&again);
+}
+END_TEST
+
+// Saved, loaded and saved again: the same bytes, so nothing in the file is lost.
+START_TEST(test_round_trip)
+{
+    const toy_recipe *recipe = &toy_recipes[_i];
+    toy_run run = toy_make(recipe, &exec, 0);
+    toy_steps(&run, 5);
+    MUST(jem_optimizer_set_note(run.optimizer, "batch 5\n\"\xc3\xa9\""));
+    MUST(save(&run));
+    size_t size, size_again;
+    char *bytes = support_read_file(path, &size);
+    toy_run again = resumed(recipe, 5);
+    char note[32];
+    size_t length;
+    MUST(jem_optimizer_get_note(again.optimizer, note, sizeof note, &length));
+    ck_assert_str_eq(note, "batch 5\n\"\xc3\xa9\"");
+    ck_assert_uint_eq(length, strlen(note));
+    MUST(save(&again));
+    char *bytes_again = support_read_file(path, &size_again);
+    ck_assert_uint_eq(size, size_again);
+    support_same_bits(bytes, bytes_again, size, recipe->name);
+    free(bytes);
+    free(bytes_again);
+    toy_free(&run);
+    toy_free(&again);
+}
+END_TEST
+
+START_TEST(test_note)
+{
+    toy_run run = toy_make(&toy_recipes[0], &exec, 0);
+    char note[8] = "x";
+    size_t length = 9;
+    MUST(jem_optimizer_get_note(run.optimizer, note, sizeof note, &length));
+    ck_assert(note[0] == '\0' && length == 0);
+    REFUSED(JEM_EINVAL, "UTF-8", jem_optimizer_set_note(run.optimizer, "\xff"));
+    REFUSED(JEM_EINVAL, "optimizer", jem_optimizer_set_note(NULL, "x"));
+    MUST(jem_optimizer_set_note(run.optimizer, "12345678"));
+    REFUSED(JEM_EINVAL, "9 bytes",
+            jem_optimizer_get_note(run.optimizer, note, sizeof note, &length));
+    MUST(jem_optimizer_get_note(run.optimizer, NULL, 0, &length));
+    ck_assert_uint_eq(length, 8);
+    MUST(jem_optimizer_set_note(run.optimizer, NULL));
+    MUST(jem_optimizer_get_note(run.optimizer, NULL, 0, &length));
+    ck_assert_uint_eq(length, 0);
+    toy_free(&run);
+}
+END_TEST
+
+// ---- refusals -----------------------------------------------------------------------------------
+
+typedef struct other_row {
+    toy_recipe recipe;
+    const char *word;
+} other_row;
+
+#define OTHER(...)                                                                                 \
+    {                                                                                              \
+        "other", __VA_ARGS__                                                                       \
+    }
+static const other_row others[] = {
+    {OTHER("mlp-9", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 0, false, true, false), "mlp-8"},
+    {OTHER("mlp-8:act=silu", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 0, false, true, false),
+     "silu"},
+    {OTHER("mlp-8", 1, 2, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 0, false, true, false), "channels"},
+    {OTHER("mlp-8", 2, 1, JEM_OPTIMIZER_SGD, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 0, false, true,
+           false),
+     "optimizer.kind = 1; this run has 2"},
+    {OTHER("mlp-8", 2, 1, 0, 0, 0, 0, JEM_START_MIXTURE, 0, 0, false, true, false), "averages"},
+    {OTHER("mlp-8", 2, 1, 0, 0, 0.9f, 0, JEM_START_GAUSSIAN, 0, 0, false, true, false), "start"},
+    {OTHER("mlp-8", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 2, 0, false, true, false), "rank"},
+    {OTHER("mlp-8", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 1, false, true, false),
+     "class_conditional"},
+    {OTHER("mlp-8", 2, 1, 0, 0, 0.9f, 0, 0, 0, 0, true, true, false), "sampler"},
+};
+
+START_TEST(test_another_run_is_refused)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 5);
+    MUST(save(&run));
+    MUST(save(&run)); // so that there is one before, which must not be tried
+    toy_run other = toy_make(&others[_i].recipe, &exec, 0);
+    toy_steps(&other, 2);
+    const uint64_t before = toy_hash(&other, true);
+    REFUSED(JEM_EMISMATCH, others[_i].word, load(&other));
+    ck_assert_uint_eq(toy_hash(&other, true), before);
+    toy_steps(&other, 2);
+    toy_free(&run);
+    toy_free(&other);
+}
+END_TEST
+
+START_TEST(test_arguments)
+{
+    toy_run run = toy_make(&toy_recipes[0], &exec, 0), wide = toy_make(&others[0].recipe, &exec, 0);
+    REFUSED(JEM_EINVAL, "path", jem_checkpoint_save(NULL, run.model, run.optimizer, run.sampler));
+    REFUSED(JEM_EINVAL, "model", jem_checkpoint_save(path, NULL, run.optimizer, run.sampler));
+    REFUSED(JEM_EINVAL, "optimizer", jem_checkpoint_load(path, run.model, NULL, run.sampler));
+    REFUSED(JEM_EMISMATCH, "parameters",
+            jem_checkpoint_save(path, run.model, wide.optimizer, run.sampler));
+    REFUSED(JEM_EIO, "No such file", load(&run));
+    MUST(jem_model_save(run.model, path));
+    REFUSED(JEM_EFORMAT, "no checkpoint", load(&run));
+    toy_free(&run);
+    toy_free(&wide);
+}
+END_TEST
+
+// ---- damage -------------------------------------------------------------------------------------
+
+START_TEST(test_every_damage_is_refused)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0), other = run;
+    toy_steps(&run, 5);
+    MUST(save(&run));
+    size_t size;
+    char *bytes = support_read_file(path, &size);
+    other = toy_make(&toy_recipes[GUARDED], &exec, 1);
+    toy_steps(&other, 3);
+    const uint64_t before = toy_hash(&other, true);
+    for (size_t i = 0; i < size; i += i < 200 || i + 200 > size ? 1 : 7) {
+        bytes[i] ^= (char)(1 << i % 8);
+        support_write_file(path, bytes, size);
+        bytes[i] ^= (char)(1 << i % 8);
+        ck_assert_msg(load(&other) != JEM_OK, "a flipped bit in byte %zu", i);
+        support_write_file(path, bytes, i);
+        ck_assert_msg(load(&other) != JEM_OK, "cut after %zu", i);
+    }
+    ck_assert_uint_eq(toy_hash(&other, true), before);
+    toy_steps(&other, 2);
+    support_write_file(path, bytes, size);
+    MUST(load(&other));
+    ck_assert_uint_eq(toy_hash(&other, true), toy_hash(&run, true));
+    free(bytes);
+    toy_free(&run);
+    toy_free(&other);
+}
+END_TEST
+
+// Files with a right digest whose contents are wrong.
+typedef struct forged_row {
+    const char *key, *value; // of metadata; NULL: left out
+    const char *tensor;      // whose ..
+    int64_t place;           // .. element becomes
+    float number;            // .. this, or
+    int64_t integer;         // this
+    const char *word;
+} forged_row;
+
+static const forged_row forgeries[] = {
+    {"optimizer.steps", "-1", NULL, 0, 0, 0, "optimizer.steps"},
+    {"optimizer.steps", "9223372036854775808", NULL, 0, 0, 0, "optimizer.steps"},
+    {"optimizer.steps", NULL, NULL, 0, 0, 0, "optimizer.steps"},
+    {"optimizer.lr", "0", NULL, 0, 0, 0, "contradict"},
+    {"optimizer.lr", "nan", NULL, 0, 0, 0, "optimizer.lr"},
+    {"optimizer.progress", "-1", NULL, 0, 0, 0, "contradict"},
+    {"sampler.draws", "18446744073709551616", NULL, 0, 0, 0, "sampler.draws"},
+    {"sampler.epoch", "4294967296", NULL, 0, 0, 0, "sampler.epoch"},
+    {"sampler.filled", "2", NULL, 0, 0, 0, "sampler.filled"},
+    {"sampler.filled", "0", NULL, 0, 0, 0, "tensors"},
+    {"guard", "0", NULL, 0, 0, 0, "tensors"},
+    {"sampler.gaussians", "1", NULL, 0, 0, 0, "sampler.mean"},
+    {"sampler.gaussians", "2", NULL, 0, 0, 0, "contradict"},
+    {"sampler.kept_rows", "0", NULL, 0, 0, 0, "contradict"},
+    {"sampler.kept_rows", "47", NULL, 0, 0, 0, "sampler.rows"},
+    {"sampler.kept_rows", "2147483647", NULL, 0, 0, 0, "sampler.rows"},
+    {"sampler.kept_classes", "1", NULL, 0, 0, 0, "sampler.first"},
+    {"jem.checkpoint", "2", NULL, 0, 0, 0, "format '2'"},
+    {NULL, NULL, "model.values", 3, NAN, 0, "model.values"},
+    {NULL, NULL, "optimizer.state2", 0, INFINITY, 0, "optimizer.state2"},
+    {NULL, NULL, "guard.means", 7, NAN, 0, "guard.means"},
+    {NULL, NULL, "sampler.chains", 11, NAN, 0, "sampler.chains"},
+    {NULL, NULL, "sampler.first", 0, 0, 1, "rise"},
+    {NULL, NULL, "sampler.first", 2, 0, 1, "rise"},
+    {NULL, NULL, "sampler.first", 2, 0, 49, "rise"},
+    {NULL, NULL, "sampler.first", 3, 0, 47, "end"},
+};
+
+static void forge(const forged_row *row)
+{
+    jemi_safetensors file;
+    MUST(jemi_safetensors_read(path, SIZE_MAX, &file));
+    size_t n = 0;
+    for (size_t i = 0; i < file.n_metadata; i++) {
+        const bool hit = row->key != NULL && strcmp(row->key, file.metadata[i].key) == 0;
+        if (hit && row->value == NULL)
+            continue;
+        file.metadata[n] = file.metadata[i];
+        if (hit)
+            file.metadata[n].value = row->value;
+        n++;
+    }
+    if (row->tensor != NULL) {
+        const jemi_safetensor *tensor = jemi_safetensors_find(&file, row->tensor);
+        if (tensor->dtype == JEMI_I64)
+            memcpy((char *)tensor->data + 8 * row->place, &row->integer, 8);
+        else
+            memcpy((char *)tensor->data + 4 * row->place, &row->number, 4);
+    }
+    MUST(jemi_safetensors_write(path, file.tensors, file.n_tensors, file.metadata, n));
+    jemi_safetensors_fini(&file);
+}
+
+START_TEST(test_forgeries)
+{
+    toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);
+    toy_steps(&run, 5);
+    MUST(save(&run));
+    forge(&(forged_row){.word = ""}); // of nothing: still good
+    MUST(load(&run));
+    forge(&forgeries[_i]);
+    const uint64_t before = toy_hash(&run, true);
+    const jem_status status = load(&run);
+    ck_assert_msg(status == JEM_EFORMAT || status == JEM_EUNSUPPORTED, "%s", jem_last_error());
+    ck_assert_msg(strstr(jem_last_error(), forgeries[_i].word) != NULL, "%s", jem_last_error());
+    ck_assert_uint_eq(toy_hash(&run, true), before);
+    toy_free(&run);
+}
+END_TEST
+
+START_TEST(test_the_one_before)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 3);
+    MUST(save(&run));
+    const uint64_t first = toy_hash(&run, true);
+    ck_assert_int_ne(access(previous, F_OK), 0);
+    toy_steps(&run, 3);
+    MUST(save(&run));
+    const uint64_t second = toy_hash(&run, true);
+    MUST(jem_set_log(count_line, NULL));
+    MUST(load(&run));
+    ck_assert_uint_eq(toy_hash(&run, true), second);
+    ck_assert_int_eq(log_lines, 0);
+    ck_assert_int_eq(truncate(path, 500), 0);
+    MUST(load(&run));
+    ck_assert_uint_eq(toy_hash(&run, true), first);
+    ck_assert_int_eq(log_lines, 1);
+    ck_assert_int_eq(unlink(path), 0);
+    MUST(load(&run));
+    ck_assert_int_eq(log_lines, 2);
+    ck_assert_int_eq(truncate(previous, 500), 0);
+    REFUSED(JEM_EIO, "No such file", load(&run)); // of the one that was asked for
+    MUST(jem_set_log(NULL, NULL));
+    toy_free(&run);
+}
+END_TEST
+
+START_TEST(test_through_a_link)
+{
+    toy_run run = toy_make(&toy_recipes[0], &exec, 0);
+    char link_name[310], kept[320];
+    snprintf(link_name, sizeof link_name, "%s/link", folder);
+    snprintf(kept, sizeof kept, "%s.prev", link_name);
+    ck_assert_int_eq(symlink("c", link_name), 0);
+    for (int i = 0; i < 2; i++) {
+        toy_steps(&run, 1);
+        const jem_status status =
+            jem_checkpoint_save(i == 0 ? path : link_name, run.model, run.optimizer, run.sampler);
+        MUST(status);
+    }
+    ck_assert_int_eq(access(previous, F_OK), 0);
+    ck_assert_int_ne(access(kept, F_OK), 0);
+    ck_assert_int_eq(truncate(path, 9), 0);
+    MUST(jem_checkpoint_load(link_name, run.model, run.optimizer, run.sampler));
+    ck_assert_int_eq(run.optimizer->steps, 1);
+    toy_free(&run);
+}
+END_TEST
+
+// ---- full disks, kills --------------------------------------------------------------------------
+
+static void check_survival(toy_run *run, uint64_t last)
+{
+    const jem_status status = save(run);
+    ck_assert_int_eq(status, JEM_EIO);
+    ck_assert_ptr_nonnull(strstr(jem_last_error(), path));
+    toy_run again = toy_make(&toy_recipes[CLASSES], &exec, 3);
+    MUST(load(&again));
+    ck_assert_uint_eq(toy_hash(&again, true), last);
+    toy_free(&again);
+    toy_steps(run, 1);
+}
+
+START_TEST(test_file_size_limit)
+{
+    toy_run run = toy_make(&toy_recipes[CLASSES], &exec, 0);
+    toy_steps(&run, 3);
+    MUST(save(&run));
+    const uint64_t last = toy_hash(&run, true);
+    toy_steps(&run, 3);
+    struct rlimit before;
+    getrlimit(RLIMIT_FSIZE, &before);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = 3000, .rlim_max = before.rlim_max});
+    check_survival(&run, last);
+    setrlimit(RLIMIT_FSIZE, &before);
+    MUST(save(&run));
+    toy_free(&run);
+}
+END_TEST
+
+// Takes all the room that is left.
+static void fill_up(const char *name)
+{
+    const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    ck_assert_int_ge(fd, 0);
+    char block[512] = {0};
+    while (write(fd, block, sizeof block) > 0)
+        continue;
+    close(fd);
+}
+
+START_TEST(test_full_file_system)
+{
+    char filler[310];
+    snprintf(filler, sizeof filler, "%s/filler", folder);
+    if (mount("tmpfs", folder, "tmpfs", 0, "size=64k") != 0)
+        return; // only root may; the limit above has shown the same
+    toy_run run = toy_make(&toy_recipes[CLASSES], &exec, 0);
+    toy_steps(&run, 3);
+    MUST(save(&run));
+    const uint64_t last = toy_hash(&run, true);
+    toy_steps(&run, 3);
+    fill_up(filler);
+    check_survival(&run, last);
+    unlink(filler);
+    MUST(save(&run));
+    toy_free(&run);
+    umount(folder);
+}
+END_TEST
+
+// Kills at any moment of an endless series of saves: what is there loads, and is one of them.
+START_TEST(test_killed_while_saving)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 1);
+    MUST(save(&run));
+    for (int kill_number = 0; kill_number < 150; kill_number++) {
+        const pid_t child = fork();
+        if (child == 0)
+            for (;;) {
+                run.optimizer->steps++;
+                if (save(&run) != JEM_OK)
+                    _exit(1);
+            }
+        usleep((useconds_t)(200 + 137 * kill_number % 4000));
+        kill(child, SIGKILL);
+        int state;
+        waitpid(child, &state, 0);
+        ck_assert(WIFSIGNALED(state));
+        const int64_t before = run.optimizer->steps;
+        MUST(jem_set_log(count_line, NULL));
+        MUST(load(&run));
+        MUST(jem_set_log(NULL, NULL));
+        ck_assert_int_eq(log_lines, 0); // never the one before
+        ck_assert_int_ge(run.optimizer->steps, before);
+    }
+    ck_assert_int_gt(run.optimizer->steps, 20);
+    toy_free(&run);
+}
+END_TEST
+
+static void add_tests(TCase *tcase)
+{
+    const int n = support_n_backends;
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, test_resume_is_exact, 0, COUNT(toy_recipes) * n);
+    tcase_add_test(tcase, test_streams_of_rows);
+    tcase_add_test(tcase, test_rollback_after_resume);
+    tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(toy_recipes));
+    tcase_add_test(tcase, test_note);
+    tcase_add_loop_test(tcase, test_another_run_is_refused, 0, COUNT(others));
+    tcase_add_test(tcase, test_arguments);
+    tcase_add_test(tcase, test_every_damage_is_refused);
+    tcase_add_loop_test(tcase, test_forgeries, 0, COUNT(forgeries));
+    tcase_add_test(tcase, test_the_one_before);
+    tcase_add_test(tcase, test_through_a_link);
+    tcase_add_test(tcase, test_file_size_limit);
+    tcase_add_test(tcase, test_full_file_system);
+    tcase_add_test(tcase, test_killed_while_saving);
+}
+
+int main(void)
+{
+    return support_main("checkpoint", add_tests);
+}
