@@ -4,6 +4,7 @@
  *
  *     JEM_TEST_STEPS=50000 test_guard
  */
+#include <stddef.h>
 #include <stdio.h>
 
 #include "toy_run.h"
@@ -145,6 +146,37 @@ START_TEST(test_fault_is_undone)
 }
 END_TEST
 
+// Each figure by itself, though most faults show in several.
+static const size_t watched[] = {
+    offsetof(jem_train_stats, loss),       offsetof(jem_train_stats, gap),
+    offsetof(jem_train_stats, f_data),     offsetof(jem_train_stats, f_samples),
+    offsetof(jem_train_stats, grad_norm),  offsetof(jem_train_stats, chain_grad_norm),
+    offsetof(jem_train_stats, sample_max), offsetof(jem_train_stats, update_norm),
+};
+
+START_TEST(test_each_figure_is_watched)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED), fresh = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_run *runs[] = {&run, &fresh};
+    jem_train_stats stats;
+    MUST(toy_step(&fresh, &stats)); // its means do not count yet
+    for (int i = 0; i < 2; i++) {
+        double *value = (double *)((char *)&stats + watched[_i]);
+        const double usual = *value, bad[] = {NAN, INFINITY, -INFINITY, 1e13, 3e2};
+        MUST(jemi_guard_check(runs[i]->optimizer, &stats));
+        for (int b = 0; b < (i == 0 ? 5 : 4); b++) {
+            *value = bad[b];
+            REFUSED(JEM_EDIVERGED, "healthy", jemi_guard_check(runs[i]->optimizer, &stats));
+        }
+        *value = usual;
+        MUST(jemi_guard_check(runs[i]->optimizer, &stats));
+    }
+    toy_free(&run);
+    toy_free(&fresh);
+}
+END_TEST
+
 // ---- chains -------------------------------------------------------------------------------------
 
 static int count_differing(const toy_run *a, const toy_run *b)
@@ -218,23 +250,47 @@ END_TEST
 
 // ---- the way on ---------------------------------------------------------------------------------
 
-START_TEST(test_other_random_stream)
+// A step after a rollback, at the old rate, on the batch that was spoilt.
+static void step_again(toy_run *run)
+{
+    run->optimizer->state1[5] = NAN;
+    MUST(toy_step(run, NULL));
+    MUST(jem_optimizer_set_lr(run->optimizer, 0.005f));
+    run->batches--;
+    toy_steps(run, 1);
+}
+
+// Without chains only the input noise can make a difference.
+START_TEST(test_other_input_noise)
 {
     exec = support_exec(0, 1);
-    toy_run run = healthy_run(GUARDED), twin = healthy_run(GUARDED), calm = healthy_run(GUARDED);
-    for (int i = 0; i < 2; i++) {
-        toy_run *spoilt = i == 0 ? &run : &twin;
-        spoil_first_moment(spoilt);
-        MUST(toy_step(spoilt, NULL));
-        MUST(jem_optimizer_set_lr(spoilt->optimizer, 0.005f));
-        spoilt->batches--; // the same batch again
-        toy_steps(spoilt, 1);
-    }
+    toy_run run = healthy_run(CLASSIFIER), twin = healthy_run(CLASSIFIER);
+    toy_run calm = healthy_run(CLASSIFIER);
+    step_again(&run);
+    step_again(&twin);
     toy_steps(&calm, 1);
     ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&twin, true));
     ck_assert(toy_params(&run) != toy_params(&calm));
     toy_free(&run);
     toy_free(&twin);
+    toy_free(&calm);
+}
+END_TEST
+
+// With the counters of a run that was not rolled back, so that only the streams differ.
+START_TEST(test_other_chains)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED), calm = healthy_run(GUARDED);
+    float drawn[2][TOY_BATCH * 2];
+    spoil_first_moment(&run);
+    MUST(toy_step(&run, NULL));
+    run.sampler->draws = calm.sampler->draws;
+    MUST(jem_sampler_draw(run.model, run.sampler, TOY_BATCH, drawn[0], NULL, NULL, NULL));
+    MUST(jem_sampler_draw(calm.model, calm.sampler, TOY_BATCH, drawn[1], NULL, NULL, NULL));
+    ck_assert(memcmp(run.sampler->slots, calm.sampler->slots,
+                     TOY_BATCH * sizeof *run.sampler->slots) != 0);
+    toy_free(&run);
     toy_free(&calm);
 }
 END_TEST
@@ -455,7 +511,9 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_only_bad_chains_start_anew, 0, n);
     tcase_add_loop_test(tcase, test_all_drawn_chains_start_anew, 0, n);
     tcase_add_loop_test(tcase, test_spoilt_snapshot_heals, 0, n);
-    tcase_add_test(tcase, test_other_random_stream);
+    tcase_add_test(tcase, test_other_input_noise);
+    tcase_add_test(tcase, test_other_chains);
+    tcase_add_loop_test(tcase, test_each_figure_is_watched, 0, COUNT(watched));
     tcase_add_loop_test(tcase, test_tries_end, 0, n);
     tcase_add_test(tcase, test_good_steps_forgive);
     tcase_add_test(tcase, test_parameters_from_outside);
