@@ -342,9 +342,23 @@ def test_a_long_step_is_interrupted_too(idx, tmp_path):
 
 def test_divergence_saves_the_last_good_model(idx, tmp_path):
     message = jem("train", "--data", idx, "--arch", "mlp-16", "--out", tmp_path / "m", "--steps",
-                  200, "--optimizer", "sgd", "--lr", "1e18", "--clip-norm", "none", expect=1)
+                  200, "--optimizer", "sgd", "--lr", "1e18", "--clip-norm", "none", "--no-guard",
+                  expect=1)
     assert "diverged" in message and "was saved to" in message
     jem("info", "--model", tmp_path / "m")
+
+
+def test_divergence_is_undone(idx, tmp_path):
+    """A rate that is 20 times too high is halved until the run goes on; the log tells each time."""
+    args = ["train", "--data", idx, "--arch", "mlp-16", "--out", tmp_path / "m", "--steps", 40,
+            "--log", tmp_path / "log", "--batch", 16]
+    result = subprocess.run([JEM, *map(str, args), "--lr", "10"], capture_output=True, text=True,
+                            check=True)
+    events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    rollbacks = [line for line in events if line["event"] != 0]
+    assert rollbacks and len(rollbacks) == result.stderr.count("rolled back from step")
+    assert events[-1]["step"] == 40 and events[-1]["lr"] < 10
+    assert "diverged in step 1" in jem(*args, "--lr", "1e18", expect=1)
 
 
 # ---- eval ---------------------------------------------------------------------------------------

@@ -1,0 +1,234 @@
+"""jem train --checkpoint: stopped in any way and resumed, a run ends in the same model file.
+
+Kills at random moments are 150 here. For more:
+
+    JEM_CLI=build/bindings/cli/jem python3 tests/unit/test_cli_resume.py 10000
+"""
+
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+from cli_support import JEM, idx, jem, write_idx  # noqa: F401 (idx is a fixture)
+
+LENGTH = 60
+
+
+def command(data, out, *options, steps=LENGTH):
+    return ["train", "--data", data, "--arch", "mlp-8", "--steps", steps, "--batch", 8,
+            "--sgld-steps", 2, "--chains", 6, "--capacity", 30, "--out", out, *options]
+
+
+def straight(data, out, *options, **how):
+    jem(*command(data, out, *options, **how))
+    return out.read_bytes()
+
+
+# ---- going on -----------------------------------------------------------------------------------
+
+KINDS = {
+    "default": [],
+    "ref": ["--backend", "ref"],
+    "average": ["--ema", "0.9", "--sam-rho", "0.05", "--optimizer", "sgd"],
+    "few labels": ["--labels-per-class", 3, "--labelled-batch", 5, "--schedule", "cosine"],
+    "classes": ["--class-conditional", "--w-pxy", 0.5, "--start", "gaussian", "--start-rank", 2],
+    "data": ["--start", "data", "--reinit", 1, "--crop", 1, "--flip"],
+    "classifier": ["--classifier", "--warmup", 20],
+    "epochs": ["--no-guard", "--seed", 3],
+    "convolutions": ["--arch", "cnn-4", "--threads", 2],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pieces_make_the_whole(idx, tmp_path, kind):
+    whole = straight(idx, tmp_path / "whole", *KINDS[kind])
+    pieces = command(idx, tmp_path / "m", *KINDS[kind], "--checkpoint", tmp_path / "c",
+                     "--checkpoint-every", 7, "--log", tmp_path / "log")
+    assert "paused after 1 new steps" in jem(*pieces, "--stop-after", 1)
+    jem(*pieces, "--stop-after", 24, "--resume")
+    jem(*pieces, "--stop-after", 14, "--resume")
+    jem(*pieces, "--resume")
+    assert (tmp_path / "m").read_bytes() == whole
+    jem(*pieces, "--resume")  # there is nothing left to do
+    assert (tmp_path / "m").read_bytes() == whole
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, LENGTH + 1))
+    assert sorted(os.listdir(tmp_path)) == ["c", "c.prev", "log", "m", "whole"]
+
+
+def stop(process, number, log):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 0):
+        time.sleep(0.01)
+    process.send_signal(number)
+    message = process.communicate(timeout=20)[1]
+    return process.returncode, message
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save(idx, tmp_path, number, code):
+    """The step in progress is finished, so that the chains are not ahead of the parameters."""
+    options = ["--sgld-steps", 400]
+    whole = straight(idx, tmp_path / "whole", *options)
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", *options, "--checkpoint", tmp_path / "c", "--log", log)
+    catchable = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([JEM, *map(str, args)], stderr=subprocess.PIPE, text=True,
+                          preexec_fn=catchable) as process:
+        returned, message = stop(process, number, log)
+    assert returned == code and "was saved" in message
+    assert 0 < json.loads(jem("info", "--model", tmp_path / "m", "--json"))["training"]["steps"]
+    jem(*args, "--resume")
+    assert (tmp_path / "m").read_bytes() == whole
+
+
+# ---- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paused(idx, tmp_path):
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c")
+    jem(*args, "--stop-after", 5)
+    return args
+
+
+@pytest.mark.parametrize("options, code, words", [
+    (["--lr", "0.5"], 2, ["--lr is 0.5", "was 0.002", "/c was made"]),
+    (["--steps", "61"], 2, ["--steps is 61", "was 60"]),
+    (["--clip-norm", "none"], 2, ["--clip-norm is none", "was 5"]),
+    (["--seed", "1"], 2, ["--seed is 1", "was 0"]),
+    (["--flip"], 2, ["--flip is given", "was not given"]),
+    (["--milestones", "0.1", "0.2"], 2, ["--milestones is 0.1 0.2", "was not given"]),
+    (["--threads", "1"], 2, ["--threads is 1"]),
+    (["--backend", "ref"], 2, ["--backend is ref"]),
+    (["--no-guard"], 2, ["--no-guard is given"]),
+    (["--limit", "50"], 2, ["--limit is 50"]),
+    (["--arch", "mlp-9"], 1, ["mlp-8", "mlp-9"]),
+    (["--optimizer", "sgd"], 1, ["optimizer.kind"]),
+    (["--capacity", "31"], 1, ["sampler.capacity = 30; this run has 31"]),
+    (["--classifier"], 1, ["sampler"]),
+])
+def test_other_options_are_refused(paused, options, code, words, tmp_path):
+    before = (tmp_path / "m").read_bytes()
+    message = jem(*paused, "--resume", *options, expect=code)
+    assert all(word in message for word in words), message
+    assert (tmp_path / "m").read_bytes() == before
+
+
+def test_session_options_may_differ(paused, idx, tmp_path):
+    """Data may have moved; the model file says where they were, so its bytes are compared apart."""
+    jem(*paused, "--resume", "--out", tmp_path / "n", "--checkpoint-every", 3, "--stop-after", 9)
+    jem(*paused, "--resume", "--data", f"{idx}/.", "--stop-after", 1)
+    jem(*paused, "--resume", "--out", tmp_path / "n")
+    assert (tmp_path / "n").read_bytes() == straight(idx, tmp_path / "whole")
+
+
+def test_other_data_are_refused(paused, tmp_path):
+    other = write_idx(tmp_path / "other", n_train=60)
+    images = other / "train-images-idx3-ubyte"
+    changed = bytearray(images.read_bytes())
+    changed[-1] ^= 1
+    images.write_bytes(bytes(changed))
+    assert "other data" in jem(*paused, "--resume", "--data", other, expect=2)
+    other_shape = write_idx(tmp_path / "few", n_train=30)
+    assert "other data" in jem(*paused, "--resume", "--data", other_shape, expect=2)
+
+
+def test_beginnings(idx, paused, tmp_path):
+    assert "exists; go on" in jem(*paused, expect=2)
+    new = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "new")
+    assert "No such file" in jem(*new, "--resume", expect=1)
+    assert "--checkpoint" in jem(*command(idx, tmp_path / "m"), "--resume", expect=2)
+    assert "--checkpoint" in jem(*command(idx, tmp_path / "m"), "--stop-after", 3, expect=2)
+    nowhere = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "no" / "c")
+    assert "no/c" in jem(*nowhere, expect=1)
+    (tmp_path / "new").write_bytes((tmp_path / "m").read_bytes())
+    assert "no checkpoint" in jem(*new, "--resume", expect=1)
+
+
+# ---- damage, full disks, kills ------------------------------------------------------------------
+
+
+def test_damage_costs_one_interval(idx, tmp_path):
+    whole = straight(idx, tmp_path / "whole")
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--checkpoint-every", 5)
+    jem(*args, "--stop-after", 20)
+    os.truncate(tmp_path / "c", 1000)
+    result = subprocess.run([JEM, *map(str, args), "--resume"], capture_output=True, text=True,
+                            check=True)
+    assert "c.prev" in result.stderr
+    assert (tmp_path / "m").read_bytes() == whole
+
+
+def test_full_disk_costs_only_the_checkpoint(idx, tmp_path):
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--checkpoint-every", 5)
+    jem(*args, "--stop-after", 5)
+    old = (tmp_path / "c").read_bytes()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    result = subprocess.run([JEM, *map(str, args), "--resume"], capture_output=True, text=True,
+                            preexec_fn=limit, check=False)
+    assert result.returncode == 1 and "training goes on" in result.stderr, result.stderr
+    assert (tmp_path / "c").read_bytes() == old
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+
+
+def run_and_kill(args, rng):
+    """Returns whether the run came to its end before the kill."""
+    with subprocess.Popen([JEM, *map(str, args)], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            message = process.communicate(timeout=rng.uniform(0.01, 0.15))[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return False
+    assert process.returncode == 0, message
+    return True
+
+
+def kill_loop(directory, n_kills, seed):
+    """Runs that are killed again and again until they end; each must end in the same file."""
+    rng = random.Random(seed)
+    data = write_idx(directory / "data")
+    whole = straight(data, directory / "whole", "--threads", 1, steps=3000)
+    checkpoint = directory / "c"
+    args = command(data, directory / "m", "--threads", 1, "--checkpoint", checkpoint,
+                   "--checkpoint-every", 1, steps=3000)
+    kills, ends = 0, 0
+    while kills < n_kills or ends == 0:
+        resumes = ["--resume"] if checkpoint.exists() else []
+        if not run_and_kill(args + resumes, rng):
+            kills += 1
+            continue
+        ends += 1
+        assert (directory / "m").read_bytes() == whole, f"seed {seed}, after {kills} kills"
+        for name in directory.iterdir():
+            if name.name.startswith((".", "c", "m")):
+                name.unlink()
+    return kills, ends
+
+
+def memory_directory():
+    """Where fsync costs nothing, so that many kills take little time."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def test_kills_at_random_moments():
+    with memory_directory() as directory:
+        kills, ends = kill_loop(pathlib.Path(directory), 150, random.randrange(2**32))
+    assert kills >= 150 and ends >= 1
+
+
+if __name__ == "__main__":
+    with memory_directory() as where:
+        print("%d kills, %d runs came to their end" % kill_loop(
+            pathlib.Path(where), int(sys.argv[1]), random.randrange(2**32)))
