@@ -18,8 +18,11 @@ enum { GUARDED = 1, SAM = 3, CLASSES = 4, DATA = 5, CLASSIFIER = 7, STOPS = 13 }
 static jem_exec_config exec;
 static char folder[256], path[300], previous[310];
 
+static int log_lines;
+
 static void set_up(void)
 {
+    log_lines = 0;
     exec = support_exec(0, 1);
     support_make_dir(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/c", folder);
@@ -42,8 +45,6 @@ static jem_status load(toy_run *run)
 }
 
 // ---- going on -----------------------------------------------------------------------------------
-
-static int log_lines;
 
 static void count_line(void *user, int32_t level, const char *line)
 {

@@ -314,6 +314,7 @@ START_TEST(test_tries_end)
     const uint64_t good = toy_params(&run);
     float logits[TOY_ROWS * TOY_CLASSES];
     run.config.guard_tries = 3;
+    n_lines = 0;
     toy_steps(&run, SINCE);
     MUST(jem_set_log(receive, NULL));
     for (int i = 0; i < 3; i++) {

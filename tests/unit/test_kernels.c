@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "kernels/pooling.h"
+#include "kernels/vector.h"
 #if JEM_HAVE_ONEDNN
 #include "backend/onednn/arena.h"
 #endif
@@ -300,6 +301,40 @@ END_TEST
 
 #endif
 
+// ---- sums over vectors -------------------------------------------------------------------------
+
+// Lengths around a vector, and across the blocks that threads share.
+static const int64_t lengths[] = {0, 1, 15, 16, 17, 33, 16384, 16385, 50001};
+enum { N_LENGTHS = sizeof lengths / sizeof lengths[0] };
+
+START_TEST(sums_and_largest)
+{
+    const int64_t n = lengths[_i];
+    float *x = jemi_alloc(2 * (size_t)n, sizeof *x), *y = x + n;
+    double square = 0.0, change = 0.0, most = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = uniform(-1.0f, 1.0f);
+        y[i] = uniform(-1.0f, 1.0f);
+        square += pow((double)x[i], 2);
+        change += pow((double)x[i] - (double)y[i], 2);
+        most = fmax(most, fabs((double)x[i]));
+    }
+    // Other orders of n additions in double.
+    ck_assert_double_eq_tol(jemi_sum_squares(x, n), square, 1e-15 * (double)n * (square + 1.0));
+    ck_assert_double_eq_tol(jemi_sum_squares_difference(x, y, n), change,
+                            1e-15 * (double)n * (change + 1.0));
+    ck_assert_double_eq((double)jemi_max_abs(x, n), most);
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int64_t place = 0; place < n; place = 2 * place + 1) {
+        const float was = x[place];
+        x[place] = bad[place % 3];
+        ck_assert(isnan(jemi_max_abs(x, n)));
+        x[place] = was;
+    }
+    jemi_free(x);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kernels");
@@ -310,6 +345,7 @@ int main(void)
     tcase_add_loop_test(tcase, nan_stays_nan, 0, N_CURVES);
     tcase_add_loop_test(tcase, layouts_hold_what_was_loaded, 0, N_LAYOUTS);
     tcase_add_loop_test(tcase, pooling_is_a_mean, 0, N_LAYOUTS);
+    tcase_add_loop_test(tcase, sums_and_largest, 0, N_LENGTHS);
 #if JEM_HAVE_ONEDNN
     tcase_add_loop_test(tcase, arena_keeps_the_living_apart, 0, 20);
 #endif
