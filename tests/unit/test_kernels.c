@@ -320,9 +320,10 @@ START_TEST(sums_and_largest)
         most = fmax(most, fabs((double)x[i]));
     }
     // Other orders of n additions in double.
-    ck_assert_double_eq_tol(jemi_sum_squares(x, n), square, 1e-15 * (double)n * (square + 1.0));
+    ck_assert_double_eq_tol(jemi_sum_squares(x, n), square,
+                            1e-15 * (double)(n + 1) * (square + 1.0));
     ck_assert_double_eq_tol(jemi_sum_squares_difference(x, y, n), change,
-                            1e-15 * (double)n * (change + 1.0));
+                            1e-15 * (double)(n + 1) * (change + 1.0));
     ck_assert_double_eq((double)jemi_max_abs(x, n), most);
     const float bad[] = {NAN, INFINITY, -INFINITY};
     for (int64_t place = 0; place < n; place = 2 * place + 1) {
