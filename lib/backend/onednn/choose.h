@@ -15,6 +15,7 @@ typedef enum jemi_own {
     JEMI_OWN_NONE,
     JEMI_OWN_WINOGRAD, /* kernels/winograd.h */
     JEMI_OWN_DIRECT,   /* kernels/direct.h */
+    JEMI_OWN_DIRECT_BF16,
 } jemi_own;
 
 /** For a CONV or LINEAR node, forward and backward data alike. */

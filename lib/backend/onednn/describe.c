@@ -18,6 +18,7 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_DIFF_INPUT] = "diff of input",
         [JEMI_OP_LOAD] = "to layout",
         [JEMI_OP_STORE] = "to canonical",
+        [JEMI_OP_BF16] = "to bf16",
         [JEMI_OP_ACT] = "activation",
         [JEMI_OP_ACT_BACKWARD] = "activation backward",
         [JEMI_OP_SUM] = "sum",

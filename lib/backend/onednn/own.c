@@ -44,6 +44,8 @@ static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layou
 
 static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
 {
+    if (own == JEMI_OWN_DIRECT_BF16)
+        return backward ? JEMI_PACK_DIRECT_BF16_BACKWARD : JEMI_PACK_DIRECT_BF16;
     if (own != JEMI_OWN_WINOGRAD)
         return backward ? JEMI_PACK_DIRECT_BACKWARD : JEMI_PACK_DIRECT;
     if (node->stride == 1)
@@ -93,13 +95,28 @@ static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_lay
     return JEM_OK;
 }
 
-static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                const jemi_layout *to, bool backward)
+// *tensor becomes a copy of itself in bf16.
+static jem_status append_rounding(jemi_compile *c, int32_t *tensor, int32_t node, uint32_t wants)
 {
+    const jemi_layout layout = c->plan->tensors[*tensor].layout;
+    jemi_op pass = {
+        .kind = JEMI_OP_BF16, .node = node, .wants = wants, .src = *tensor, .kept = -1, .add = -1};
+    JEMI_TRY(jemi_compile_tensor(c, &layout, (size_t)jemi_layout_size(&layout) * sizeof(uint16_t),
+                                 &pass.dst));
+    *tensor = pass.dst;
+    return jemi_compile_pass(c, &pass);
+}
+
+static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
+                                const jemi_layout *from, const jemi_layout *to, bool backward)
+{
+    const bool bf16 = own == JEMI_OWN_DIRECT_BF16;
+    if (bf16)
+        JEMI_TRY(append_rounding(c, &pass->src, pass->node, pass->wants));
     const jemi_node *node = &c->graph->nodes[pass->node];
     const bool linear = node->kind == JEMI_NODE_LINEAR;
     pass->kind = JEMI_OP_DIRECT;
-    pass->impl = "own direct";
+    pass->impl = bf16 ? "own direct, bf16" : "own direct";
     pass->direct = (jemi_direct){
         .n = from->n,
         .in = from->c,
@@ -113,6 +130,7 @@ static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layou
         .pad = linear ? 0 : node->pad,
         .backward = backward,
         .plain = from->block == 1,
+        .bf16 = bf16,
     };
     return jemi_compile_pass(c, pass);
 }
@@ -141,7 +159,7 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
     const bool winograd = own == JEMI_OWN_WINOGRAD;
     JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst, false)
-                      : append_direct(c, &pass, &s.src, &s.dst, false));
+                      : append_direct(c, own, &pass, &s.src, &s.dst, false));
     JEMI_TRY(weights_arg(c, packing_of(own, node, false), node->weight));
     return bias_arg(c, node->bias);
 }
@@ -165,7 +183,7 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
     pass.dst = *diff_src;
     const bool winograd = own == JEMI_OWN_WINOGRAD;
     JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src, true)
-                      : append_direct(c, &pass, &s.dst, &s.src, true));
+                      : append_direct(c, own, &pass, &s.dst, &s.src, true));
     JEMI_TRY(weights_arg(c, packing_of(own, node, true), node->weight));
     return flat && !as_image
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)

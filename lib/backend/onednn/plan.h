@@ -43,6 +43,7 @@ typedef enum jemi_op_kind {
     JEMI_OP_DIFF_INPUT,  /* src -> the caller's din */
     JEMI_OP_LOAD,        /* canonical src -> dst in its layout */
     JEMI_OP_STORE,       /* src in its layout -> canonical dst */
+    JEMI_OP_BF16,        /* dst = src, rounded */
     JEMI_OP_ACT,
     JEMI_OP_ACT_BACKWARD, /* dst = src * act'(kept) + add */
     JEMI_OP_SUM,          /* dst = src + add */
