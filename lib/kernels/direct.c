@@ -119,7 +119,7 @@ static phase make_phase(const jemi_direct *c, int64_t first_row, int64_t first_c
             p.tap[p.n_taps] = (int)(kh * c->kernel + kw);
             p.row_shift[p.n_taps] = row;
             p.column_shift[p.n_taps] = column;
-            p.offset[p.n_taps] = (row * c->src_w + column) * (c->plain ? 1 : LANES);
+            p.offset[p.n_taps] = (row * c->src_w + column) * LANES;
             p.n_taps++;
         }
     return p;
@@ -136,8 +136,7 @@ typedef struct strip {
 
 static int64_t src_row_values(const jemi_direct *c)
 {
-    const int64_t channels = c->plain ? c->in : blocks_of(c->in) * LANES;
-    return channels * c->src_h * c->src_w;
+    return blocks_of(c->in) * LANES * c->src_h * c->src_w;
 }
 
 typedef struct pixel {
@@ -148,8 +147,7 @@ static void place_pixel(const jemi_direct *c, const phase *p, const pixel *at, s
 {
     const int64_t pace = c->backward ? 1 : c->stride;
     const int64_t row = at->row * pace, column = at->column * pace;
-    const int64_t lanes = c->plain ? 1 : LANES;
-    s->src[r] = at->image * src_row_values(c) + (row * c->src_w + column) * lanes;
+    s->src[r] = at->image * src_row_values(c) + (row * c->src_w + column) * LANES;
     s->inside[r] = 0;
     for (int t = 0; t < p->n_taps; t++) {
         const uint64_t y = (uint64_t)(row + p->row_shift[t]); // negative becomes large
@@ -182,8 +180,8 @@ static void place_strip(const jemi_direct *c, const phase *p, int64_t first, int
 
 // ---- products ----------------------------------------------------------------------------------
 
-// How the source lies; constants where this is inlined.
-typedef enum source { PLAIN, BLOCKED, BF16 } source;
+// What the source consists of; a constant where this is inlined.
+typedef enum source { FLOAT, BF16 } source;
 
 static const float zeros[LANES];
 
@@ -224,10 +222,9 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
                                   const phase *p, const strip *s, int64_t group, const char *x,
                                   float *y)
 {
-    const int size = from == BF16 ? 2 : 4;
-    const int lanes = from == PLAIN ? 1 : LANES, steps = from == BF16 ? LANES / 2 : lanes;
-    const int64_t blocks = from == PLAIN ? c->in : blocks_of(c->in);
-    const int64_t in = blocks_of(c->in) * LANES, plane = c->src_h * c->src_w * lanes;
+    const int size = from == BF16 ? 2 : 4, steps = from == BF16 ? LANES / 2 : LANES;
+    const int64_t blocks = blocks_of(c->in);
+    const int64_t in = blocks * LANES, plane = c->src_h * c->src_w * LANES;
     const int64_t taps = c->kernel * c->kernel, width = vectors * LANES;
     __m512 sums[STRIP][2];
     for (int r = 0; r < rows; r++)
@@ -243,7 +240,7 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
                 src[r] = s->interior || (s->inside[r] >> t & 1) != 0
                              ? x + (s->src[r] + offset) * size
                              : (const char *)zeros;
-            accumulate(from, rows, vectors, steps, src, weights + b * lanes * width * size, sums);
+            accumulate(from, rows, vectors, steps, src, weights + b * LANES * width * size, sums);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -289,16 +286,13 @@ JEMI_AVX512_INLINE void sum_rows(source from, int vectors, const jemi_direct *c,
             sum_rows(from, 1, c, p, s, group, x, y);                                               \
     }
 
-DEFINE_GROUP(sum_plain, PLAIN)
-DEFINE_GROUP(sum_blocked, BLOCKED)
+DEFINE_GROUP(sum_float, FLOAT)
 DEFINE_GROUP(sum_bf16, BF16)
 
 static void run_phase(const jemi_direct *c, const phase *p, const char *x, float *y)
 {
     void (*const sum_group)(const jemi_direct *, const phase *, const strip *, int64_t,
-                            const char *, float *) = c->plain  ? sum_plain
-                                                     : c->bf16 ? sum_bf16
-                                                               : sum_blocked;
+                            const char *, float *) = c->bf16 ? sum_bf16 : sum_float;
     const int64_t pixels = c->n * p->rows * p->columns;
     const int64_t strips = (pixels + STRIP - 1) / STRIP;
     const int64_t groups = (blocks_of(c->out) + 1) / 2;

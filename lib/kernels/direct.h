@@ -2,8 +2,7 @@
  * Convolution of any stride by direct summation, forward and backward data, for kernels of up to
  * 3x3. A linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
  *
- * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero. The source may also be
- * plain (n, C, h, w), for images of few channels.
+ * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero.
  *
  * In bf16, source and weights are rounded to it and products summed in float; so are destination,
  * bias and all else. Needs jemi_bf16_available().
@@ -23,7 +22,6 @@ typedef struct jemi_direct {
     int64_t src_h, src_w, dst_h, dst_w;
     int64_t kernel, stride, pad; /* of the forward convolution */
     bool backward;               /* source is dy, destination dx */
-    bool plain;                  /* source is (n, C, h, w); forward only, and not in bf16 */
     bool bf16;                   /* source and weights are uint16_t */
     const void *weights;         /* packed */
     jemi_epilogue then;

@@ -30,6 +30,8 @@ jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision
     if (precision == JEM_PRECISION_F32_STRICT || !jemi_avx512_available())
         return JEMI_OWN_NONE;
     const bool conv = node->kind == JEMI_NODE_CONV;
+    if (conv && in.c <= JEMI_STEM_CHANNELS && node->kernel <= JEMI_STEM_KERNEL)
+        return JEMI_OWN_STEM;
     if (precision == JEM_PRECISION_BF16 && jemi_bf16_available() && better_in_bf16(node, in))
         return JEMI_OWN_DIRECT_BF16;
     if (conv && node->kernel == 3 && node->stride <= 2 && node->pad == 1 && whole_blocks(in.c) &&

@@ -25,6 +25,7 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_POOL] = "average pooling",
         [JEMI_OP_POOL_BACKWARD] = "average pooling backward",
         [JEMI_OP_STEM_BACKWARD] = "first convolution backward data",
+        [JEMI_OP_STEM] = "first convolution",
         [JEMI_OP_WINOGRAD] = "convolution",
         [JEMI_OP_DIRECT] = "convolution",
     };

@@ -50,6 +50,7 @@ typedef enum jemi_op_kind {
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
     JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
+    JEMI_OP_STEM,          /* args: weights, bias */
     /* Convolutions by our own kernels; args: weights, then bias if there is one. */
     JEMI_OP_WINOGRAD,
     JEMI_OP_DIRECT,
@@ -111,7 +112,7 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
 
-/** Runs a step of kind JEMI_OP_WINOGRAD or JEMI_OP_DIRECT. */
+/** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Points all arguments that are this tensor at its data. */

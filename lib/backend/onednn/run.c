@@ -137,6 +137,7 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
         return JEM_OK;
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
+    case JEMI_OP_STEM:
     case JEMI_OP_WINOGRAD:
     case JEMI_OP_DIRECT:
         return jemi_dnnl_run_own(plan, op);
