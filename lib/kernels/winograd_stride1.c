@@ -116,8 +116,80 @@ JEMI_AVX512 static void transform_output(const jemi_winograd *c, jemi_tile_place
     }
 }
 
+// ---- gradient of the weights -------------------------------------------------------------------
+
+// A y in one dimension.
+JEMI_AVX512_INLINE void gradient_1d(const __m512 y[TILE], __m512 m[PATCH])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 even = _mm512_add_ps(y[0], y[2]), odd = _mm512_add_ps(y[1], y[3]);
+    const __m512 even2 = _mm512_fmadd_ps(four, y[2], y[0]);
+    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
+    m[0] = y[0];
+    m[1] = _mm512_add_ps(even, odd);
+    m[2] = _mm512_sub_ps(even, odd);
+    m[3] = _mm512_add_ps(even2, odd2);
+    m[4] = _mm512_sub_ps(even2, odd2);
+    m[5] = y[3];
+}
+
+JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
+                                           const jemi_tile *at, int64_t block, jemi_tile_places to)
+{
+    const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
+    __m512 t[TILE][PATCH];
+    for (int i = 0; i < TILE; i++) {
+        __m512 y[TILE];
+        for (int j = 0; j < TILE; j++)
+            y[j] = jemi_load_pixel(image, at->row + i, at->column + j, c->dst_h, c->dst_w);
+        gradient_1d(y, t[i]);
+    }
+    for (int j = 0; j < PATCH; j++) {
+        const __m512 column[TILE] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+        __m512 out[PATCH];
+        gradient_1d(column, out);
+        for (int i = 0; i < PATCH; i++)
+            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+    }
+}
+
+// G^T u in one dimension.
+static void gather_column(const double u[PATCH], double g[3])
+{
+    g[0] = u[0] / 4.0 - (u[1] + u[2]) / 6.0 + (u[3] + u[4]) / 24.0;
+    g[1] = (u[2] - u[1]) / 6.0 + (u[3] - u[4]) / 12.0;
+    g[2] = -(u[1] + u[2]) / 6.0 + (u[3] + u[4]) / 6.0 + u[5];
+}
+
+static void gather_weights(const float *values, float kernel[9])
+{
+    double rows[PATCH][3];
+    for (int i = 0; i < PATCH; i++) {
+        double u[PATCH];
+        for (int j = 0; j < PATCH; j++)
+            u[j] = values[i * PATCH + j];
+        gather_column(u, rows[i]);
+    }
+    for (int j = 0; j < 3; j++) {
+        double u[PATCH], g[3];
+        for (int i = 0; i < PATCH; i++)
+            u[i] = rows[i][j];
+        gather_column(u, g);
+        for (int i = 0; i < 3; i++)
+            kernel[3 * i + j] = (float)g[i];
+    }
+}
+
 const jemi_winograd_scheme jemi_winograd_stride1 = {
-    PATCH, 1, 1, {{PATCH, PATCH}}, transform_weights, transform_input, transform_output,
+    .patch = PATCH,
+    .in_phases = 1,
+    .out_phases = 1,
+    .phases = {{PATCH, PATCH}},
+    .transform_weights = transform_weights,
+    .transform_input = transform_input,
+    .transform_output = transform_output,
+    .transform_gradient = transform_gradient,
+    .gather_weights = gather_weights,
 };
 
 #endif

@@ -265,12 +265,103 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
     }
 }
 
+// ---- gradient of the weights -------------------------------------------------------------------
+
+// A y in one dimension.
+JEMI_AVX512_INLINE void gradient_1d(const __m512 y[TILE], __m512 m[PATCH])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 even = _mm512_add_ps(y[0], y[2]), odd = _mm512_add_ps(y[1], y[3]);
+    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
+    m[0] = y[0];
+    m[1] = _mm512_add_ps(even, odd);
+    m[2] = _mm512_sub_ps(even, odd);
+    m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
+    m[4] = y[3];
+}
+
+JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
+                                           const jemi_tile *at, int64_t block, jemi_tile_places to)
+{
+    const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
+    __m512 t[TILE][PATCH], out[PATCH][PATCH];
+    for (int i = 0; i < TILE; i++) {
+        __m512 y[TILE];
+        for (int j = 0; j < TILE; j++)
+            y[j] = jemi_load_pixel(image, at->row + i, at->column + j, c->dst_h, c->dst_w);
+        gradient_1d(y, t[i]);
+    }
+    for (int j = 0; j < PATCH; j++) {
+        const __m512 column[TILE] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+        __m512 transformed[PATCH];
+        gradient_1d(column, transformed);
+        for (int i = 0; i < PATCH; i++)
+            out[i][j] = transformed[i];
+    }
+    store_places(PATCH, PATCH, out, to);
+}
+
+// Adds G^T u of one dimension to the taps that it belongs to.
+static void gather_line(const double u[PATCH], int length, double w[3])
+{
+    const double g0 = u[0] / 2.0 - u[1] / 2.0 - u[2] / 6.0 + u[3] / 6.0;
+    if (!is_odd(length)) {
+        w[1] += g0;
+        return;
+    }
+    w[0] += g0;
+    w[2] += -u[1] / 2.0 + u[2] / 6.0 + u[3] / 3.0 + u[4];
+}
+
+static const float *gather_phase(const float *values, int rows, int columns, double kernel[3][3])
+{
+    double lines[PATCH][3] = {{0}};
+    for (int i = 0; i < rows; i++) {
+        double u[PATCH] = {0};
+        for (int j = 0; j < columns; j++)
+            u[j] = *values++;
+        gather_line(u, columns, lines[i]);
+    }
+    for (int j = 0; j < 3; j++) {
+        double u[PATCH] = {0}, w[3] = {0};
+        for (int i = 0; i < rows; i++)
+            u[i] = lines[i][j];
+        gather_line(u, rows, w);
+        for (int i = 0; i < 3; i++)
+            kernel[i][j] += w[i];
+    }
+    return values;
+}
+
+static void gather_weights(const float *values, float kernel[9])
+{
+    double sums[3][3] = {{0}};
+    for (int phase = 0; phase < JEMI_WINOGRAD_PHASES; phase++)
+        values = gather_phase(values, lengths[phase][0], lengths[phase][1], sums);
+    for (int k = 0; k < 9; k++)
+        kernel[k] = (float)sums[k / 3][k % 3];
+}
+
 const jemi_winograd_scheme jemi_winograd_stride2 = {
-    PATCH, JEMI_WINOGRAD_PHASES, 1, PHASES, transform_weights, forward_input, forward_output,
+    .patch = PATCH,
+    .in_phases = JEMI_WINOGRAD_PHASES,
+    .out_phases = 1,
+    .phases = PHASES,
+    .transform_weights = transform_weights,
+    .transform_input = forward_input,
+    .transform_output = forward_output,
+    .transform_gradient = transform_gradient,
+    .gather_weights = gather_weights,
 };
 
 const jemi_winograd_scheme jemi_winograd_stride2_backward = {
-    PATCH, 1, JEMI_WINOGRAD_PHASES, PHASES, transform_weights, backward_input, backward_output,
+    .patch = PATCH,
+    .in_phases = 1,
+    .out_phases = JEMI_WINOGRAD_PHASES,
+    .phases = PHASES,
+    .transform_weights = transform_weights,
+    .transform_input = backward_input,
+    .transform_output = backward_output,
 };
 
 #endif
