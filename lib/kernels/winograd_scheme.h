@@ -43,10 +43,10 @@ typedef struct jemi_winograd_scheme {
     /* A^T m A and the epilogue. */
     void (*transform_output)(const jemi_winograd *conv, jemi_tile_places from, int phase,
                              const jemi_tile *at, int64_t block, float *y);
-    /* Weights' gradient, forward schemes only: A dy A^T, and then G^T (values) G. */
+    /* Weights' gradient, forward schemes only: A dy A^T, and then G^T (values) G of 16 kernels. */
     void (*transform_gradient)(const jemi_winograd *conv, const float *dy, const jemi_tile *at,
                                int64_t block, jemi_tile_places to);
-    void (*gather_weights)(const float *values, float kernel[9]);
+    void (*gather_weights)(const float *values, int64_t stride, float kernels[9][16]);
 } jemi_winograd_scheme;
 
 extern const jemi_winograd_scheme jemi_winograd_stride1;

@@ -154,29 +154,34 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
 }
 
 // G^T u in one dimension.
-static void gather_column(const double u[PATCH], double g[3])
+JEMI_AVX512_INLINE void gather_1d(const __m512 u[PATCH], __m512 g[3])
 {
-    g[0] = u[0] / 4.0 - (u[1] + u[2]) / 6.0 + (u[3] + u[4]) / 24.0;
-    g[1] = (u[2] - u[1]) / 6.0 + (u[3] - u[4]) / 12.0;
-    g[2] = -(u[1] + u[2]) / 6.0 + (u[3] + u[4]) / 6.0 + u[5];
+    const __m512 sixth = _mm512_set1_ps(1.0f / 6.0f), twelfth = _mm512_set1_ps(1.0f / 12.0f);
+    const __m512 sum1 = _mm512_add_ps(u[1], u[2]), difference1 = _mm512_sub_ps(u[2], u[1]);
+    const __m512 sum2 = _mm512_add_ps(u[3], u[4]), difference2 = _mm512_sub_ps(u[3], u[4]);
+    g[0] = _mm512_fmadd_ps(
+        _mm512_set1_ps(0.25f), u[0],
+        _mm512_fmsub_ps(_mm512_set1_ps(1.0f / 24.0f), sum2, _mm512_mul_ps(sixth, sum1)));
+    g[1] = _mm512_fmadd_ps(sixth, difference1, _mm512_mul_ps(twelfth, difference2));
+    g[2] = _mm512_fmadd_ps(sixth, _mm512_sub_ps(sum2, sum1), u[5]);
 }
 
-static void gather_weights(const float *values, float kernel[9])
+JEMI_AVX512 static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
 {
-    double rows[PATCH][3];
+    __m512 rows[PATCH][3];
     for (int i = 0; i < PATCH; i++) {
-        double u[PATCH];
+        __m512 u[PATCH];
         for (int j = 0; j < PATCH; j++)
-            u[j] = values[i * PATCH + j];
-        gather_column(u, rows[i]);
+            u[j] = _mm512_loadu_ps(values + (i * PATCH + j) * stride);
+        gather_1d(u, rows[i]);
     }
     for (int j = 0; j < 3; j++) {
-        double u[PATCH], g[3];
+        __m512 u[PATCH], g[3];
         for (int i = 0; i < PATCH; i++)
             u[i] = rows[i][j];
-        gather_column(u, g);
+        gather_1d(u, g);
         for (int i = 0; i < 3; i++)
-            kernel[3 * i + j] = (float)g[i];
+            _mm512_storeu_ps(kernels[3 * i + j], g[i]);
     }
 }
 

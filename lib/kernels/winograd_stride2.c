@@ -302,44 +302,54 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
 }
 
 // Adds G^T u of one dimension to the taps that it belongs to.
-static void gather_line(const double u[PATCH], int length, double w[3])
+JEMI_AVX512_INLINE void gather_1d(int length, const __m512 u[PATCH], __m512 w[3])
 {
-    const double g0 = u[0] / 2.0 - u[1] / 2.0 - u[2] / 6.0 + u[3] / 6.0;
+    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
+    const __m512 first = _mm512_fmadd_ps(half, _mm512_sub_ps(u[0], u[1]),
+                                         _mm512_mul_ps(sixth, _mm512_sub_ps(u[3], u[2])));
     if (!is_odd(length)) {
-        w[1] += g0;
+        w[1] = _mm512_add_ps(w[1], first);
         return;
     }
-    w[0] += g0;
-    w[2] += -u[1] / 2.0 + u[2] / 6.0 + u[3] / 3.0 + u[4];
+    const __m512 second =
+        _mm512_fmadd_ps(_mm512_set1_ps(1.0f / 3.0f), u[3], _mm512_fnmadd_ps(half, u[1], u[4]));
+    w[0] = _mm512_add_ps(w[0], first);
+    w[2] = _mm512_add_ps(w[2], _mm512_fmadd_ps(sixth, u[2], second));
 }
 
-static const float *gather_phase(const float *values, int rows, int columns, double kernel[3][3])
+JEMI_AVX512_INLINE void gather_phase(int rows, int columns, const float *values, int64_t stride,
+                                     __m512 kernel[3][3])
 {
-    double lines[PATCH][3] = {{0}};
+    __m512 lines[PATCH][3];
     for (int i = 0; i < rows; i++) {
-        double u[PATCH] = {0};
+        __m512 u[PATCH];
         for (int j = 0; j < columns; j++)
-            u[j] = *values++;
-        gather_line(u, columns, lines[i]);
+            u[j] = _mm512_loadu_ps(values + (i * columns + j) * stride);
+        for (int j = 0; j < 3; j++)
+            lines[i][j] = _mm512_setzero_ps();
+        gather_1d(columns, u, lines[i]);
     }
     for (int j = 0; j < 3; j++) {
-        double u[PATCH] = {0}, w[3] = {0};
+        __m512 u[PATCH], w[3] = {kernel[0][j], kernel[1][j], kernel[2][j]};
         for (int i = 0; i < rows; i++)
             u[i] = lines[i][j];
-        gather_line(u, rows, w);
+        gather_1d(rows, u, w);
         for (int i = 0; i < 3; i++)
-            kernel[i][j] += w[i];
+            kernel[i][j] = w[i];
     }
-    return values;
 }
 
-static void gather_weights(const float *values, float kernel[9])
+JEMI_AVX512 static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
 {
-    double sums[3][3] = {{0}};
-    for (int phase = 0; phase < JEMI_WINOGRAD_PHASES; phase++)
-        values = gather_phase(values, lengths[phase][0], lengths[phase][1], sums);
+    __m512 sums[3][3];
     for (int k = 0; k < 9; k++)
-        kernel[k] = (float)sums[k / 3][k % 3];
+        sums[k / 3][k % 3] = _mm512_setzero_ps();
+    gather_phase(5, 5, values, stride, sums);
+    gather_phase(5, 4, values + 25 * stride, stride, sums);
+    gather_phase(4, 5, values + 45 * stride, stride, sums);
+    gather_phase(4, 4, values + 65 * stride, stride, sums);
+    for (int k = 0; k < 9; k++)
+        _mm512_storeu_ps(kernels[k], sums[k / 3][k % 3]);
 }
 
 const jemi_winograd_scheme jemi_winograd_stride2 = {

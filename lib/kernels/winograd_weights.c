@@ -5,7 +5,8 @@
  *     dU[p][in][out] = sum over tiles of V[p][tile][in] M[p][tile][out],   V = B^T x B, M = A dy A^T
  *     dw             = G^T dU G
  *
- * Blocks of tiles are transformed by all threads into one workspace; then each thread sums some
+ * Blocks of tiles are transformed by all threads into one workspace, as (place, channels / 16, tile,
+ * 16) so that a sum over tiles walks along memory; then each thread sums some
  * places and channels over the block, tile after tile: so the order of additions does not depend on
  * how many threads there are.
  */
@@ -88,19 +89,19 @@ static void transform_item(const job *j, const block *b, int phase, int64_t item
         if (phase < 0)
             j->scheme->transform_gradient(
                 j->conv, j->dy, &at, k,
-                (jemi_tile_places){j->m + t * j->conv->out + k * LANES, j->m_stride});
+                (jemi_tile_places){j->m + (k * CAPACITY + t) * LANES, j->m_stride});
         else
             j->scheme->transform_input(
                 j->conv, j->x, &at, k, phase,
-                (jemi_tile_places){j->v + t * j->conv->in + k * LANES, j->v_stride});
+                (jemi_tile_places){j->v + (k * CAPACITY + t) * LANES, j->v_stride});
     }
 }
 
 // ---- sums --------------------------------------------------------------------------------------
 
-// 8 rows times 16 * `vectors` columns of dU.
-JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const float *v, int64_t in,
-                                     const float *m, int64_t out, float *u)
+// 8 rows times 16 * `vectors` columns of dU, whose rows are `out` apart.
+JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const float *v,
+                                     const float *m, float *u, int64_t out)
 {
     __m512 sums[ROWS][2];
     for (int r = 0; r < ROWS; r++)
@@ -109,10 +110,10 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
     for (int t = 0; t < tiles; t++) {
         __m512 gradient[2];
         for (int s = 0; s < vectors; s++)
-            gradient[s] = _mm512_loadu_ps(m + t * out + s * LANES);
+            gradient[s] = _mm512_loadu_ps(m + (s * CAPACITY + t) * LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r++) {
-            const __m512 value = _mm512_set1_ps(v[t * in + r]);
+            const __m512 value = _mm512_set1_ps(v[t * LANES + r]);
             for (int s = 0; s < vectors; s++)
                 sums[r][s] = _mm512_fmadd_ps(value, gradient[s], sums[r][s]);
         }
@@ -126,11 +127,13 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
 JEMI_AVX512 static void sum_columns(bool first, int tiles, const float *v, int64_t in,
                                     const float *m, int64_t out, int64_t o, float *u)
 {
-    for (int64_t i = 0; i < in; i += ROWS)
+    for (int64_t i = 0; i < in; i += ROWS) {
+        const float *rows = v + i / LANES * CAPACITY * LANES + i % LANES;
         if (out - o >= 2 * LANES)
-            sum_products(2, first, tiles, v + i, in, m + o, out, u + i * out + o);
+            sum_products(2, first, tiles, rows, m + o * CAPACITY, u + i * out + o, out);
         else
-            sum_products(1, first, tiles, v + i, in, m + o, out, u + i * out + o);
+            sum_products(1, first, tiles, rows, m + o * CAPACITY, u + i * out + o, out);
+    }
 }
 
 static int64_t groups_of(const job *j)
@@ -186,16 +189,16 @@ static void run_blocks(const job *j)
     }
 }
 
-static void gather_row(const job *j, int64_t o, float *dw)
+// 16 destination channels, one source channel.
+static void gather_item(const job *j, int64_t item, float *dw)
 {
     const int64_t in = j->conv->in, out = j->conv->out;
-    const int64_t count = jemi_winograd_weights_count(1, 1, j->conv->stride);
-    for (int64_t i = 0; i < in; i++) {
-        float values[JEMI_WINOGRAD_VALUES];
-        for (int64_t k = 0; k < count; k++)
-            values[k] = j->u[(k * in + i) * out + o];
-        j->scheme->gather_weights(values, dw + (o * in + i) * 9);
-    }
+    const int64_t first = item / in * LANES, i = item % in;
+    float kernels[9][LANES];
+    j->scheme->gather_weights(j->u + i * out + first, in * out, kernels);
+    for (int64_t o = 0; o < LANES; o++)
+        for (int k = 0; k < 9; k++)
+            dw[((first + o) * in + i) * 9 + k] = kernels[k][o];
 }
 
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
@@ -214,7 +217,8 @@ void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const 
 #pragma omp parallel
         run_blocks(&j);
     }
-    JEMI_PARALLEL(for (int64_t o = 0; o < conv->out; o++) gather_row(&j, o, dw););
+    JEMI_PARALLEL(for (int64_t item = 0; item < conv->out / LANES * conv->in; item++)
+                      gather_item(&j, item, dw););
 }
 
 #else

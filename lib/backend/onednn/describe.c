@@ -28,6 +28,9 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_STEM] = "first convolution",
         [JEMI_OP_WINOGRAD] = "convolution",
         [JEMI_OP_DIRECT] = "convolution",
+        [JEMI_OP_STEM_WEIGHTS] = "first convolution backward weights",
+        [JEMI_OP_WINOGRAD_WEIGHTS] = "convolution backward weights",
+        [JEMI_OP_DIRECT_WEIGHTS] = "convolution backward weights",
     };
     return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
 }

@@ -12,6 +12,7 @@
 #include "backend/onednn/arena.h"
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/direct.h"
+#include "kernels/direct_weights.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
 #include "kernels/winograd.h"
@@ -54,6 +55,10 @@ typedef enum jemi_op_kind {
     /* Convolutions by our own kernels; args: weights, then bias if there is one. */
     JEMI_OP_WINOGRAD,
     JEMI_OP_DIRECT,
+    /* Their weights' and biases' gradients into dparams, of src and kept, which is dy. */
+    JEMI_OP_STEM_WEIGHTS,
+    JEMI_OP_WINOGRAD_WEIGHTS,
+    JEMI_OP_DIRECT_WEIGHTS,
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -67,6 +72,7 @@ typedef struct jemi_op {
     jemi_pooling pooling;
     jemi_winograd winograd; /* without pointers, as the next */
     jemi_direct direct;
+    jemi_direct_weights direct_weights;
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
@@ -97,7 +103,7 @@ typedef struct jemi_dnnl_plan {
     /* arguments of the running call */
     int64_t n;
     const float *in, *dout;
-    float *out, *din;
+    float *out, *din, *dparams;
 } jemi_dnnl_plan;
 
 /* Slots of the vtable. */
@@ -111,6 +117,9 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
                                   const float *in, float *out);
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
+
+/** Runs a step of kind JEMI_OP_STEM_WEIGHTS, _WINOGRAD_WEIGHTS or _DIRECT_WEIGHTS. */
+void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);

@@ -141,6 +141,11 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
     case JEMI_OP_WINOGRAD:
     case JEMI_OP_DIRECT:
         return jemi_dnnl_run_own(plan, op);
+    case JEMI_OP_STEM_WEIGHTS:
+    case JEMI_OP_WINOGRAD_WEIGHTS:
+    case JEMI_OP_DIRECT_WEIGHTS:
+        jemi_dnnl_run_own_weights(plan, op);
+        return JEM_OK;
     default:
         run_pass(plan, op);
         return JEM_OK;
@@ -192,6 +197,7 @@ jem_status jemi_dnnl_plan_backward(jemi_plan *base, jemi_weights *weights, int64
     assert(n == plan->n && dout != NULL && (asked & ~base->spec.wants) == 0);
     plan->dout = dout;
     plan->din = din;
+    plan->dparams = dparams;
     (void)n;
     JEMI_TRY(put_weights(plan->ops + plan->n_forward, plan->n_ops - plan->n_forward, weights));
     if (dparams != NULL)
