@@ -16,7 +16,6 @@
 enum {
     JEMI_WINOGRAD_TILE = 4,
     JEMI_WINOGRAD_PHASES = 4,
-    JEMI_WINOGRAD_VALUES = 81, /* of one kernel, at most */
 };
 
 typedef struct jemi_tile {
@@ -35,8 +34,8 @@ typedef struct jemi_winograd_scheme {
     struct {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
-    /* G g G^T, by phase and place. `flip` for backward data. */
-    void (*transform_weights)(const float kernel[9], bool flip, float *values);
+    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on. `flip` for backward data. */
+    void (*transform_weights)(float kernels[9][16], bool flip, float *values, int64_t stride);
     /* B^T d B of a block of 16 channels. */
     void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,
                             int64_t block, int phase, jemi_tile_places to);

@@ -9,32 +9,39 @@
 
 enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 6, LANES = JEMI_LANES };
 
-// G g for one column of three.
-static void transform_column(const double g[3], double out[PATCH])
+// G g in one dimension.
+JEMI_AVX512_INLINE void weights_1d(const __m512 g[3], __m512 u[PATCH])
 {
-    out[0] = g[0] / 4.0;
-    out[1] = -(g[0] + g[1] + g[2]) / 6.0;
-    out[2] = -(g[0] - g[1] + g[2]) / 6.0;
-    out[3] = g[0] / 24.0 + g[1] / 12.0 + g[2] / 6.0;
-    out[4] = g[0] / 24.0 - g[1] / 12.0 + g[2] / 6.0;
-    out[5] = g[2];
+    const __m512 sixth = _mm512_set1_ps(1.0f / 6.0f), twelfth = _mm512_set1_ps(1.0f / 12.0f);
+    const __m512 ends = _mm512_mul_ps(sixth, _mm512_add_ps(g[0], g[2]));
+    const __m512 middle = _mm512_mul_ps(sixth, g[1]);
+    const __m512 outer =
+        _mm512_fmadd_ps(_mm512_set1_ps(1.0f / 24.0f), g[0], _mm512_mul_ps(sixth, g[2]));
+    const __m512 inner = _mm512_mul_ps(twelfth, g[1]);
+    u[0] = _mm512_mul_ps(_mm512_set1_ps(0.25f), g[0]);
+    u[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(ends, middle));
+    u[2] = _mm512_sub_ps(middle, ends);
+    u[3] = _mm512_add_ps(outer, inner);
+    u[4] = _mm512_sub_ps(outer, inner);
+    u[5] = g[2];
 }
 
-static void transform_weights(const float kernel[9], bool flip, float *values)
+JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float *values,
+                                          int64_t stride)
 {
-    double rows[3][PATCH];
+    __m512 rows[3][PATCH];
     for (int i = 0; i < 3; i++) {
-        double g[3];
+        __m512 g[3];
         for (int j = 0; j < 3; j++)
-            g[j] = flip ? kernel[8 - (3 * i + j)] : kernel[3 * i + j];
-        transform_column(g, rows[i]);
+            g[j] = _mm512_loadu_ps(kernels[flip ? 8 - (3 * i + j) : 3 * i + j]);
+        weights_1d(g, rows[i]);
     }
     for (int j = 0; j < PATCH; j++) {
-        const double g[3] = {rows[0][j], rows[1][j], rows[2][j]};
-        double column[PATCH];
-        transform_column(g, column);
+        const __m512 g[3] = {rows[0][j], rows[1][j], rows[2][j]};
+        __m512 column[PATCH];
+        weights_1d(g, column);
         for (int i = 0; i < PATCH; i++)
-            values[i * PATCH + j] = (float)column[i];
+            _mm512_storeu_ps(values + (i * PATCH + j) * stride, column[i]);
     }
 }
 

@@ -27,8 +27,6 @@ enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 5, LANES = JEMI_LANES };
         }                                                                                          \
     }
 
-static const int lengths[JEMI_WINOGRAD_PHASES][2] = PHASES;
-
 static inline bool is_odd(int length)
 {
     return length == PATCH;
@@ -36,49 +34,45 @@ static inline bool is_odd(int length)
 
 // ---- weights -----------------------------------------------------------------------------------
 
-// G g for two taps.
-static void transform_pair(double g0, double g1, double out[PATCH])
+// G g in one dimension, of the taps w that the phase has.
+JEMI_AVX512_INLINE void weights_1d(int length, bool flip, const __m512 w[3], __m512 u[PATCH])
 {
-    out[0] = g0 / 2.0;
-    out[1] = -(g0 + g1) / 2.0;
-    out[2] = -(g0 - g1) / 6.0;
-    out[3] = (g0 + 2.0 * g1) / 6.0;
-    out[4] = g1;
+    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
+    const __m512 g0 = is_odd(length) ? (flip ? w[2] : w[0]) : w[1];
+    const __m512 g1 = is_odd(length) ? (flip ? w[0] : w[2]) : _mm512_setzero_ps();
+    u[0] = _mm512_mul_ps(half, g0);
+    u[1] = _mm512_mul_ps(_mm512_set1_ps(-0.5f), _mm512_add_ps(g0, g1));
+    u[2] = _mm512_mul_ps(sixth, _mm512_sub_ps(g1, g0));
+    u[3] = _mm512_mul_ps(sixth, _mm512_fmadd_ps(_mm512_set1_ps(2.0f), g1, g0));
+    u[4] = g1;
 }
 
-static void transform_line(const double w[3], int length, bool flip, double out[PATCH])
+JEMI_AVX512_INLINE void transform_phase(int rows, int columns, float kernels[9][16], bool flip,
+                                        float *values, int64_t stride)
 {
-    if (!is_odd(length))
-        transform_pair(w[1], 0.0, out);
-    else
-        transform_pair(flip ? w[2] : w[0], flip ? w[0] : w[2], out);
-}
-
-static float *transform_phase(const float kernel[9], bool flip, int rows, int columns,
-                              float *values)
-{
-    double lines[3][PATCH], out[PATCH][PATCH];
+    __m512 lines[3][PATCH];
     for (int i = 0; i < 3; i++) {
-        const double w[3] = {kernel[3 * i], kernel[3 * i + 1], kernel[3 * i + 2]};
-        transform_line(w, columns, flip, lines[i]);
+        __m512 w[3];
+        for (int j = 0; j < 3; j++)
+            w[j] = _mm512_loadu_ps(kernels[3 * i + j]);
+        weights_1d(columns, flip, w, lines[i]);
     }
     for (int j = 0; j < columns; j++) {
-        const double w[3] = {lines[0][j], lines[1][j], lines[2][j]};
-        double column[PATCH];
-        transform_line(w, rows, flip, column);
+        const __m512 w[3] = {lines[0][j], lines[1][j], lines[2][j]};
+        __m512 column[PATCH];
+        weights_1d(rows, flip, w, column);
         for (int i = 0; i < rows; i++)
-            out[i][j] = column[i];
+            _mm512_storeu_ps(values + (i * columns + j) * stride, column[i]);
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            *values++ = (float)out[i][j];
-    return values;
 }
 
-static void transform_weights(const float kernel[9], bool flip, float *values)
+JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float *values,
+                                          int64_t stride)
 {
-    for (int phase = 0; phase < JEMI_WINOGRAD_PHASES; phase++)
-        values = transform_phase(kernel, flip, lengths[phase][0], lengths[phase][1], values);
+    transform_phase(5, 5, kernels, flip, values, stride);
+    transform_phase(5, 4, kernels, flip, values + 25 * stride, stride);
+    transform_phase(4, 5, kernels, flip, values + 45 * stride, stride);
+    transform_phase(4, 4, kernels, flip, values + 65 * stride, stride);
 }
 
 // ---- transforms --------------------------------------------------------------------------------
