@@ -63,7 +63,7 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->threads = threads;
     pool->runners_max = runners_max;
     pool->chunk_max = rows_that_fit(program->graph, CHUNK_LIMIT, chunk_bytes_max);
-    pool->lane_max = threads > 1 && program->graph->param_count <= lane_params_max
+    pool->lane_max = program->graph->param_count <= lane_params_max
                          ? rows_that_fit(program->graph, LANE_LIMIT, lane_bytes_max)
                          : 0;
     return JEM_OK;

@@ -27,7 +27,9 @@ typedef struct request {
 static int64_t piece_of(const jemi_runner *runner, int64_t n)
 {
     const int64_t threads = jemi_threads_now();
-    if (runner->pool->lane_max == 0 || threads != runner->threads || n < threads)
+    if (runner->pool->lane_max == 0 || n < threads)
+        return 0;
+    if (threads != 1 && threads != runner->threads)
         return 0;
     int64_t piece = runner->pool->lane_max;
     while (piece > (n + threads - 1) / threads)
@@ -119,8 +121,12 @@ static jem_status by_lanes(request *r)
 {
     JEMI_TRY(prepare_lanes(r));
     _Atomic int64_t next = r->piece;
+    if (jemi_threads_now() == 1) {
+        run_lane(r, 0, &next);
+    } else {
 #pragma omp parallel
-    run_lane(r, jemi_threads_index(), &next);
+        run_lane(r, jemi_threads_index(), &next);
+    }
     return atomic_load(&r->failed) ? jemi_fail(r->status, "%s", r->message) : JEM_OK;
 }
 
