@@ -24,6 +24,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_NOISE_LABELLED = 9,
     JEMI_RANDOM_START_ROW = 10, /* starts drawn for the caller */
     JEMI_RANDOM_START_ROW_CHOICE = 11,
+    JEMI_RANDOM_DROPOUT_LABELLED = 12, /* masks: row, step = update */
+    JEMI_RANDOM_DROPOUT_DATA = 13,
+    JEMI_RANDOM_DROPOUT_SAMPLES = 14,
 } jemi_purpose;
 
 typedef struct jemi_random_key {

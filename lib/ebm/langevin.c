@@ -1,5 +1,7 @@
 /*
- * Chains in chunks. Samples are constants for training, so nothing of a step is kept.
+ * Chains in chunks. Samples are constants for training, so nothing of a step is kept. With batch
+ * normalisation each step of a chunk takes the statistics of its rows, as training on them will, and
+ * leaves the running ones alone.
  */
 #include "ebm/langevin.h"
 
@@ -42,6 +44,7 @@ jem_status jemi_langevin_prepare(jemi_runner *runner, int32_t precision, int64_t
 {
     if (n > 0 && jemi_runner_input_scratch(runner) == NULL)
         return jemi_fail_memory("chain gradient");
+    jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
     return jemi_runner_prepare_rows(runner, precision, JEMI_WANT_DINPUT, n);
 }
 
@@ -76,6 +79,7 @@ jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_con
 {
     double norm_sum = 0.0;
     chunk at = {0, 0, 0};
+    jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
     while (at.first < chains->n) {
         at.n = jemi_runner_chunk(runner, chains->n - at.first);
         JEMI_TRY(run_chunk(runner, config, chains, &at, &norm_sum));

@@ -1,7 +1,8 @@
 /*
  * Plans are compiled for batches that are powers of two, so that calls of any size share a few. A
  * remainder that fills three quarters of the next power is padded up to it, a smaller one
- * is split: at most a third of a pass is wasted.
+ * is split: at most a third of a pass is wasted. Under batch statistics neither is allowed: there a
+ * plan has the size of its batch.
  */
 #include "model/runner.h"
 
@@ -14,6 +15,9 @@
 enum {
     // Batches 1, 2, .. 256 times gradient kinds times precisions; far more than one host uses.
     PLANS_MAX = 96,
+    // Of plans for one batch size each, whose sizes could go on and on. A training step needs four
+    // kinds, each in two sizes when rows are shared out unevenly.
+    SIZED_PLANS_MAX = 12,
     CHUNK_LIMIT = 256,
 };
 
@@ -26,10 +30,12 @@ struct jemi_runner {
     int host_threads;
     jemi_plan *plans[PLANS_MAX];
     int n_plans;
+    jemi_mode mode; /* as asked for */
+    jemi_dropout dropout;
     jemi_plan *active; /* of the last forward */
     int64_t active_n;
-    float *logits, *dlogits; /* (chunk_max, K) */
-    float *input_scratch;    /* (chunk_max, C, H, W), made on first use */
+    float *logits, *dlogits; /* (batch_max, K) */
+    float *input_scratch;    /* (batch_max, C, H, W), made on first use */
     size_t bytes;
     jemi_runner *next;
 };
@@ -69,7 +75,10 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->generations = generations;
     pool->threads = threads;
     pool->runners_max = runners_max;
+    pool->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
+    pool->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
     pool->chunk_max = choose_chunk_max(program->graph);
+    pool->batch_max = pool->takes_batch ? CHUNK_LIMIT : pool->chunk_max;
     return JEM_OK;
 }
 
@@ -113,7 +122,7 @@ static jem_status create_runner(jemi_runner_pool *pool, jemi_runner **out)
     if (runner == NULL)
         return jemi_fail_memory("runner");
     runner->pool = pool;
-    const size_t count = (size_t)(pool->chunk_max * output_size(pool->program));
+    const size_t count = (size_t)(pool->batch_max * output_size(pool->program));
     runner->logits = jemi_alloc(count, sizeof(float));
     runner->dlogits = jemi_alloc(count, sizeof(float));
     if (runner->logits == NULL || runner->dlogits == NULL) {
@@ -162,6 +171,7 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
     }
     runner->generation = jemi_generation_pin(pool->generations);
     runner->host_threads = jemi_threads_enter(jemi_threads_usable(pool->threads));
+    runner->mode = JEMI_MODE_EVAL;
     *out = runner;
     return JEM_OK;
 }
@@ -181,7 +191,30 @@ void jemi_runner_return(jemi_runner *runner)
     pthread_mutex_unlock(&pool->lock);
 }
 
-// The batch of the plan that serves n rows, n <= chunk_max.
+void jemi_runner_set_mode(jemi_runner *runner, jemi_mode mode)
+{
+    runner->mode = mode;
+}
+
+void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout)
+{
+    runner->dropout = *dropout;
+}
+
+static bool mixes_rows(const jemi_runner *runner)
+{
+    return runner->mode != JEMI_MODE_EVAL && runner->pool->takes_batch;
+}
+
+// The mode that its plans need: modes that do the same to this network share theirs.
+static jemi_mode plan_mode(const jemi_runner *runner)
+{
+    if (runner->mode == JEMI_MODE_TRAIN && runner->pool->drops_out)
+        return JEMI_MODE_TRAIN;
+    return mixes_rows(runner) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
+}
+
+// The smallest power of two that holds n rows.
 static int64_t padded(int64_t n)
 {
     int64_t batch = 1;
@@ -192,6 +225,11 @@ static int64_t padded(int64_t n)
 
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
 {
+    const int64_t together = runner->pool->batch_max;
+    if (mixes_rows(runner)) {
+        const int64_t n_chunks = (n_left + together - 1) / together;
+        return (n_left + n_chunks - 1) / n_chunks;
+    }
     const int64_t most = runner->pool->chunk_max;
     if (n_left >= most)
         return most;
@@ -199,30 +237,53 @@ int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
     return 4 * n_left >= 3 * batch ? n_left : batch / 2;
 }
 
+static void drop_plan(jemi_runner *runner, int index)
+{
+    const jemi_backend *backend = runner->pool->program->backend;
+    runner->bytes -= backend->plan_bytes(runner->plans[index]);
+    backend->plan_destroy(runner->plans[index]);
+    runner->n_plans--;
+    memmove(&runner->plans[index], &runner->plans[index + 1],
+            (size_t)(runner->n_plans - index) * sizeof runner->plans[0]);
+}
+
+// Before another plan: the oldest one goes, or the oldest one of its own size.
+static void make_room(jemi_runner *runner)
+{
+    if (runner->n_plans == PLANS_MAX)
+        drop_plan(runner, 0);
+    if (!mixes_rows(runner))
+        return;
+    int oldest = -1, n_sized = 0;
+    for (int i = runner->n_plans - 1; i >= 0; i--)
+        if (runner->plans[i]->spec.mode != JEMI_MODE_EVAL) {
+            oldest = i;
+            n_sized++;
+        }
+    if (n_sized >= SIZED_PLANS_MAX)
+        drop_plan(runner, oldest);
+}
+
 static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                             jemi_plan **out)
 {
     const jemi_plan_spec spec = {
-        .batch = padded(n),
+        .batch = mixes_rows(runner) ? n : padded(n),
         .threads = jemi_threads_usable(runner->pool->threads),
         .precision = precision,
         .wants = wants,
+        .mode = plan_mode(runner),
     };
     for (int i = 0; i < runner->n_plans; i++) {
         const jemi_plan_spec *have = &runner->plans[i]->spec;
         if (have->batch == spec.batch && have->threads == spec.threads &&
-            have->precision == precision && have->wants == wants) {
+            have->precision == precision && have->wants == wants && have->mode == spec.mode) {
             *out = runner->plans[i];
             return JEM_OK;
         }
     }
+    make_room(runner);
     const jemi_backend *backend = runner->pool->program->backend;
-    if (runner->n_plans == PLANS_MAX) {
-        jemi_plan *oldest = runner->plans[0];
-        runner->bytes -= backend->plan_bytes(oldest);
-        backend->plan_destroy(oldest);
-        runner->plans[0] = runner->plans[--runner->n_plans];
-    }
     const double begin = jemi_seconds();
     JEMI_TRY(backend->plan_create(out, runner->pool->program, &spec));
     jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
@@ -233,6 +294,15 @@ static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     return JEM_OK;
 }
 
+// What is left of n rows after the chunks of `rows`, which all use one plan.
+static int64_t rest_after(const jemi_runner *runner, int64_t n, int64_t rows)
+{
+    do
+        n -= rows;
+    while (n > 0 && jemi_runner_chunk(runner, n) == rows);
+    return n;
+}
+
 jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
                                     int64_t n)
 {
@@ -240,7 +310,7 @@ jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint
         const int64_t rows = jemi_runner_chunk(runner, n);
         jemi_plan *plan;
         JEMI_TRY(find_plan(runner, precision, wants, rows, &plan));
-        n = rows == n ? 0 : n % rows; // further whole chunks use the same plan
+        n = rest_after(runner, n, rows);
     }
     return JEM_OK;
 }
@@ -250,6 +320,7 @@ jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t 
 {
     jemi_plan *plan;
     JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
+    plan->dropout = runner->dropout;
     JEMI_TRY(runner->pool->program->backend->forward(plan, runner->generation->weights, n, x,
                                                      runner->logits));
     runner->active = plan;
@@ -269,9 +340,19 @@ jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
                                                     runner->active_n, runner->dlogits, dx, dparams);
 }
 
+bool jemi_runner_takes_batch(const jemi_runner *runner)
+{
+    return runner->pool->takes_batch;
+}
+
+void jemi_runner_statistics(const jemi_runner *runner, float *state)
+{
+    runner->pool->program->backend->statistics(runner->active, runner->active_n, state);
+}
+
 float *jemi_runner_input_scratch(jemi_runner *runner)
 {
-    const size_t count = (size_t)(runner->pool->chunk_max * input_size(runner->pool->program));
+    const size_t count = (size_t)(runner->pool->batch_max * input_size(runner->pool->program));
     if (runner->input_scratch == NULL) {
         runner->input_scratch = jemi_alloc(count, sizeof(float));
         if (runner->input_scratch != NULL)
@@ -316,7 +397,7 @@ jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wan
     while (n > 0 && status == JEM_OK) {
         const int64_t rows = jemi_runner_chunk(runner, n);
         status = warm_chunk(runner, precision, wants, rows, &dry);
-        n = rows == n ? 0 : n % rows; // further whole chunks use the same plan
+        n = rest_after(runner, n, rows);
     }
     jemi_free(dry.x);
     jemi_free(dry.dx);

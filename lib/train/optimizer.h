@@ -18,6 +18,7 @@ struct jem_optimizer {
     float *state2;            /* Adam's v; NULL for SGD */
     float *grad;              /* of the step in progress */
     float *partial;           /* gradient of one chunk of it */
+    float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
 };

@@ -9,7 +9,9 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/vector.h"
+#include "nn/spectral.h"
 #include "train/objective.h"
+#include "train/running.h"
 
 // Rows that enter the loss with the same weights.
 typedef struct row_group {
@@ -18,6 +20,8 @@ typedef struct row_group {
     const int64_t *labels; /* NULL when the group has none */
     jemi_row_weights weights;
     jemi_purpose noise; /* of its input noise; 0 = none */
+    jemi_purpose dropout;
+    bool moves_running; /* its statistics move the running ones */
     jemi_objective_sums sums;
 } row_group;
 
@@ -27,6 +31,7 @@ typedef struct step_context {
     jemi_runner *runner;
     jem_optimizer *optimizer;
     const jem_train_config *config;
+    float *next; /* the flat vector of the next generation */
 } step_context;
 
 // The rows as the network shall see them: the caller's, or a copy with noise.
@@ -48,15 +53,32 @@ static jem_status noisy_rows(const step_context *c, const row_group *group, int6
     return JEM_OK;
 }
 
+static void set_dropout(const step_context *c, const row_group *group, int64_t first)
+{
+    const jemi_dropout dropout = {
+        .key = jemi_random_key_make(c->optimizer->config.seed, group->dropout, 0),
+        .step = (uint64_t)c->optimizer->steps,
+        .first_row = (uint32_t)first,
+    };
+    jemi_runner_set_dropout(c->runner, &dropout);
+}
+
 static jem_status add_group_gradient(const step_context *c, row_group *group)
 {
     const int32_t n_classes = jemi_model_classes(c->model);
+    const bool moves_running = group->moves_running && jemi_runner_takes_batch(c->runner);
+    jemi_running running = {&c->model->graph, c->optimizer->statistics};
+    if (moves_running)
+        jemi_running_begin(&running);
     for (int64_t first = 0; first < group->n;) {
         const int64_t n = jemi_runner_chunk(c->runner, group->n - first);
         const float *x, *logits;
         JEMI_TRY(noisy_rows(c, group, first, n, &x));
+        set_dropout(c, group, first);
         JEMI_TRY(jemi_runner_forward(c->runner, c->model->exec.precision_training,
                                      JEMI_WANT_DPARAMS, n, x, &logits));
+        if (moves_running)
+            jemi_running_add(&running, c->runner, (double)n / (double)group->n);
         const int64_t *labels = group->labels != NULL ? group->labels + first : NULL;
         jemi_objective(n, n_classes, logits, labels, &group->weights,
                        jemi_runner_dlogits(c->runner), &group->sums);
@@ -64,7 +86,7 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
         jemi_accumulate(c->optimizer->grad, c->optimizer->partial, c->model->graph.param_count);
         first += n;
     }
-    return JEM_OK;
+    return moves_running ? jemi_running_move(&running, c->next) : JEM_OK;
 }
 
 enum { LABELLED, DATA, SAMPLES, N_GROUPS };
@@ -81,19 +103,25 @@ static void make_groups(const jem_train_config *config, const jem_train_batch *b
         *labelled = (row_group){.n = batch->n_labelled,
                                 .x = batch->x_labelled,
                                 .labels = batch->y_labelled,
-                                .noise = JEMI_RANDOM_NOISE_LABELLED};
+                                .noise = JEMI_RANDOM_NOISE_LABELLED,
+                                .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
+                                .moves_running = true};
         labelled->weights.pyx = config->w_pyx / (double)batch->n_labelled;
     }
     if (!density)
         return;
     if (!shared)
-        *data =
-            (row_group){.n = batch->n_data, .x = batch->x_data, .noise = JEMI_RANDOM_NOISE_DATA};
+        *data = (row_group){.n = batch->n_data,
+                            .x = batch->x_data,
+                            .noise = JEMI_RANDOM_NOISE_DATA,
+                            .dropout = JEMI_RANDOM_DROPOUT_DATA,
+                            .moves_running = true};
     row_group *usual = shared ? labelled : data;
     usual->weights.px = -config->w_px / (double)usual->n;
     usual->weights.l2 = config->energy_l2 / (double)usual->n;
     samples->n = batch->n_samples > 0 ? batch->n_samples : usual->n;
     samples->x = batch->x_samples;
+    samples->dropout = JEMI_RANDOM_DROPOUT_SAMPLES;
     samples->weights.px = config->w_px / (double)samples->n;
     samples->weights.l2 = config->energy_l2 / (double)samples->n;
 }
@@ -152,9 +180,15 @@ static jem_status check_stats(const jem_train_stats *stats, int64_t step)
 
 static jem_status add_gradients(const step_context *c, row_group groups[N_GROUPS])
 {
-    memset(c->optimizer->grad, 0, (size_t)c->model->graph.param_count * sizeof(float));
+    const jemi_graph *graph = &c->model->graph;
+    const float *now = jemi_runner_params(c->runner);
+    memcpy(c->next + graph->param_count, now + graph->param_count,
+           (size_t)graph->state_count * sizeof *now);
+    memset(c->optimizer->grad, 0, (size_t)graph->param_count * sizeof(float));
+    jemi_runner_set_mode(c->runner, JEMI_MODE_TRAIN);
     for (int g = 0; g < N_GROUPS; g++)
         JEMI_TRY(add_group_gradient(c, &groups[g]));
+    jemi_spectral_gradient(graph, now, c->optimizer->grad);
     return JEM_OK;
 }
 
@@ -189,7 +223,7 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
     jem_status status = jemi_runner_borrow(model->runners, &runner);
     if (status != JEM_OK)
         goto abort_write;
-    const step_context context = {model, runner, optimizer, config};
+    const step_context context = {model, runner, optimizer, config, next->params};
     status = compute_gradient(&context, sampler, batch, stats);
     stats->lr = jemi_optimizer_rate(optimizer);
     if (status == JEM_OK)
@@ -198,6 +232,7 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
     jemi_runner_return(runner);
     if (status != JEM_OK)
         goto abort_write;
+    jemi_spectral_iterate(&model->graph, next->params);
     stats->step = optimizer->steps;
     stats->seconds_updating = jemi_seconds() - begin - stats->seconds_sampling;
     jemi_generations_commit(model->generations, next);

@@ -112,7 +112,6 @@ static const refused_row refused[] = {
     {"wrn-10-0", JEM_EINVAL, "\"0\" is not a whole number", {0}, 0},
     {"mlp-5:", JEM_EINVAL, "unknown option \"\"", {0}, 0},
     {"mlp-5:act", JEM_EINVAL, "unknown option \"act\", expected act=", {0}, 0},
-    {"mlp-5:norm=batch", JEM_EINVAL, "unknown option \"norm=batch\"", {0}, 0},
     {"mlp-5:=relu", JEM_EINVAL, "unknown option \"=relu\"", {0}, 0},
     {"mlp-5:act=relu,", JEM_EINVAL, "unknown option \"\"", {0}, 0},
     {"mlp-5:act=relu,x=1", JEM_EINVAL, "unknown option \"x=1\"", {0}, 0},

@@ -187,10 +187,10 @@ START_TEST(test_wrn_blocks)
     // Two blocks a stage, widened: stage 0 needs a shortcut, second blocks never do; 1x1 inputs
     // have stride 2 as well.
     jemi_graph graph = must_build("wrn-16-2", (jemi_shape){5, 1, 1}, 3);
-    ck_assert_int_ge(jemi_graph_find_param(&graph, "stages.0.0.shortcut.weight"), 0);
-    ck_assert_int_ge(jemi_graph_find_param(&graph, "stages.2.1.conv2.bias"), 0);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "stages.1.1.shortcut.weight"), -1);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "stages.0.2.conv1.weight"), -1);
+    ck_assert_ptr_nonnull(jemi_graph_find_tensor(&graph, "stages.0.0.shortcut.weight"));
+    ck_assert_ptr_nonnull(jemi_graph_find_tensor(&graph, "stages.2.1.conv2.bias"));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "stages.1.1.shortcut.weight"));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "stages.0.2.conv1.weight"));
     for (int32_t i = 0; i < graph.n_nodes; i++)
         ck_assert_int_eq(graph.nodes[i].shape.h * graph.nodes[i].shape.w, 1);
     jemi_graph_fini(&graph);
@@ -240,12 +240,12 @@ START_TEST(test_layout_is_contiguous)
     int64_t offset = 0;
     for (int32_t i = 0; i < graph.n_params; i++) {
         ck_assert_int_eq(graph.params[i].offset, offset);
-        ck_assert_int_eq(jemi_graph_find_param(&graph, graph.params[i].name), i);
+        ck_assert_ptr_eq(jemi_graph_find_tensor(&graph, graph.params[i].name), &graph.params[i]);
         offset += graph.params[i].count;
     }
     ck_assert_int_eq(graph.param_count, offset);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, ""), -1);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "head"), -1);
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, ""));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "head"));
     jemi_graph_fini(&graph);
 }
 END_TEST

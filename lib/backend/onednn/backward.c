@@ -237,6 +237,10 @@ static jem_status node_backward(reverse *r, int32_t index)
     case JEMI_NODE_ADD:
         JEMI_TRY(send(r, node->input[0], (term){diff, -1, -1}));
         return send(r, node->input[1], (term){diff, -1, -1});
+    case JEMI_NODE_GROUPNORM:
+    case JEMI_NODE_BATCHNORM:
+    case JEMI_NODE_DROPOUT:
+        break; // refused by program_create()
     }
     return JEM_OK;
 }

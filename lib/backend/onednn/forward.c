@@ -95,6 +95,10 @@ static jem_status node_forward(jemi_compile *c, int32_t index)
         return avgpool(c, index);
     case JEMI_NODE_ADD:
         return add(c, index);
+    case JEMI_NODE_GROUPNORM:
+    case JEMI_NODE_BATCHNORM:
+    case JEMI_NODE_DROPOUT:
+        break; // refused by program_create()
     }
     return jemi_fail(JEM_EUNSUPPORTED, "the oneDNN backend has no node of kind %d",
                      (int)c->graph->nodes[index].kind);

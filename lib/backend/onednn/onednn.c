@@ -8,9 +8,17 @@
 #include "backend/onednn/engine.h"
 #include "backend/onednn/packed.h"
 #include "backend/onednn/plan.h"
+#include "base/status.h"
 
 static jem_status program_create(jemi_program **out, const jemi_graph *graph)
 {
+    *out = NULL;
+    if (jemi_graph_has(graph, JEMI_NODE_BATCHNORM) || jemi_graph_has(graph, JEMI_NODE_GROUPNORM) ||
+        jemi_graph_has(graph, JEMI_NODE_DROPOUT))
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "%s: normalisation layers and dropout need JEM_BACKEND_REF, the onednn "
+                         "backend does not compute them",
+                         graph->arch);
     const jem_status status = jemi_dnnl_program_create(out, graph);
     if (status == JEM_OK)
         (*out)->backend = &jemi_backend_onednn;

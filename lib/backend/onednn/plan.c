@@ -124,7 +124,7 @@ jem_status jemi_dnnl_plan_create(jemi_plan **out, jemi_program *program, const j
     jemi_dnnl_plan *plan = jemi_calloc(1, sizeof *plan);
     if (plan == NULL)
         return jemi_fail_memory("plan");
-    plan->base = (jemi_plan){program, *spec};
+    plan->base = (jemi_plan){.program = program, .spec = *spec};
     plan->scratchpad = (jemi_span){.first = INT32_MAX, .last = -1};
     const jem_status status = plan_init(plan);
     if (status != JEM_OK) {
