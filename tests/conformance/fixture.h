@@ -76,7 +76,8 @@ static void net_fini(net *t)
 
 static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_t wants)
 {
-    const jemi_plan_spec spec = {batch, threads, t->precision, wants};
+    const jemi_plan_spec spec = {
+        .batch = batch, .threads = threads, .precision = t->precision, .wants = wants};
     jemi_plan *plan;
     omp_set_num_threads(threads);
     ok(backend->plan_create(&plan, t->program, &spec));

@@ -185,7 +185,11 @@ START_TEST(bits_of_a_row_depend_on_the_row_alone)
     for (int b = 0; b < 4; b++)
         for (int32_t threads = 1; threads <= (batches[b] == BIT_ROWS ? 3 : 2); threads++)
             for (uint32_t wants = 0; wants <= 3; wants += 1 + wants) // none, din, both
-                check_bits(c, &t, &all, &(jemi_plan_spec){batches[b], threads, t.precision, wants});
+                check_bits(c, &t, &all,
+                           &(jemi_plan_spec){.batch = batches[b],
+                                             .threads = threads,
+                                             .precision = t.precision,
+                                             .wants = wants});
     result_fini(&all);
     net_fini(&t);
 }

@@ -217,7 +217,8 @@ static jem_status build_and_run(const net_case *c)
     jemi_program *program = NULL;
     jemi_weights *weights = NULL;
     jemi_plan *plan = NULL;
-    const jemi_plan_spec spec = {c->batch, c->threads, JEM_PRECISION_F32, 3};
+    const jemi_plan_spec spec = {
+        .batch = c->batch, .threads = c->threads, .precision = JEM_PRECISION_F32, .wants = 3};
     jem_status status =
         jemi_graph_init(&graph, c->name, (jemi_shape){c->c, c->h, c->w}, c->classes);
     ck_assert_int_le(graph.param_count, 32 * FLOATS);
@@ -262,7 +263,7 @@ START_TEST(other_precisions_are_refused)
 {
     net t;
     net_init(&t, &small, 1);
-    const jemi_plan_spec spec = {1, 1, 99, 0};
+    const jemi_plan_spec spec = {.batch = 1, .threads = 1, .precision = 99};
     jemi_plan *plan = (jemi_plan *)&spec;
     ck_assert_int_eq(backend->plan_create(&plan, t.program, &spec), JEM_EUNSUPPORTED);
     ck_assert_ptr_null(plan);

@@ -10,6 +10,7 @@ them; "golden.*", inputs and expected values; "final.*", the parameters after th
 metadata that say what was trained how.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -74,6 +75,16 @@ CASES = [
     # A pure energy model: one class, no labels.
     Case("energy-softplus", "cnn-6:act=softplus", (1, 5, 5), 1, (0, 6, 5), {
         "lr": 0.02, "weight_decay": 0.01}, w_pyx=0.0),
+    # Batch norm: forward by running statistics, training by the batch's; of features and of images.
+    Case("mlp-batch", "mlp-8-6:act=tanh,norm=batch", (4, 1, 1), 3, (6, 5, 4), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05}),
+    Case("cnn-batch", "cnn-4-6:norm=batch", (1, 6, 5), 3, (5, 0, 6), {"lr": 0.01}),
+    Case("mlp-layer", "mlp-8:norm=layer", (4, 1, 1), 3, (5, 0, 4), {"lr": 0.01}),
+    Case("cnn-group", "cnn-4-6:act=silu,norm=group2", (2, 6, 5), 3, (5, 0, 4), {"lr": 0.01}),
+    Case("cnn-instance", "cnn-3-5:norm=instance", (2, 7, 5), 2, (4, 0, 4), {
+        "kind": "sgd", "lr": 0.1}),
+    Case("cnn-spectral", "cnn-4-6:norm=spectral", (2, 6, 5), 3, (5, 0, 4), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05}),
 ]
 
 # ---- the twins ---------------------------------------------------------------------------------
@@ -103,23 +114,34 @@ class Activation(nn.Module):
         return self.function(x)
 
 
+def make_norm(name, channels, images):
+    """The normalisation layer of an arch's norm=... ."""
+    if name == "batch":
+        return (nn.BatchNorm2d if images else nn.BatchNorm1d)(channels)
+    groups = {"layer": 1, "instance": channels}
+    if name in groups or name.startswith("group"):
+        return nn.GroupNorm(groups.get(name) or int(name.removeprefix("group")), channels)
+    return nn.Identity()
+
+
 class Mlp(nn.Module):
-    def __init__(self, widths, act, shape, classes):
+    def __init__(self, widths, act, norm, shape, classes):
         super().__init__()
         sizes = [int(np.prod(shape)), *widths]
         self.act = act
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths))
+        self.norm = nn.ModuleList(make_norm(norm, width, False) for width in widths)
         self.head = nn.Linear(sizes[-1], classes)
 
     def forward(self, x):
         x = x.flatten(1)
-        for layer in self.hidden:
-            x = self.act(layer(x))
+        for layer, norm in zip(self.hidden, self.norm):
+            x = self.act(norm(layer(x)))
         return self.head(x)
 
 
 class Cnn(nn.Module):
-    def __init__(self, widths, act, shape, classes):
+    def __init__(self, widths, act, norm, shape, classes):
         super().__init__()
         channels, *sides = shape
         self.act = act
@@ -130,11 +152,12 @@ class Cnn(nn.Module):
             self.windows.append(tuple(2 if side > 1 else 1 for side in sides))
             sides = [side // window for side, window in zip(sides, self.windows[-1])]
             channels = width
+        self.norm = nn.ModuleList(make_norm(norm, width, True) for width in widths)
         self.head = nn.Linear(channels * sides[0] * sides[1], classes)
 
     def forward(self, x):
-        for layer, window in zip(self.conv, self.windows):
-            x = functional.avg_pool2d(self.act(layer(x)), window)
+        for layer, norm, window in zip(self.conv, self.norm, self.windows):
+            x = functional.avg_pool2d(self.act(norm(layer(x))), window)
         return self.head(x.flatten(1))
 
 
@@ -154,8 +177,9 @@ class Block(nn.Module):
 
 
 class Wrn(nn.Module):
-    def __init__(self, numbers, act, shape, classes):
+    def __init__(self, numbers, act, norm, shape, classes):
         super().__init__()
+        assert norm == "none"
         depth, widening = numbers
         self.act = act
         self.stem = nn.Conv2d(shape[0], 16, 3, padding=1)
@@ -179,12 +203,53 @@ class Wrn(nn.Module):
 
 
 def make_twin(case):
-    """The network with PyTorch's own initial parameters, float32."""
-    arch, _, option = case.arch.partition(":act=")
+    """The network with PyTorch's own initial parameters, float32; what norms would begin with, ones
+    and zeros, at random."""
+    arch, _, given = case.arch.partition(":")
     family, *numbers = arch.split("-")
-    act = Activation(option or "lrelu")
+    options = {"act": "lrelu", "norm": "none"}
+    options.update(option.split("=") for option in given.split(",") if given)
     made = {"mlp": Mlp, "cnn": Cnn, "wrn": Wrn}[family]
-    return made([int(number) for number in numbers], act, case.shape, case.classes)
+    act = Activation(options["act"])
+    twin = made([int(n) for n in numbers], act, options["norm"], case.shape, case.classes)
+    for module in list(twin.modules()):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)):
+            randomize(module)
+        if options["norm"] == "spectral" and isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.utils.spectral_norm(module).eval()
+    iterate(twin)
+    return twin
+
+
+def randomize(norm):
+    with torch.no_grad():
+        for name, value in norm.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(torch.randn_like(value) * 0.3 + (name in ("weight", "running_var")))
+                value.copy_(value.abs() if name == "running_var" else value)
+
+
+def iterate(twin):
+    """The power iteration of a step. libjem does it once, after the update; torch before each
+    forward pass in training mode, in which these modules therefore never are."""
+    for module in twin.modules():
+        for hook in module._forward_pre_hooks.values():
+            hook.compute_weight(module, do_power_iteration=True)
+
+
+def batch_norms(model):
+    return [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
+@contextlib.contextmanager
+def running_statistics_kept(model):
+    """Within, training passes leave them as they are: samples do not move them."""
+    norms = batch_norms(model)
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm in norms:
+        norm.momentum = 0.1
 
 
 # ---- the method --------------------------------------------------------------------------------
@@ -220,7 +285,9 @@ def loss_terms(case, model, batch):
     """The three weighted terms of the loss and the figures beside them."""
     labelled = model(batch["x_labelled"]) if case.rows[0] else None
     data = model(batch["x_data"]) if case.rows[1] else labelled
-    e_data, e_samples = free_energy(data), free_energy(model(batch["x_samples"]))
+    with running_statistics_kept(model):
+        samples = model(batch["x_samples"])
+    e_data, e_samples = free_energy(data), free_energy(samples)
     values = {"f_data": -e_data.mean(), "f_samples": -e_samples.mean()}
     values["gap"] = values["f_data"] - values["f_samples"]
     values["loss_px"] = case.w_px * -values["gap"]
@@ -267,6 +334,7 @@ def train(case, model, batch):
         values["grad_norm"] = clip(parameters, settings["clip_norm"])
         values["lr"] = torch.tensor(settings["lr"] * warmth)
         optimizer.step()
+        iterate(model)
         for name, value in values.items():
             history.setdefault(name, []).append(value.item())
     return {name: torch.tensor(column, dtype=torch.float64) for name, column in history.items()}
@@ -303,11 +371,21 @@ def compute(case, twin, inputs, dtype):
     """All expected values from the twin's present parameters, which it changes."""
     model = twin.to(dtype)
     wide = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+    norms = batch_norms(model)
+    for norm in norms:
+        norm.eval()
     values = {f"golden.{k}": v for k, v in forward_values(model, wide["x"], wide["y"]).items()}
+    for norm in norms:
+        norm.train()
     history = train(case, model, wide)
     values.update({f"golden.stats.{k}": v for k, v in history.items()})
-    values.update({f"final.{k}": v for k, v in model.state_dict().items()})
+    values.update({f"final.{k}": v for k, v in tensors_of(model).items()})
     return {k: v.detach().double().numpy() for k, v in values.items()}
+
+
+def tensors_of(model):
+    """Its state_dict without PyTorch's counts of batches."""
+    return {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 def make_case(case):
@@ -315,14 +393,14 @@ def make_case(case):
     for seed in itertools.count():
         torch.manual_seed(seed)
         twin = make_twin(case)
-        initial = {name: value.clone() for name, value in twin.state_dict().items()}
+        initial = {name: value.clone() for name, value in tensors_of(twin).items()}
         inputs = make_inputs(case)
         expected = compute(case, twin, inputs, torch.float64)
         closest = twin.act.closest
         if closest >= KINK_MARGIN:
             break
     twin = make_twin(case)
-    twin.load_state_dict(initial)
+    twin.load_state_dict(initial, strict=False)
     narrow = compute(case, twin, inputs, torch.float32)
     report(case, seed, closest, expected, narrow)
     given = {name: value.numpy() for name, value in initial.items()}

@@ -9,6 +9,7 @@
  * in the parameters after ten steps (where Adam divides small gradients by their own size).
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,8 +36,19 @@ static const double EXACT_TOLERANCE = 1e-6;
 
 enum { STEPS = 10 };
 
-static const char *const cases[] = {
-    "mlp", "mlp-silu", "cnn", "cnn-elu", "wrn", "mlp-relu", "mlp-tanh", "energy-softplus",
+typedef struct golden_case {
+    const char *name;
+    bool ref_only; /* the oneDNN backend refuses the network */
+} golden_case;
+
+static const golden_case cases[] = {
+    {"mlp", false},          {"mlp-silu", false},
+    {"cnn", false},          {"cnn-elu", false},
+    {"wrn", false},          {"mlp-relu", false},
+    {"mlp-tanh", false},     {"energy-softplus", false},
+    {"cnn-spectral", false}, {"mlp-batch", true},
+    {"cnn-batch", true},     {"mlp-layer", true},
+    {"cnn-group", true},     {"cnn-instance", true},
 };
 
 typedef struct run {
@@ -203,8 +215,11 @@ static const score_row scores[] = {
 
 START_TEST(test_forward)
 {
+    const golden_case *c = &cases[_i / COUNT(runs)];
     const run *r = &runs[_i % COUNT(runs)];
-    golden g = golden_open(cases[_i / COUNT(runs)], r);
+    if (c->ref_only && r->backend != JEM_BACKEND_REF)
+        return;
+    golden g = golden_open(c->name, r);
     jem_model *model = make_model(&g, r);
     int64_t x_count;
     float *x = floats_of(&g, "golden.", "x", &x_count);
@@ -337,8 +352,11 @@ static void compare_final(const golden *g, const jem_model *model)
 
 START_TEST(test_ten_steps)
 {
+    const golden_case *c = &cases[_i / COUNT(runs)];
     const run *r = &runs[_i % COUNT(runs)];
-    golden g = golden_open(cases[_i / COUNT(runs)], r);
+    if (c->ref_only && r->backend != JEM_BACKEND_REF)
+        return;
+    golden g = golden_open(c->name, r);
     jem_model *model = make_model(&g, r);
     jem_optimizer *optimizer = make_optimizer(&g, model);
     batch_arrays arrays;
