@@ -272,7 +272,7 @@ int32_t jemi_build_dropout(jemi_builder *builder, int32_t x)
     if (builder->status != JEM_OK || builder->arch->dropout == 0)
         return x;
     jemi_node node = node_of(JEMI_NODE_DROPOUT, x, jemi_build_shape(builder, x));
-    node.rate = (float)builder->arch->dropout * 1e-4f;
+    node.rate = (float)(builder->arch->dropout / 1e4);
     node.mask_offset = builder->mask_size;
     builder->mask_size += (jemi_shape_size(node.shape) + 3) / 4 * 4;
     return add_node(builder, &node);
