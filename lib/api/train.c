@@ -134,7 +134,8 @@ static jem_status check_batch_rows(const jem_model *model, const jem_train_batch
 static jem_status check_batch_statistics(const jem_model *model, const jem_train_config *config,
                                          const jem_train_batch *batch)
 {
-    JEMI_TRY(jemi_check_batch(model, batch->n_labelled, "n_labelled"));
+    if (config->w_pyx > 0.0f || batch->n_data == 0)
+        JEMI_TRY(jemi_check_batch(model, batch->n_labelled, "n_labelled"));
     if (!jemi_train_uses_density(config))
         return JEM_OK;
     JEMI_TRY(jemi_check_batch(model, batch->n_data, "n_data"));

@@ -77,8 +77,32 @@ static double values_of(const jemi_norm_pass *pass)
 
 // ---- passes over the images --------------------------------------------------------------------
 
-INLINE void sum_lanes(double *restrict first, double *restrict second, const float *x,
-                      const float *y, int64_t pixels, int64_t block, int64_t count)
+// Half of the lanes, as the caller's memory has them and in double.
+typedef float half
+    __attribute__((vector_size(LANES / 2 * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef double wide
+    __attribute__((vector_size(LANES / 2 * sizeof(double)), aligned(sizeof(double)), may_alias));
+
+// sum_lanes() with all lanes: GCC does not find the vectors in there by itself.
+INLINE void sum_all_lanes(double *first, double *second, const float *x, const float *y,
+                          int64_t pixels, int64_t block)
+{
+    wide sum[2] = {{0}}, product[2] = {{0}};
+    for (int64_t p = 0; p < pixels; p++)
+        for (int k = 0; k < 2; k++) {
+            const int64_t at = p * block + k * (LANES / 2);
+            const wide value = __builtin_convertvector(*(const half *)(x + at), wide);
+            sum[k] += value;
+            product[k] += value * __builtin_convertvector(*(const half *)(y + at), wide);
+        }
+    for (int k = 0; k < 2; k++) {
+        *(wide *)(first + k * (LANES / 2)) = sum[k];
+        *(wide *)(second + k * (LANES / 2)) = product[k];
+    }
+}
+
+INLINE void sum_lanes(double *first, double *second, const float *x, const float *y, int64_t pixels,
+                      int64_t block, int64_t count)
 {
     double sum[LANES] = {0}, product[LANES] = {0};
     for (int64_t p = 0; p < pixels; p++)
@@ -99,7 +123,7 @@ static void sum_block(double *first, double *second, const float *x, const float
 {
     for (int64_t lane = 0; lane < block; lane += LANES) {
         if (block - lane >= LANES)
-            sum_lanes(first + lane, second + lane, x + lane, y + lane, pixels, block, LANES);
+            sum_all_lanes(first + lane, second + lane, x + lane, y + lane, pixels, block);
         else
             sum_lanes(first + lane, second + lane, x + lane, y + lane, pixels, block, block - lane);
     }

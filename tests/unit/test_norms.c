@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/safetensors.h"
 #include "support.h"
 
 enum { FEATURES = 4, HIDDEN = 5, CLASSES = 3, ROWS = 24, MANY = 301 };
@@ -324,6 +325,57 @@ START_TEST(test_single_rows)
 }
 END_TEST
 
+// ---- plans --------------------------------------------------------------------------------------
+
+static int n_compiled[2 * ROWS]; /* plans for a batch of so many rows */
+
+static void count_plans(void *user, int32_t level, const char *line)
+{
+    (void)user, (void)level;
+    const char *batch = strstr(line, "plan: batch ");
+    if (batch != NULL)
+        n_compiled[atoi(batch + strlen("plan: batch "))]++;
+}
+
+// Rows that share statistics are neither padded nor split; others are, 5 rows into 4 and 1.
+START_TEST(test_plans_of_the_batch)
+{
+    const char *const names[] = {batch_arch, "mlp-5:norm=layer"};
+    for (int i = 0; i < 2; i++) {
+        jem_model *model = support_model(names[i], FEATURES, CLASSES, &exec);
+        const jem_sampler_config config = support_sampler_config(8, 1);
+        jem_sampler *sampler = support_sampler(model, &config);
+        memset(n_compiled, 0, sizeof n_compiled);
+        MUST(jem_set_log(count_plans, NULL));
+        MUST(jem_sampler_run(model, sampler, 5, NULL, x, 2, NULL, NULL));
+        MUST(jem_set_log(NULL, NULL));
+        ck_assert_int_eq(n_compiled[5], i == 0);
+        ck_assert_int_eq(n_compiled[4], i == 1);
+        ck_assert_int_eq(n_compiled[1], i == 1);
+        jem_sampler_destroy(sampler);
+        jem_model_destroy(model);
+    }
+}
+END_TEST
+
+// However many sizes there are, the last twelve plans are kept.
+START_TEST(test_plans_do_not_pile_up)
+{
+    size_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
+        const jem_sampler_config config = support_sampler_config(8, 1);
+        jem_sampler *sampler = support_sampler(model, &config);
+        for (int n = i == 0 ? 40 : 2; n <= 51; n++)
+            MUST(jem_sampler_run(model, sampler, n, NULL, x, 1, NULL, NULL));
+        bytes[i] = jem_model_bytes(model);
+        jem_sampler_destroy(sampler);
+        jem_model_destroy(model);
+    }
+    ck_assert_uint_eq(bytes[0], bytes[1]);
+}
+END_TEST
+
 // ---- dropout ------------------------------------------------------------------------------------
 
 START_TEST(test_dropout_is_for_training_alone)
@@ -481,6 +533,24 @@ START_TEST(test_state_is_the_last_of_the_vector)
 }
 END_TEST
 
+START_TEST(test_file_with_negative_variance)
+{
+    char dir[200], path[256];
+    support_make_dir(dir, sizeof dir);
+    snprintf(path, sizeof path, "%s/foreign.safetensors", dir);
+    const float var[HIDDEN] = {1, 2, 3, -1e-3f, 4};
+    const jemi_safetensor foreign = {
+        .name = "norm.0.running_var", .dtype = JEMI_F32, .rank = 1, .shape = {HIDDEN}, .data = var};
+    MUST(jemi_safetensors_write(path, &foreign, 1, NULL, 0));
+    jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
+    const uint64_t before = model_hash(model);
+    REFUSED(JEM_EFORMAT, "holds -0.001 at element 3", jem_model_load_matching(model, path, NULL));
+    ck_assert_uint_eq(model_hash(model), before);
+    jem_model_destroy(model);
+    support_remove_dir(dir);
+}
+END_TEST
+
 // An optimizer has room for the statistics of the model it was made for.
 START_TEST(test_optimizer_of_another_norm)
 {
@@ -524,11 +594,14 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_evaluation_is_by_row);
     tcase_add_test(tcase, test_chains_use_the_batch);
     tcase_add_loop_test(tcase, test_single_rows, 0, COUNT(singles));
+    tcase_add_test(tcase, test_plans_of_the_batch);
+    tcase_add_test(tcase, test_plans_do_not_pile_up);
     tcase_add_test(tcase, test_dropout_is_for_training_alone);
     tcase_add_test(tcase, test_masks);
     tcase_add_loop_test(tcase, test_threads_change_no_bit, 0, COUNT(archs));
     tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(archs));
     tcase_add_test(tcase, test_state_is_the_last_of_the_vector);
+    tcase_add_test(tcase, test_file_with_negative_variance);
     tcase_add_test(tcase, test_optimizer_of_another_norm);
 #if JEM_HAVE_ONEDNN
     tcase_add_loop_test(tcase, test_onednn_refuses, 0, COUNT(unsupported));
