@@ -1,7 +1,7 @@
 /*
  * Chains in chunks. Samples are constants for training, so nothing of a step is kept. With batch
- * normalisation each step of a chunk takes the statistics of its rows, as training on them will, and
- * leaves the running ones alone.
+ * normalisation each step of a chunk takes the statistics of its rows, as training on them will,
+ * and leaves the running ones alone.
  */
 #include "ebm/langevin.h"
 

@@ -1,8 +1,8 @@
 /*
  * The builder: the only code that appends to a graph. It knows the shape rule of each node kind,
  * gives every parameter its place in the flat vector in order of creation, the state its place
- * behind them, and counts the multiply-adds. Values and parameter vectors of 2^31 floats and more are refused here, so nothing
- * above or below has to think of overflow again.
+ * behind them, and counts the multiply-adds. Values and parameter vectors of 2^31 floats and more
+ * are refused here, so nothing above or below has to think of overflow again.
  */
 #include <assert.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * cnn-W1-W2-...: per width a 3x3 convolution, normalisation if there is one, an activation, dropout
- * and 2x2 average pooling; a linear head on the flattened rest. A dimension that has shrunk to 1 is no longer pooled, so any number of
- * widths works on any input, tables of features included.
+ * and 2x2 average pooling; a linear head on the flattened rest. A dimension that has shrunk to 1 is
+ * no longer pooled, so any number of widths works on any input, tables of features included.
  */
 #include "nn/build.h"
 

@@ -1,7 +1,8 @@
 /*
  * Initial values: U(-1, 1) / sqrt(fan_in) for weights and biases alike, ones and zeros where layers
- * normalise, which is what PyTorch's layers do by default. Each number depends on the seed, the index of its tensor and its place in
- * it alone, so a tensor's values do not change when the ones before it change size.
+ * normalise, which is what PyTorch's layers do by default. Each number depends on the seed, the
+ * index of its tensor and its place in it alone, so a tensor's values do not change when the ones
+ * before it change size.
  */
 #include <math.h>
 
