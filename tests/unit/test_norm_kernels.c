@@ -1,6 +1,6 @@
 /*
- * The normalisation kernels against the reference backend: every kind, on every layout, forward and
- * back; padded lanes, rows that must not see each other, thread counts, NaN.
+ * The kernels of normalisation and dropout against the reference backend: every kind, on every
+ * layout, forward and back; padded lanes, rows that must not see each other, thread counts, NaN.
  */
 #include <math.h>
 #include <omp.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/ref/ref.h"
+#include "kernels/dropout.h"
 #include "kernels/norm.h"
 #include "support.h"
 
@@ -254,8 +255,58 @@ START_TEST(test_rows_and_nan)
 }
 END_TEST
 
+// On every layout of above, so canonical order shows the same mask everywhere.
+START_TEST(test_dropout)
+{
+    problem p = make_problem(&cases[_i]);
+    const norm_case *c = p.c;
+    const jemi_shape shape = {c->c, c->h, c->w};
+    jemi_node nodes[] = {{.kind = JEMI_NODE_INPUT, .input = {-1, -1}, .shape = shape},
+                         {.kind = JEMI_NODE_DROPOUT,
+                          .input = {0, -1},
+                          .shape = shape,
+                          .rate = 0.3f,
+                          .mask_offset = 12}};
+    for (int i = 0; i < 2; i++)
+        nodes[i].weight = nodes[i].bias = -1;
+    const jemi_graph graph = {.nodes = nodes, .n_nodes = 2};
+    const jemi_dropout dropout = {.key = {{1, 2}}, .step = 3, .first_row = 4};
+    double *in = widen(p.src, p.size), *out = widen(NULL, p.size);
+    MUST(jemi_ref_run_mode_f64(&graph, JEMI_MODE_TRAIN, &dropout, NULL, c->n, in, out, NULL, NULL,
+                               NULL, NULL));
+    const jemi_dropout_draw draw = {dropout.key, dropout.step, dropout.first_row, 12, 0.3f};
+    float *values = floats(p.blocked), *found = floats(p.size);
+    uint8_t *kept = malloc((size_t)p.blocked);
+    memset(kept, 0xff, (size_t)p.blocked);
+    jemi_layout_load(values, &p.pass.layout, p.src, c->n);
+    jemi_dropout_mask(kept, &p.pass.layout, &draw);
+    float *mask = floats(p.blocked);
+    for (int64_t i = 0; i < p.blocked; i++)
+        mask[i] = (float)kept[i];
+    check_padding(&p, mask);
+    free(mask);
+    jemi_dropout_apply(values, values, kept, p.blocked, 0.3f);
+    check_padding(&p, values);
+    jemi_layout_store(found, values, &p.pass.layout, c->n);
+    compare(c->name, "dropout", p.size, found, out);
+    values[0] = NAN;
+    for (int k = 0; k < 2; k++) {
+        kept[0] = (uint8_t)k;
+        jemi_dropout_apply(found, values, kept, 1, 0.3f);
+        ck_assert(isnan(found[0]));
+    }
+    free(in);
+    free(out);
+    free(values);
+    free(found);
+    free(kept);
+    free_problem(&p);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
+    tcase_add_loop_test(tcase, test_dropout, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_against_ref, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_threads_change_no_bit, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_rows_and_nan, 0, COUNT(cases));
