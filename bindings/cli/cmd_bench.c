@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "bench_layers.h"
 #include "commands.h"
 #include "groups.h"
 #include "peak.h"
@@ -21,7 +21,7 @@ typedef struct args_t {
     const char *arch, *shape;
     int32_t op;
     int64_t batch, classes, runs, sgld_steps;
-    bool json;
+    bool layers, json;
     cli_exec_args exec;
 } args_t;
 
@@ -37,7 +37,8 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000, "of the model", 0),
     CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
-    CLI_EXEC_ROWS(args_t, exec),
+    CLI_EXEC_TRAIN_ROWS(args_t, exec),
+    CLI_ROW_FLAG("layers", args_t, layers, "a table of the steps, their kernels and times"),
     CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
     CLI_ROW_END,
 };
@@ -185,11 +186,31 @@ static double passes(const args_t *args)
     }
 }
 
+// The pass whose layers are shown; of a training step, the one with parameter gradients.
+static int32_t pass_of(int32_t op)
+{
+    switch (op) {
+    case OP_LOGITS:
+        return JEM_PREPARE_LOGITS;
+    case OP_TRAIN:
+        return JEM_PREPARE_TRAIN;
+    default:
+        return JEM_PREPARE_GRAD;
+    }
+}
+
+// Not getrusage(): its figure is at least that of the program which started this one.
 static double peak_rss_mb(void)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / 1024.0;
+    FILE *status = fopen("/proc/self/status", "r");
+    if (status == NULL)
+        return NAN;
+    char line[256];
+    long long kib = 0;
+    while (kib == 0 && fgets(line, sizeof line, status) != NULL)
+        sscanf(line, "VmHWM: %lld kB", &kib);
+    fclose(status);
+    return (double)kib / 1024.0;
 }
 
 // ---- report ------------------------------------------------------------------------------------
@@ -220,6 +241,8 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     cli_report_text(&r, "peak_instructions", "peak measured by", instructions);
     cli_report_number(&r, "ratio", "speed / peak", gflops / peak, 3, "");
     cli_report_number(&r, "peak_rss_mb", "peak memory", rss, 1, "MiB");
+    if (args->layers)
+        CLI_TRY(cli_bench_layers(&r, b->model, pass_of(args->op), args->batch, args->runs, err));
     return cli_report_end(&r, err);
 }
 

@@ -35,7 +35,7 @@ static const cli_option options[] = {
                   "chains follow E(x, y) for this class; otherwise E(x)", 0),
     CLI_ROW_FLAG("grid", args_t, grid, "a row of chains for every class"),
     CLI_ROW_TEXT("data", args_t, data, "PATH",
-                 "fit the starts on this training data; needed for gaussian and mixture", 0),
+                 "training data that chains start from; needed unless --start is uniform", 0),
     CLI_ROW_COUNT("scale", args_t, scale, 1, 64, "pixels of the picture per pixel", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of starts and noise"),
     CLI_EXEC_ROWS(args_t, exec),

@@ -21,6 +21,11 @@ typedef cli_train_args args_t;
 static const cli_choice optimizers[] = {
     {"adam", JEM_OPTIMIZER_ADAM}, {"sgd", JEM_OPTIMIZER_SGD}, {NULL, 0}};
 
+static const cli_choice schedules[] = {{"constant", JEM_SCHEDULE_CONSTANT},
+                                       {"step", JEM_SCHEDULE_STEP},
+                                       {"cosine", JEM_SCHEDULE_COSINE},
+                                       {NULL, 0}};
+
 static const cli_option options[] = {
     CLI_ROW_HEADING("What and how long"),
     CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above", CLI_REQUIRED),
@@ -38,30 +43,56 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000,
                   "otherwise as the data set says, or its highest label plus 1", 0),
+    CLI_ROW_COUNT("labels-per-class", args_t, labels_per_class, 1, 1e15,
+                  "use the labels of N rows of each class only, drawn by the seed; all rows still "
+                  "train the density",
+                  0),
+    CLI_ROW_COUNT("labelled-batch", args_t, labelled_batch, 1, 1e6,
+                  "labelled rows of a step, drawn apart from those of the density; otherwise the "
+                  "same rows serve both",
+                  0),
     CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
     CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines", 0),
-    CLI_EXEC_ROWS(args_t, exec),
+    CLI_EXEC_TRAIN_ROWS(args_t, exec),
 
     CLI_ROW_HEADING("Loss"),
     CLI_ROW_FLAG("classifier", args_t, classifier,
-                 "a plain classifier: --w-px 0 --energy-l2 0, no chains"),
+                 "a plain classifier: --w-px 0 --w-pxy 0 --energy-l2 0, no chains"),
     CLI_ROW_NUMBER("w-px", args_t, w_px, 0, FLT_MAX, "weight of -log p(x)", 0),
     CLI_ROW_NUMBER("w-pyx", args_t, w_pyx, 0, FLT_MAX, "weight of the cross entropy", 0),
+    CLI_ROW_NUMBER("w-pxy", args_t, w_pxy, 0, FLT_MAX,
+                   "weight of -log p(x, y); needs --class-conditional", 0),
     CLI_ROW_NUMBER("energy-l2", args_t, energy_l2, 0, FLT_MAX,
                    "weight of the squared energies; steadies training", 0),
     CLI_ROW_NUMBER("input-noise", args_t, input_noise, 0, FLT_MAX,
                    "standard deviation of noise on the training rows", 0),
+    CLI_ROW_COUNT("crop", args_t, crop, 0, 64,
+                  "labelled images are moved by up to N pixels, edges reflected", 0),
+    CLI_ROW_FLAG("flip", args_t, flip, "labelled images are mirrored left-right, or not"),
+    CLI_ROW_FLAG("augment-data", args_t, augment_data,
+                 "--crop and --flip for the images of the density too"),
 
     CLI_ROW_HEADING("Optimizer"),
     CLI_ROW_CHOICE("optimizer", args_t, optimizer, optimizers, "its kind", 0),
-    CLI_ROW_NUMBER("lr", args_t, lr, 0, FLT_MAX,
-                   "learning rate; falls to 0.3 of it at 60 % of the run and to 0.1 at 85 %",
-                   CLI_ABOVE),
+    CLI_ROW_NUMBER("lr", args_t, lr, 0, FLT_MAX, "learning rate", CLI_ABOVE),
+    CLI_ROW_CHOICE("schedule", args_t, schedule, schedules, "how it falls in the run", 0),
+    CLI_ROW_LIST("milestones", args_t, milestones, "X",
+                 "of step: the fractions of the run at which it falls; otherwise 0.6 0.85"),
+    CLI_ROW_NUMBER("lr-factor", args_t, lr_factor, 0, 1, "of step: by which it falls", 0),
+    CLI_ROW_NUMBER("lr-floor", args_t, lr_floor, 0, 1, "of cosine: the part left at the end", 0),
     CLI_ROW_NUMBER("momentum", args_t, momentum, 0, 0.999999, "of sgd", 0),
     CLI_ROW_NUMBER("weight-decay", args_t, weight_decay, 0, FLT_MAX, "added to the gradient", 0),
     CLI_ROW_NUMBER("clip-norm", args_t, clip_norm, 0, FLT_MAX,
                    "longest gradient; \"none\" = no limit", CLI_ABOVE | CLI_OR_NONE),
     CLI_ROW_COUNT("warmup", args_t, warmup, 0, 1e15, "steps with a rising learning rate", 0),
+    CLI_ROW_NUMBER("sam-rho", args_t, sam_rho, 0, 1e30,
+                   "radius of sharpness-aware steps, which cost a second gradient; 0 = none", 0),
+    CLI_ROW_FLAG("sam-adaptive", args_t, sam_adaptive, "in proportion to each parameter's size"),
+    CLI_ROW_NUMBER(
+        "ema", args_t, ema, 0, 0.9999999,
+        "decay of an average of the parameters, which is saved instead of the last ones; "
+        "0 = none",
+        0),
 
     CLI_ROW_HEADING("Chains"),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6,
@@ -84,6 +115,8 @@ static void set_defaults(void *out)
                      .lr = 2e-3,
                      .momentum = 0.9,
                      .clip_norm = 5.0,
+                     .schedule = JEM_SCHEDULE_STEP,
+                     .lr_factor = 0.3,
                      .w_px = 0.3,
                      .w_pyx = 1.0,
                      .energy_l2 = 0.02,
@@ -98,6 +131,23 @@ static void set_defaults(void *out)
 
 // ---- before the loop ---------------------------------------------------------------------------
 
+static cli_status check_together(const args_t *args, cli_error *err)
+{
+    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0)
+        return cli_usage(err, "--w-px, --w-pyx and --w-pxy are all 0; expected something to learn");
+    if (args->w_pxy > 0.0 && !args->class_conditional)
+        return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
+    if (args->augment_data && args->crop == 0 && !args->flip)
+        return cli_usage(err, "--augment-data changes nothing; expected --crop or --flip with it");
+    if (args->sam_adaptive && args->sam_rho == 0.0)
+        return cli_usage(err, "--sam-adaptive has no radius; expected --sam-rho above 0");
+    if (args->milestones.count > 0 && args->schedule != JEM_SCHEDULE_STEP)
+        return cli_usage(err, "--milestones are of --schedule step; expected that, or none");
+    if (args->lr_floor > 0.0 && args->schedule != JEM_SCHEDULE_COSINE)
+        return cli_usage(err, "--lr-floor is of --schedule cosine; expected that, or 0");
+    return CLI_OK;
+}
+
 // The arguments with what they leave open decided.
 static cli_status complete_args(const args_t *given, args_t *args, cli_error *err)
 {
@@ -109,10 +159,8 @@ static cli_status complete_args(const args_t *given, args_t *args, cli_error *er
     if (lengths == 0)
         args->epochs = 10;
     if (args->classifier)
-        args->w_px = args->energy_l2 = 0.0;
-    if (args->w_px == 0.0 && args->w_pyx == 0.0)
-        return cli_usage(err, "--w-px and --w-pyx are both 0; expected something to learn");
-    return CLI_OK;
+        args->w_px = args->w_pxy = args->energy_l2 = 0.0;
+    return check_together(args, err);
 }
 
 static cli_status open_outputs(cli_train_run *run, cli_error *err)
@@ -133,15 +181,29 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
     const args_t *args = run->args;
     cli_data *data = &run->data;
     CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
-    if (data->labels == NULL && args->w_pyx > 0.0)
+    if (data->labels == NULL && (args->w_pyx > 0.0 || args->w_pxy > 0.0))
         return cli_fail(err,
                         "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
                         "model",
+                        args->data);
+    if (data->labels == NULL && (args->labels_per_class > 0 || args->labelled_batch > 0))
+        return cli_fail(err, "%s has no labels; expected no --labels-per-class, --labelled-batch",
                         args->data);
     *classes = (int32_t)args->classes;
     if (args->classes == 0)
         CLI_TRY(cli_data_count_classes(data, classes, err));
     cli_data_limit(data, args->limit);
+    return CLI_OK;
+}
+
+// Reflection at the edges wants images larger than the shift.
+static cli_status check_crop(const cli_train_run *run, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    const int32_t side = data->height < data->width ? data->height : data->width;
+    if (run->args->crop > 0 && run->args->crop >= side)
+        return cli_usage(err, "--crop is %lld; expected less than %d, the shorter side of the data",
+                         (long long)run->args->crop, side);
     return CLI_OK;
 }
 
@@ -185,6 +247,27 @@ static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *e
     return name_classes(run, classes, err);
 }
 
+static cli_status read_milestones(const cli_list *list, jem_optimizer_config *config,
+                                  cli_error *err)
+{
+    static const float usual[] = {0.6f, 0.85f};
+    enum { MILESTONES_MAX = sizeof config->milestones / sizeof config->milestones[0] };
+    if (list->count > MILESTONES_MAX)
+        return cli_usage(err, "--milestones are %d; expected %d at most", list->count,
+                         (int)MILESTONES_MAX);
+    if (list->count == 0)
+        memcpy(config->milestones, usual, sizeof usual);
+    for (int i = 0; i < list->count; i++) {
+        char *end;
+        config->milestones[i] = strtof(list->items[i], &end);
+        const bool inside = config->milestones[i] > 0.0f && config->milestones[i] < 1.0f;
+        if (*end != '\0' || !inside)
+            return cli_usage(err, "--milestones has \"%s\"; expected numbers above 0, below 1",
+                             list->items[i]);
+    }
+    return CLI_OK;
+}
+
 static cli_status create_optimizer(cli_train_run *run, cli_error *err)
 {
     const args_t *args = run->args;
@@ -196,6 +279,13 @@ static cli_status create_optimizer(cli_train_run *run, cli_error *err)
     config.weight_decay = (float)args->weight_decay;
     config.clip_norm = (float)args->clip_norm;
     config.warmup_steps = args->warmup;
+    config.schedule = args->schedule;
+    config.lr_factor = (float)args->lr_factor;
+    config.lr_floor = (float)args->lr_floor;
+    config.sam_rho = (float)args->sam_rho;
+    config.sam_adaptive = args->sam_adaptive;
+    config.ema_decay = (float)args->ema;
+    CLI_TRY(read_milestones(&args->milestones, &config, err));
     config.seed = args->seed;
     return cli_jem_usage(err, jem_optimizer_create(&run->optimizer, run->model, &config));
 }
@@ -203,7 +293,7 @@ static cli_status create_optimizer(cli_train_run *run, cli_error *err)
 static cli_status create_sampler(cli_train_run *run, cli_error *err)
 {
     const args_t *args = run->args;
-    if (args->w_px == 0.0 && args->energy_l2 == 0.0)
+    if (args->w_px == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0)
         return CLI_OK;
     jem_sampler_config config;
     CLI_TRY(cli_chain_config(&args->chain, run->model, &config, err));
@@ -232,6 +322,7 @@ static cli_status prepare(cli_train_run *run, cli_error *err)
     int32_t classes;
     CLI_TRY(open_outputs(run, err));
     CLI_TRY(load_data(run, &classes, err));
+    CLI_TRY(check_crop(run, err));
     CLI_TRY(create_model(run, classes, err));
     CLI_TRY(create_optimizer(run, err));
     CLI_TRY(create_sampler(run, err));
@@ -244,11 +335,12 @@ static cli_status prepare(cli_train_run *run, cli_error *err)
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     const args_t *args = run->args;
-    json_t *json = json_pack("{s:s s:I s:f s:I s:f s:f s:f s:I s:I}", "data", args->data, "steps",
-                             (json_int_t)result->steps, "seconds", result->seconds, "batch",
-                             (json_int_t)args->batch, "w_px", args->w_px, "w_pyx", args->w_pyx,
-                             "energy_l2", args->energy_l2, "sgld_steps",
-                             (json_int_t)args->sgld_steps, "seed", (json_int_t)args->seed);
+    json_t *json = json_pack("{s:s s:I s:f s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
+                             args->data, "steps", (json_int_t)result->steps, "seconds",
+                             result->seconds, "batch", (json_int_t)args->batch, "w_px", args->w_px,
+                             "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
+                             args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
+                             args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -258,9 +350,25 @@ static cli_status describe(const cli_train_run *run, const cli_train_result *res
     return cli_jem(err, status);
 }
 
+// Makes the average of the parameters the parameters.
+static cli_status take_average(const cli_train_run *run, cli_error *err)
+{
+    jem_model_info info;
+    float *params;
+    CLI_TRY(cli_model_info(run->model, &info, err));
+    CLI_TRY(cli_alloc(&params, info.param_count, sizeof *params, err));
+    jem_status status = jem_optimizer_get_ema(run->optimizer, info.param_count, params);
+    if (status == JEM_OK)
+        status = jem_model_set_params(run->model, info.param_count, params);
+    free(params);
+    return cli_jem(err, status);
+}
+
 static cli_status save(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     CLI_TRY(describe(run, result, err));
+    if (run->args->ema > 0.0)
+        CLI_TRY(take_average(run, err));
     return cli_jem(err, jem_model_save(run->model, run->args->out));
 }
 

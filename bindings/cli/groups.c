@@ -13,9 +13,15 @@ static const int64_t fit_floats_max = 1 << 26;
 const cli_choice cli_backends[] = {
     {"ref", JEM_BACKEND_REF}, {"onednn", JEM_BACKEND_ONEDNN}, {NULL, 0}};
 
+const cli_choice cli_precisions[] = {{"f32", JEM_PRECISION_F32},
+                                     {"f32-strict", JEM_PRECISION_F32_STRICT},
+                                     {"bf16", JEM_PRECISION_BF16},
+                                     {NULL, 0}};
+
 const cli_choice cli_starts[] = {{"uniform", JEM_START_UNIFORM},
                                  {"gaussian", JEM_START_GAUSSIAN},
                                  {"mixture", JEM_START_MIXTURE},
+                                 {"data", JEM_START_DATA},
                                  {NULL, 0}};
 
 cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, cli_error *err)
@@ -25,6 +31,13 @@ cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, c
         config->threads = (int32_t)args->threads;
     if (args->backend != 0)
         config->backend = args->backend;
+    if (args->precision != 0)
+        config->precision_scoring = config->precision_chains = config->precision_training =
+            args->precision;
+    if (args->precision_chains != 0)
+        config->precision_chains = args->precision_chains;
+    if (args->precision_training != 0)
+        config->precision_training = args->precision_training;
     return CLI_OK;
 }
 
@@ -46,21 +59,35 @@ cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_erro
 void cli_chain_defaults(cli_chain_args *args)
 {
     *args = (cli_chain_args){.step_size = 1.0,
-                             .noise_std = 0.01,
+                             .noise_std = NAN,
                              .grad_clamp = 1.0,
                              .x_low = NAN,
                              .x_high = NAN,
                              .uniform_fraction = 0.5};
 }
 
+static cli_status check_together(const cli_chain_args *args, cli_error *err)
+{
+    if (args->matched_noise && !isnan(args->noise_std))
+        return cli_usage(err, "--matched-noise sets the noise itself; expected no --noise-std");
+    const bool gaussian = args->start == JEM_START_GAUSSIAN || args->start == JEM_START_MIXTURE;
+    if (args->start_rank > 0 && !gaussian)
+        return cli_usage(err, "--start-rank is of Gaussians; expected --start gaussian or mixture");
+    return CLI_OK;
+}
+
 cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
                             jem_sampler_config *config, cli_error *err)
 {
     jem_model_info info;
+    CLI_TRY(check_together(args, err));
     CLI_TRY(cli_model_info(model, &info, err));
     CLI_TRY(cli_jem(err, jem_sampler_config_init(config, sizeof *config)));
     config->step_size = (float)args->step_size;
-    config->noise_std = (float)args->noise_std;
+    if (!isnan(args->noise_std))
+        config->noise_std = (float)args->noise_std;
+    config->matched_noise = args->matched_noise;
+    config->start_rank = (int32_t)args->start_rank;
     config->grad_clamp = (float)args->grad_clamp;
     config->start = args->start;
     config->uniform_fraction = (float)args->uniform_fraction;

@@ -16,16 +16,26 @@
 typedef struct cli_exec_args {
     int64_t threads; /* 0 = as the host's */
     int32_t backend; /* 0 = the fastest */
+    int32_t precision, precision_chains, precision_training; /* 0 = the default, of all; of one */
 } cli_exec_args;
 
 extern const cli_choice cli_backends[];
+extern const cli_choice cli_precisions[];
 
 /* clang-format off */
 #define CLI_EXEC_ROWS(type, field)                                                                 \
     CLI_ROW_COUNT("threads", type, field.threads, 1, 1024,                                         \
                   "OpenMP threads; otherwise as many as the machine has", 0),                      \
     CLI_ROW_CHOICE("backend", type, field.backend, cli_backends,                                   \
-                   "what computes; otherwise the fastest", 0)
+                   "what computes; otherwise the fastest", 0),                                     \
+    CLI_ROW_CHOICE("precision", type, field.precision, cli_precisions,                             \
+                   "of all passes; f32-strict never uses Winograd's algorithm", 0)
+#define CLI_EXEC_TRAIN_ROWS(type, field)                                                           \
+    CLI_EXEC_ROWS(type, field),                                                                    \
+    CLI_ROW_CHOICE("precision-chains", type, field.precision_chains, cli_precisions,               \
+                   "of Langevin steps; otherwise that of all passes", 0),                          \
+    CLI_ROW_CHOICE("precision-training", type, field.precision_training, cli_precisions,           \
+                   "of parameter gradients; otherwise that of all passes", 0)
 /* clang-format on */
 
 cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, cli_error *err);
@@ -39,11 +49,14 @@ cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_erro
 /* ---- how chains move ------------------------------------------------------------------------- */
 
 typedef struct cli_chain_args {
-    double step_size, noise_std, grad_clamp;
+    double step_size, grad_clamp;
+    double noise_std; /* NaN = the library's default */
+    bool matched_noise;
     double x_low, x_high; /* NaN = the model's input range */
     bool no_x_clamp;
     int32_t start; /* 0 = Gaussian starts if there is data to fit, else uniform */
     double uniform_fraction;
+    int64_t start_rank;
 } cli_chain_args;
 
 extern const cli_choice cli_starts[];
@@ -52,7 +65,10 @@ extern const cli_choice cli_starts[];
 #define CLI_CHAIN_ROWS(type, field)                                                                \
     CLI_ROW_NUMBER("step-size", type, field.step_size, 0, FLT_MAX, "of one Langevin step",         \
                    CLI_ABOVE),                                                                     \
-    CLI_ROW_NUMBER("noise-std", type, field.noise_std, 0, FLT_MAX, "of one Langevin step", 0),     \
+    CLI_ROW_NUMBER("noise-std", type, field.noise_std, 0, FLT_MAX,                                 \
+                   "of one Langevin step; otherwise 0.01", 0),                                     \
+    CLI_ROW_FLAG("matched-noise", type, field.matched_noise,                                       \
+                 "noise of sqrt(2 * step size): chains at temperature 1"),                         \
     CLI_ROW_NUMBER("grad-clamp", type, field.grad_clamp, 0, FLT_MAX,                               \
                    "each element of dE/dx is clamped to +-X; \"none\" = no clamp",                 \
                    CLI_ABOVE | CLI_OR_NONE),                                                       \
@@ -63,9 +79,12 @@ extern const cli_choice cli_starts[];
     CLI_ROW_FLAG("no-x-clamp", type, field.no_x_clamp, "chains may leave the input range"),        \
     CLI_ROW_CHOICE("start", type, field.start, cli_starts,                                         \
                    "where chains start: anywhere, like noise around the mean image of a class, "   \
-                   "or some of both", 0),                                                          \
+                   "some of both, or at images of the data (with --reinit 1 in training: CD-k)",   \
+                   0),                                                                             \
     CLI_ROW_NUMBER("uniform-fraction", type, field.uniform_fraction, 0, 1,                         \
-                   "uniform starts in a mixture", 0)
+                   "uniform starts in a mixture", 0),                                              \
+    CLI_ROW_COUNT("start-rank", type, field.start_rank, 0, 256,                                    \
+                  "of gaussian starts: directions in which elements vary together", 0)
 /* clang-format on */
 
 void cli_chain_defaults(cli_chain_args *args);

@@ -13,12 +13,20 @@ typedef struct cli_train_args {
     int64_t epochs, steps; /* 0 = not given */
     double seconds;        /* NaN = not given */
     int64_t batch, limit, classes;
+    int64_t labels_per_class, labelled_batch; /* 0 = not given */
     uint64_t seed;
     int32_t optimizer;
     double lr, momentum, weight_decay, clip_norm;
     int64_t warmup;
-    double w_px, w_pyx, energy_l2, input_noise;
+    int32_t schedule;
+    cli_list milestones;
+    double lr_factor, lr_floor;
+    double sam_rho, ema;
+    bool sam_adaptive;
+    double w_px, w_pyx, w_pxy, energy_l2, input_noise;
     bool classifier;
+    int64_t crop;
+    bool flip, augment_data;
     int64_t sgld_steps, chains, capacity;
     double reinit;
     bool class_conditional;

@@ -13,6 +13,7 @@ static const struct {
     {"loss", offsetof(jem_train_stats, loss)},
     {"loss_px", offsetof(jem_train_stats, loss_px)},
     {"loss_pyx", offsetof(jem_train_stats, loss_pyx)},
+    {"loss_pxy", offsetof(jem_train_stats, loss_pxy)},
     {"loss_l2", offsetof(jem_train_stats, loss_l2)},
     {"f_data", offsetof(jem_train_stats, f_data)},
     {"f_samples", offsetof(jem_train_stats, f_samples)},

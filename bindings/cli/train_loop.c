@@ -1,60 +1,49 @@
 /*
- * The loop of training steps: which rows come next, the learning rate now, when to end, and the
- * line of progress. Nothing here knows files or options' spelling.
+ * The loop of training steps: the batch of each, how far the run is, when to end, and the line of
+ * progress. Nothing here knows files or options' spelling.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "progress.h"
-#include "shuffle.h"
 #include "stop.h"
 #include "train.h"
+#include "train_rows.h"
 
 static const double plain_line_seconds = 5.0;
 
 typedef struct loop {
     const cli_train_run *run;
-    int64_t batch_size, row_size;
     int64_t steps_max; /* 0 = until the time is over */
     double started;
-    cli_random random;
-    int64_t *order; /* a shuffle of all rows; the next batch begins at `next` */
-    int64_t next;
-    float *x;
-    int64_t *labels;
+    cli_train_rows all;      /* of the data */
+    cli_train_rows labelled; /* those of the terms with labels; n = 0: `all` serve both */
 } loop;
 
 // ---- rows --------------------------------------------------------------------------------------
 
-// Every row comes once per epoch; rows left over by the last full batch wait for the next shuffle.
-static const int64_t *next_rows(loop *l)
+static bool uses_data_rows(const cli_train_args *args)
 {
-    if (l->next + l->batch_size > l->run->data.n) {
-        cli_shuffle(&l->random, l->run->data.n, l->order);
-        l->next = 0;
-    }
-    const int64_t *rows = l->order + l->next;
-    l->next += l->batch_size;
-    return rows;
+    return args->w_px > 0.0 || args->energy_l2 > 0.0;
 }
 
 static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
 {
-    const cli_data *data = &l->run->data;
-    const int64_t *rows = next_rows(l);
-    CLI_TRY(cli_data_inputs(data, l->run->model, rows, 0, l->batch_size, l->x, err));
+    const cli_train_run *run = l->run;
+    const bool apart = l->labelled.n > 0;
     CLI_TRY(cli_jem(err, jem_train_batch_init(batch, sizeof *batch)));
-    batch->n_samples = l->run->sampler != NULL ? l->run->args->chains : 0;
-    if (data->labels == NULL) {
-        batch->n_data = l->batch_size;
-        batch->x_data = l->x;
-        return CLI_OK;
+    batch->n_samples = run->sampler != NULL ? run->args->chains : 0;
+    if (!apart || uses_data_rows(run->args))
+        CLI_TRY(cli_train_rows_next(&l->all, &run->data, run->model, err));
+    if (apart)
+        CLI_TRY(cli_train_rows_next(&l->labelled, &run->data, run->model, err));
+    if (run->data.labels == NULL || (apart && uses_data_rows(run->args))) {
+        batch->n_data = l->all.batch;
+        batch->x_data = l->all.x;
     }
-    for (int64_t i = 0; i < l->batch_size; i++)
-        l->labels[i] = data->labels[rows[i]];
-    batch->n_labelled = l->batch_size;
-    batch->x_labelled = l->x;
-    batch->y_labelled = l->labels;
+    if (run->data.labels == NULL)
+        return CLI_OK;
+    const cli_train_rows *labelled = apart ? &l->labelled : &l->all;
+    batch->n_labelled = labelled->batch;
+    batch->x_labelled = labelled->x;
+    batch->y_labelled = labelled->labels;
     return CLI_OK;
 }
 
@@ -66,13 +55,6 @@ static double fraction_done(const loop *l, int64_t steps)
     if (l->steps_max > 0)
         return (double)steps / (double)l->steps_max;
     return (cli_seconds() - l->started) / l->run->args->seconds;
-}
-
-// Constant, then 0.3 of it from 60 % on, then 0.1 of it from 85 % on.
-static float scheduled_lr(const cli_train_args *args, double fraction)
-{
-    const double factor = fraction < 0.6 ? 1.0 : fraction < 0.85 ? 0.3 : 0.1;
-    return (float)(args->lr * factor);
 }
 
 // ---- progress ----------------------------------------------------------------------------------
@@ -111,9 +93,9 @@ static cli_status one_step(loop *l, const jem_train_config *config, cli_train_re
     jem_train_batch batch;
     jem_train_stats stats = {.struct_size = sizeof stats};
     const cli_train_run *run = l->run;
-    const float lr = scheduled_lr(run->args, fraction_done(l, result->steps));
+    const double done = fraction_done(l, result->steps);
     CLI_TRY(next_batch(l, &batch, err));
-    CLI_TRY(cli_jem(err, jem_optimizer_set_lr(run->optimizer, lr)));
+    CLI_TRY(cli_jem(err, jem_optimizer_set_progress(run->optimizer, done < 1.0 ? (float)done : 1)));
     result->status =
         jem_train_step(run->model, run->optimizer, run->sampler, config, &batch, &stats);
     if (result->status != JEM_OK)
@@ -137,8 +119,12 @@ static cli_status train(loop *l, cli_train_result *result, cli_error *err)
     CLI_TRY(cli_jem(err, jem_train_config_init(&config, sizeof config)));
     config.w_px = (float)args->w_px;
     config.w_pyx = (float)args->w_pyx;
+    config.w_pxy = (float)args->w_pxy;
     config.energy_l2 = (float)args->energy_l2;
     config.input_noise = (float)args->input_noise;
+    config.augment_crop = (int32_t)args->crop;
+    config.augment_flip = args->flip;
+    config.augment_data = args->augment_data;
     config.progress = cli_stop_progress;
     cli_progress progress;
     cli_progress_begin(&progress, plain_line_seconds);
@@ -159,32 +145,33 @@ static cli_status train(loop *l, cli_train_result *result, cli_error *err)
     return status;
 }
 
+static cli_status prepare_rows(loop *l, cli_error *err)
+{
+    const cli_train_args *args = l->run->args;
+    const cli_data *data = &l->run->data;
+    jem_model_info info;
+    CLI_TRY(cli_model_info(l->run->model, &info, err));
+    CLI_TRY(cli_train_rows_init(&l->all, data, info.classes, 0, args->batch, args->seed, err));
+    const bool apart = args->labels_per_class > 0 || args->labelled_batch > 0;
+    if (!apart || data->labels == NULL)
+        return CLI_OK;
+    const int64_t batch = args->labelled_batch > 0 ? args->labelled_batch : args->batch;
+    return cli_train_rows_init(&l->labelled, data, info.classes, args->labels_per_class, batch,
+                               ~args->seed, err);
+}
+
 cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err)
 {
     const cli_train_args *args = run->args;
-    const int64_t n = run->data.n;
-    loop l = {.run = run,
-              .batch_size = args->batch < n ? args->batch : n,
-              .row_size = cli_data_row_size(&run->data),
-              .started = cli_seconds(),
-              .random = {args->seed},
-              .next = n};
-    l.steps_max = args->steps > 0    ? args->steps
-                  : args->epochs > 0 ? args->epochs * (n / l.batch_size)
-                                     : 0;
+    loop l = {.run = run, .started = cli_seconds()};
     *result = (cli_train_result){.status = JEM_OK};
-    cli_status status = cli_alloc(&l.order, n, sizeof *l.order, err);
-    if (status == CLI_OK)
-        status = cli_alloc(&l.x, l.batch_size * l.row_size, sizeof *l.x, err);
-    if (status == CLI_OK)
-        status = cli_alloc(&l.labels, l.batch_size, sizeof *l.labels, err);
+    cli_status status = prepare_rows(&l, err);
     if (status == CLI_OK) {
-        for (int64_t i = 0; i < n; i++)
-            l.order[i] = i;
+        const int64_t per_epoch = l.all.n / l.all.batch;
+        l.steps_max = args->steps > 0 ? args->steps : args->epochs * per_epoch;
         status = train(&l, result, err);
     }
-    free(l.order);
-    free(l.x);
-    free(l.labels);
+    cli_train_rows_free(&l.all);
+    cli_train_rows_free(&l.labelled);
     return status;
 }

@@ -166,7 +166,7 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
  * Float throughout. F32 may compute 3x3 convolutions by Winograd's algorithm, within 1e-4 of the
  * largest value; F32_STRICT never does, and is slower.
  */
-enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2 };
+enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
@@ -220,6 +220,26 @@ enum { JEM_PREPARE_LOGITS = 1, JEM_PREPARE_GRAD = 2, JEM_PREPARE_TRAIN = 4 };
 
 /** Builds now what calls with n rows would build on their first use, for one calling thread. */
 JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n);
+
+/** One step of a compiled pass. */
+typedef struct jem_step_info {
+    size_t struct_size;
+    const char *text; /* layer, shapes, and which kernel computes it; valid during the callback */
+    int64_t macs;     /* multiply-adds of the direct algorithm, all rows; 0 = moves or elementwise */
+    double seconds;   /* of one run, mean; 0 when none was asked for or the backend keeps no times */
+} jem_step_info;
+
+typedef void (*jem_step_fn)(void *user, const jem_step_info *step);
+
+/**
+ * What a pass consists of: the steps that calls with n rows take, in order, and how long each is.
+ *
+ * @param what  One of JEM_PREPARE_*.
+ * @param n     >= 1; what exceeds a chunk is left out.
+ * @param runs  Timed runs on rows of zeros; 0 = only tell.
+ */
+JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64_t n, int32_t runs,
+                                     jem_step_fn receive, void *user);
 
 typedef struct jem_model_info {
     size_t struct_size;
@@ -396,7 +416,13 @@ JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unus
 
 typedef struct jem_sampler jem_sampler;
 
-enum { JEM_START_UNIFORM = 1, JEM_START_GAUSSIAN = 2, JEM_START_MIXTURE = 3 };
+/** Where chains start; all but uniform ones want jem_sampler_fit(). */
+enum {
+    JEM_START_UNIFORM = 1,
+    JEM_START_GAUSSIAN = 2,
+    JEM_START_MIXTURE = 3, /* of both */
+    JEM_START_DATA = 4     /* contrastive divergence (Hinton 2002), see jem_sampler_fit() */
+};
 
 /**
  * Stochastic gradient Langevin dynamics (Welling & Teh 2011) with a replay buffer (Du & Mordatch
@@ -419,7 +445,7 @@ typedef struct jem_sampler_config {
     float step_size;   /* > 0, default 1 */
     float noise_std;   /* >= 0, default 0.01 */
     float reinit_prob; /* a drawn chain restarts with this probability, 0..1, default 0.05 */
-    int32_t start;     /* where chains start, default JEM_START_UNIFORM; the others want a fit */
+    int32_t start;     /* JEM_START_*, default JEM_START_UNIFORM */
     float start_low;   /* uniform starts lie between these, default -1 and 1 */
     float start_high;
     float uniform_fraction; /* of starts in a mixture, 0..1, default 0.5 */
@@ -427,6 +453,10 @@ typedef struct jem_sampler_config {
     float x_low;            /* x after each step; -INFINITY and INFINITY (default) = no clamp */
     float x_high;
     int32_t class_conditional; /* 0: chains follow E(x); 1: E(x, y), the buffer split by class */
+    int32_t start_rank;        /* directions of variance that the Gaussians keep, 0..256, default 0:
+                                  independent elements */
+    int32_t matched_noise;     /* 1: noise_std is sqrt(2 * step_size), that is T = 1, whatever the
+                                  field says; default 0 */
 } jem_sampler_config;
 
 JEM_API jem_status jem_sampler_config_init(jem_sampler_config *config, size_t struct_size);
@@ -438,11 +468,22 @@ JEM_API jem_status jem_sampler_create(jem_sampler **out, const jem_model *model,
 JEM_API void jem_sampler_destroy(jem_sampler *sampler);
 
 /**
- * Fits the Gaussian starts: per class, the mean and standard deviation of each input element. May
- * be called again; the last fit counts. Classes without rows start from the whole data's figures.
+ * Gives the sampler the data that its chains start from. May be called again; the last fit counts.
+ *
+ * Gaussian starts keep, per class, the mean and variance of each input element and, with start_rank
+ * r, the r leading directions of the covariance: U U^T + diag(rest), rest >= 0, by the randomised
+ * Nystrom method (Halko, Martinsson & Tropp 2011, algorithm 5.5). The variances stay exact.
+ *
+ * JEM_START_DATA keeps a copy of the rows, and a start is one of them. But in jem_train_step(),
+ * unless class_conditional, chain i of a step starts anew at data row i of that step, counted
+ * round; with reinit_prob 1 this is CD-k. No fit is needed then: the buffer is first filled from
+ * the fitted rows if there are any, else from those of the step.
+ *
+ * A class without rows starts from what all rows give. A chain of no class starts from any of the
+ * rows, or from the Gaussian of a class drawn evenly.
  *
  * @param x       In. (n, C, H, W), n >= 1.
- * @param labels  In, may be NULL: one Gaussian for all. (n).
+ * @param labels  In, may be NULL: no classes, one Gaussian for all. (n).
  */
 JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
                                    const int64_t *labels);
@@ -504,7 +545,23 @@ typedef struct jem_optimizer jem_optimizer;
 
 enum { JEM_OPTIMIZER_ADAM = 1, JEM_OPTIMIZER_SGD = 2 };
 
-/** Adam (Kingma & Ba 2015) or SGD with momentum, as torch.optim defines them. */
+enum { JEM_SCHEDULE_CONSTANT = 1, JEM_SCHEDULE_STEP = 2, JEM_SCHEDULE_COSINE = 3 };
+
+/**
+ * Adam (Kingma & Ba 2015) or SGD with momentum, as torch.optim defines them. Step t = 0, 1, ..
+ * uses the learning rate
+ *
+ *     lr * min(1, (t + 1) / warmup_steps) * decay(s),   s = min(1, t / total_steps)
+ *
+ *     JEM_SCHEDULE_STEP     decay(s) = lr_factor ^ (number of milestones <= s)
+ *     JEM_SCHEDULE_COSINE   decay(s) = lr_floor + (1 - lr_floor) * (1 + cos(pi * s)) / 2
+ *                           (Loshchilov & Hutter 2017, without restarts)
+ *
+ * SAM (Foret et al. 2021, eq. 2) takes a second gradient at theta + eps, from the same samples and
+ * noise, and applies that one to theta. It doubles the cost of an update, not that of the chains.
+ *
+ *     eps = rho * g / |g|          adaptive (Kwon et al. 2021): rho * theta^2 g / | |theta| g |
+ */
 typedef struct jem_optimizer_config {
     size_t struct_size;
     int32_t kind;       /* default Adam */
@@ -515,7 +572,16 @@ typedef struct jem_optimizer_config {
     float weight_decay; /* >= 0, added to the gradient as weight_decay * theta, default 0 */
     float clip_norm;    /* gradient scaled to at most this 2-norm, > 0; INFINITY (default) = none */
     int64_t warmup_steps; /* step t < this uses lr * (t + 1) / this, >= 0, default 0 */
-    uint64_t seed;        /* of the input noise, default 0 */
+    uint64_t seed;        /* of input noise, augmentation and dropout, default 0 */
+    float sam_rho;        /* radius of SAM, >= 0, default 0 = no SAM; adaptive ones are larger */
+    int32_t sam_adaptive; /* 1: in proportion to each parameter's size; default 0 */
+    int32_t schedule;     /* JEM_SCHEDULE_*, default constant */
+    float lr_factor;      /* STEP, 0..1, default 0.3 */
+    int64_t total_steps;  /* of the schedule, >= 0; 0 (default): jem_optimizer_set_progress() */
+    float milestones[8];  /* STEP: rising fractions s, above 0, below 1; 0 (default) ends them */
+    float lr_floor;       /* COSINE: the fraction of lr at the end, 0..1, default 0 */
+    float ema_decay;      /* of the average for jem_optimizer_get_ema(), 0..1 exclusive of 1;
+                             default 0 = none is kept */
 } jem_optimizer_config;
 
 JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size);
@@ -524,11 +590,31 @@ JEM_API jem_status jem_optimizer_create(jem_optimizer **out, const jem_model *mo
                                         const jem_optimizer_config *config);
 JEM_API void jem_optimizer_destroy(jem_optimizer *optimizer);
 
-/** The base learning rate from the next step on; warm-up still scales it. > 0. */
+/** The base learning rate from the next step on; warm-up and schedule still scale it. > 0. */
 JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr);
+
+/**
+ * Where in its schedule the run is: s, 0..1, from the next step on, for runs whose length is not a
+ * number of steps. JEM_EINVAL when total_steps is above 0, which counts by itself.
+ */
+JEM_API jem_status jem_optimizer_set_progress(jem_optimizer *optimizer, float s);
 
 /** Any of the outputs may be NULL. `steps` counts the updates done. */
 JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps);
+
+/**
+ * Copies out the exponential moving average of the parameters, which often scores better than the
+ * last ones; set it on a clone by jem_model_set_params(). It begins as the parameters before the
+ * first step, and after step t = 1, 2, .. moves by
+ *
+ *     ema <- d ema + (1 - d) theta,   d = min(ema_decay, t / (9 + t))
+ *
+ * so that a run which is short for its decay forgets its beginning too (as in TensorFlow's
+ * ExponentialMovingAverage). State is not averaged: behind the average lies that of the last step.
+ *
+ * @return also JEM_EINVAL when ema_decay is 0 or no step has been taken.
+ */
+JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Training                                                                                     */
@@ -539,20 +625,32 @@ JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, 
  *
  *     L = w_px  * -( mean F(x_data) - mean F(x_sample) )
  *       + w_pyx * CE(f(x_labelled), y_labelled)
+ *       + w_pxy * -( mean f(x_labelled)[y_labelled] - mean f(x_sample)[y_sample] )
  *       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
  *
- * Samples are constants: no gradient flows through the chains. With batch normalisation each of the
- * three batches is normalised by its own statistics (of up to 256 rows at a time), and labelled and
- * data rows move the running ones, with momentum 0.1.
+ * Samples are constants: no gradient flows through the chains. The same ones serve all terms; w_pxy
+ * wants them class-conditional, w_px takes either kind.
+ *
+ * With batch normalisation each of the three batches is normalised by its own statistics (of up to
+ * 256 rows at a time), and labelled and data rows move the running ones, with momentum 0.1.
+ *
+ * Augmented rows are moved by up to augment_crop pixels each way, the edges filled by reflection,
+ * then mirrored left-right with probability 1/2, then get their noise. The caller's rows stay.
  */
 typedef struct jem_train_config {
     size_t struct_size;
-    float w_px;        /* >= 0, default 1; 0 together with energy_l2 0 trains a plain classifier */
+    float w_px;        /* >= 0, default 1; with w_pxy and energy_l2 0 too: a plain classifier */
     float w_pyx;       /* >= 0, default 1; 0 = no labels needed */
     float energy_l2;   /* >= 0, default 0.1 */
     float input_noise; /* std of Gaussian noise on data and labelled rows, >= 0, default 0.03 */
     jem_progress_fn progress; /* called after each chunk of chain steps; default NULL */
     void *progress_user;
+    float w_pxy;          /* >= 0, default 0 */
+    int32_t augment_crop; /* pixels, 0 (default) .. 64, below height and width; 4 in the papers */
+    int32_t augment_flip; /* 1: mirrored or not; default 0 */
+    int32_t augment_data; /* 1: the rows of w_px and energy_l2 too, not only those of w_pyx and
+                             w_pxy; default 0, as there it costs accuracy and pictures (Yang,
+                             Su & Ji 2023) */
 } jem_train_config;
 
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size);
@@ -560,13 +658,14 @@ JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct
 /** The rows of one step. Fill by jem_train_batch_init(), which makes all of it empty. */
 typedef struct jem_train_batch {
     size_t struct_size;
-    int64_t n_labelled; /* rows of the classification term; needed when w_pyx > 0 */
+    int64_t n_labelled; /* rows of the terms with labels; needed when w_pyx or w_pxy > 0 */
     const float *x_labelled;
     const int64_t *y_labelled;
-    int64_t n_data; /* rows of the density term; 0 = the labelled rows serve both */
+    int64_t n_data; /* rows of w_px and energy_l2, unlabelled; 0 = the labelled rows serve both */
     const float *x_data;
-    int64_t n_samples;      /* chains to draw; 0 = as many as data rows */
-    const float *x_samples; /* (n_samples, C, H, W) to use instead of drawing; NULL = draw */
+    int64_t n_samples;        /* chains to draw; 0 = as many as data rows */
+    const float *x_samples;   /* (n_samples, C, H, W) to use instead of drawing; NULL = draw */
+    const int64_t *y_samples; /* (n_samples), their classes; needed with x_samples if w_pxy > 0 */
 } jem_train_batch;
 
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
@@ -579,7 +678,7 @@ typedef struct jem_train_stats {
     int64_t step; /* updates done, this one included */
     int32_t event;
     float lr;               /* the one used */
-    double loss;            /* the sum of the next three */
+    double loss;            /* the sum of the weighted terms */
     double loss_px;         /* weighted */
     double loss_pyx;        /* weighted */
     double loss_l2;         /* weighted */
@@ -587,10 +686,11 @@ typedef struct jem_train_stats {
     double f_samples;       /* mean F of the samples */
     double gap;             /* f_data - f_samples */
     double accuracy;        /* of the labelled rows, 0..1, before the update */
-    double grad_norm;       /* 2-norm of the parameter gradient, before clipping */
+    double grad_norm;       /* 2-norm of the parameter gradient (SAM: the second), unclipped */
     double chain_grad_norm; /* mean 2-norm of dE/dx per row in the chains' last step */
     double seconds_sampling;
     double seconds_updating;
+    double loss_pxy; /* weighted */
 } jem_train_stats;
 
 /**
@@ -601,8 +701,8 @@ typedef struct jem_train_stats {
  * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, the parameters
  * and the optimizer are those from before the call. The replay buffer may have moved on.
  *
- * @param sampler  May be NULL when no chains are drawn: w_px and energy_l2 are 0, or x_samples
- * given.
+ * @param sampler  May be NULL when no chains are drawn: w_px, w_pxy and energy_l2 are 0, or
+ *                 x_samples is given.
  * @param config   NULL = defaults.
  * @param stats    Out, may be NULL. Its struct_size must be set before the call.
  * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_EDIVERGED, JEM_ECANCELLED, JEM_ENOMEM,

@@ -124,10 +124,10 @@ jem_status jemi_check_input(const jem_model *model, int64_t n, const float *x)
 
 static jem_status check_precision(int32_t precision, const char *name)
 {
-    if (precision != JEM_PRECISION_F32 && precision != JEM_PRECISION_F32_STRICT)
+    if (precision < JEM_PRECISION_F32 || precision > JEM_PRECISION_BF16)
         return jemi_fail(
             JEM_EUNSUPPORTED,
-            "%s is %d; this version has JEM_PRECISION_F32 and JEM_PRECISION_F32_STRICT", name,
+            "%s is %d; this version has JEM_PRECISION_F32, _F32_STRICT and _BF16", name,
             (int)precision);
     return JEM_OK;
 }

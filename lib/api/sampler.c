@@ -37,9 +37,11 @@ static jem_status read_config(const jem_sampler_config *config, jem_sampler_conf
     JEMI_TRY(jemi_check_positive(own->step_size, "step_size"));
     JEMI_TRY(jemi_check_range(own->noise_std, 0.0, 1e30, "noise_std"));
     JEMI_TRY(jemi_check_range(own->reinit_prob, 0.0, 1.0, "reinit_prob"));
-    JEMI_TRY(jemi_check_range_int(own->start, JEM_START_UNIFORM, JEM_START_MIXTURE, "start"));
+    JEMI_TRY(jemi_check_range_int(own->start, JEM_START_UNIFORM, JEM_START_DATA, "start"));
     JEMI_TRY(jemi_check_range(own->uniform_fraction, 0.0, 1.0, "uniform_fraction"));
     JEMI_TRY(jemi_check_flag(own->class_conditional, "class_conditional"));
+    JEMI_TRY(jemi_check_range_int(own->start_rank, 0, JEMI_RANK_MAX, "start_rank"));
+    JEMI_TRY(jemi_check_flag(own->matched_noise, "matched_noise"));
     if (!(own->grad_clamp > 0.0f))
         return jemi_fail(JEM_EINVAL, "grad_clamp is %g; expected a number above 0, or INFINITY",
                          (double)own->grad_clamp);
@@ -82,9 +84,10 @@ JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float 
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(jemi_check_finite(x, n, row_len(sampler), "x"));
     JEMI_TRY(jemi_check_labels(labels, n, sampler->fingerprint.classes, "labels"));
+    const jemi_table data = {.n = n, .row_len = row_len(sampler), .x = x, .labels = labels};
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
-    const jem_status status = jemi_gaussians_fit(&sampler->gaussians, sampler->fingerprint.classes,
-                                                 row_len(sampler), n, x, labels);
+    const jem_status status = jemi_starts_fit(&sampler->starts, sampler->fingerprint.classes,
+                                              sampler->config.seed, &data);
     jemi_claim_release(&sampler->claim);
     return status;
 }
@@ -164,8 +167,14 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     JEMI_TRY(begin_chains(model, sampler, &runner));
     jem_status status = jemi_sampler_check_fit(sampler);
     if (status == JEM_OK) {
-        status = jemi_sampler_draw(sampler, runner, model->exec.precision_chains, n, x, labels,
-                                   progress, user, NULL);
+        const jemi_draw draw = {.precision = model->exec.precision_chains,
+                                .n = n,
+                                .x = x,
+                                .progress = progress,
+                                .user = user};
+        status = jemi_sampler_draw(sampler, runner, &draw, NULL);
+        if (status == JEM_OK && labels != NULL)
+            memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
         if (status != JEM_ENOMEM)
             jemi_sampler_finish_draw(sampler, n, status == JEM_OK ? x : NULL);
     }
@@ -179,6 +188,12 @@ static jem_status check_slots(const jem_sampler *sampler, int64_t first, int64_t
     const int64_t capacity = sampler->config.capacity;
     JEMI_TRY(jemi_check_range_int(first, 0, capacity, "first"));
     return jemi_check_range_int(n, 0, capacity - first, "n");
+}
+
+// There are chains, or they can be started.
+static jem_status check_chains(const jem_sampler *sampler)
+{
+    return sampler->filled ? JEM_OK : jemi_sampler_check_fit(sampler);
 }
 
 static void copy_chains(const jem_sampler *sampler, int64_t first, int64_t n, float *x,
@@ -202,7 +217,7 @@ JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, i
     if (n == 0)
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
-    const jem_status status = jemi_sampler_check_fit(sampler);
+    const jem_status status = check_chains(sampler);
     if (status == JEM_OK) {
         jemi_sampler_fill(sampler);
         copy_chains(sampler, first, n, x, labels, ages);
@@ -220,7 +235,7 @@ JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, i
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const bool whole = n == sampler->config.capacity; // then nothing needs a start
-    const jem_status status = whole ? JEM_OK : jemi_sampler_check_fit(sampler);
+    const jem_status status = whole ? JEM_OK : check_chains(sampler);
     if (status == JEM_OK)
         jemi_sampler_put(sampler, first, n, x);
     jemi_claim_release(&sampler->claim);

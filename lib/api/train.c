@@ -1,86 +1,8 @@
 /*
- * Optimizer and training step.
+ * The training step.
  */
-#include <math.h>
-#include <string.h>
-
 #include "api/check.h"
 #include "train/step.h"
-
-JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size)
-{
-    const jem_optimizer_config defaults = {
-        .struct_size = sizeof defaults,
-        .kind = JEM_OPTIMIZER_ADAM,
-        .lr = 1e-4f,
-        .beta1 = 0.9f,
-        .beta2 = 0.999f,
-        .eps = 1e-8f,
-        .momentum = 0.9f,
-        .clip_norm = INFINITY,
-    };
-    return jemi_config_init(config, struct_size, &defaults, sizeof defaults,
-                            "jem_optimizer_config");
-}
-
-// The largest float below 1: betas and momentum exclude 1 itself.
-static const double below_one = 0.99999994;
-
-static jem_status read_optimizer(const jem_optimizer_config *config, jem_optimizer_config *own)
-{
-    JEMI_TRY(jemi_check_pointer(config, "config"));
-    JEMI_TRY(jem_optimizer_config_init(own, sizeof *own));
-    JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_optimizer_config"));
-    JEMI_TRY(
-        jemi_check_range_int(own->kind, JEM_OPTIMIZER_ADAM, JEM_OPTIMIZER_SGD, "optimizer kind"));
-    JEMI_TRY(jemi_check_positive(own->lr, "lr"));
-    JEMI_TRY(jemi_check_range(own->beta1, 0.0, below_one, "beta1"));
-    JEMI_TRY(jemi_check_range(own->beta2, 0.0, below_one, "beta2"));
-    JEMI_TRY(jemi_check_positive(own->eps, "eps"));
-    JEMI_TRY(jemi_check_range(own->momentum, 0.0, below_one, "momentum"));
-    JEMI_TRY(jemi_check_range(own->weight_decay, 0.0, 1e30, "weight_decay"));
-    JEMI_TRY(jemi_check_range_int(own->warmup_steps, 0, INT64_MAX, "warmup_steps"));
-    if (!(own->clip_norm > 0.0f))
-        return jemi_fail(JEM_EINVAL, "clip_norm is %g; expected a number above 0, or INFINITY",
-                         (double)own->clip_norm);
-    return JEM_OK;
-}
-
-JEM_API jem_status jem_optimizer_create(jem_optimizer **out, const jem_model *model,
-                                        const jem_optimizer_config *config)
-{
-    JEMI_TRY(jemi_check_pointer(out, "out"));
-    *out = NULL;
-    JEMI_TRY(jemi_check_pointer(model, "model"));
-    jem_optimizer_config own;
-    JEMI_TRY(read_optimizer(config, &own));
-    return jemi_optimizer_create(out, model, &own);
-}
-
-JEM_API void jem_optimizer_destroy(jem_optimizer *optimizer)
-{
-    jemi_optimizer_destroy(optimizer);
-}
-
-JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr)
-{
-    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
-    JEMI_TRY(jemi_check_positive(lr, "lr"));
-    JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
-    optimizer->config.lr = lr;
-    jemi_claim_release(&optimizer->claim);
-    return JEM_OK;
-}
-
-JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps)
-{
-    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
-    if (lr != NULL)
-        *lr = optimizer->config.lr;
-    if (steps != NULL)
-        *steps = optimizer->steps;
-    return JEM_OK;
-}
 
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size)
 {
@@ -109,8 +31,26 @@ static jem_status read_train(const jem_train_config *config, jem_train_config *o
     JEMI_TRY(jemi_check_range(own->w_pyx, 0.0, 1e30, "w_pyx"));
     JEMI_TRY(jemi_check_range(own->energy_l2, 0.0, 1e30, "energy_l2"));
     JEMI_TRY(jemi_check_range(own->input_noise, 0.0, 1e30, "input_noise"));
-    if (own->w_pyx == 0.0f && !jemi_train_uses_density(own))
-        return jemi_fail(JEM_EINVAL, "w_px, w_pyx and energy_l2 are all 0; expected one above 0");
+    JEMI_TRY(jemi_check_range(own->w_pxy, 0.0, 1e30, "w_pxy"));
+    JEMI_TRY(jemi_check_range_int(own->augment_crop, 0, 64, "augment_crop"));
+    JEMI_TRY(jemi_check_flag(own->augment_flip, "augment_flip"));
+    JEMI_TRY(jemi_check_flag(own->augment_data, "augment_data"));
+    if (!jemi_train_uses_labels(own) && !jemi_train_uses_density(own))
+        return jemi_fail(JEM_EINVAL,
+                         "w_px, w_pyx, w_pxy and energy_l2 are all 0; expected one above 0");
+    return JEM_OK;
+}
+
+// Reflection needs an edge farther away than the padding is wide.
+static jem_status check_crop(const jem_model *model, int32_t crop)
+{
+    const jemi_shape input = jemi_model_input(model);
+    const int64_t side = input.h < input.w ? input.h : input.w;
+    if (crop >= side && crop > 0)
+        return jemi_fail(JEM_EINVAL,
+                         "augment_crop is %d; expected less than %lld, the shorter side of the "
+                         "inputs",
+                         (int)crop, (long long)side);
     return JEM_OK;
 }
 
@@ -127,6 +67,8 @@ static jem_status check_batch_rows(const jem_model *model, const jem_train_batch
     if (batch->x_samples == NULL)
         return JEM_OK;
     JEMI_TRY(jemi_check_range_int(batch->n_samples, 1, INT32_MAX, "n_samples"));
+    JEMI_TRY(jemi_check_labels(batch->y_samples, batch->n_samples, jemi_model_classes(model),
+                               "y_samples"));
     return jemi_check_finite(batch->x_samples, batch->n_samples, row_len, "x_samples");
 }
 
@@ -134,22 +76,26 @@ static jem_status check_batch_rows(const jem_model *model, const jem_train_batch
 static jem_status check_batch_statistics(const jem_model *model, const jem_train_config *config,
                                          const jem_train_batch *batch)
 {
-    if (config->w_pyx > 0.0f || batch->n_data == 0)
+    if (jemi_train_uses_labels(config) || batch->n_data == 0)
         JEMI_TRY(jemi_check_batch(model, batch->n_labelled, "n_labelled"));
-    if (!jemi_train_uses_density(config))
-        return JEM_OK;
-    JEMI_TRY(jemi_check_batch(model, batch->n_data, "n_data"));
-    return jemi_check_batch(model, batch->n_samples, "n_samples");
+    if (jemi_train_uses_density(config))
+        JEMI_TRY(jemi_check_batch(model, batch->n_data, "n_data"));
+    return jemi_train_uses_samples(config) ? jemi_check_batch(model, batch->n_samples, "n_samples")
+                                           : JEM_OK;
 }
 
 // What the weights of the loss ask for must be there.
 static jem_status check_batch_complete(const jem_train_config *config, const jem_train_batch *batch)
 {
-    if (config->w_pyx > 0.0f && (batch->n_labelled == 0 || batch->y_labelled == NULL))
+    if (jemi_train_uses_labels(config) && (batch->n_labelled == 0 || batch->y_labelled == NULL))
         return jemi_fail(JEM_EINVAL,
-                         "w_pyx is %g but the batch has no labelled rows; expected "
+                         "w_pyx is %g and w_pxy %g, but the batch has no labelled rows; expected "
                          "x_labelled and y_labelled",
-                         (double)config->w_pyx);
+                         (double)config->w_pyx, (double)config->w_pxy);
+    if (config->w_pxy > 0.0f && batch->x_samples != NULL && batch->y_samples == NULL)
+        return jemi_fail(JEM_EINVAL,
+                         "w_pxy is %g but x_samples have no classes; expected y_samples",
+                         (double)config->w_pxy);
     if (jemi_train_uses_density(config) && batch->n_data == 0 && batch->n_labelled == 0)
         return jemi_fail(JEM_EINVAL, "the batch has neither data nor labelled rows");
     return JEM_OK;
@@ -158,17 +104,21 @@ static jem_status check_batch_complete(const jem_train_config *config, const jem
 static jem_status check_sampler(const jem_model *model, const jem_sampler *sampler,
                                 const jem_train_config *config, const jem_train_batch *batch)
 {
-    if (!jemi_train_uses_density(config) || batch->x_samples != NULL)
+    if (!jemi_train_uses_samples(config) || batch->x_samples != NULL)
         return JEM_OK;
     if (sampler == NULL)
-        return jemi_fail(
-            JEM_EINVAL, "sampler is NULL, but w_px or energy_l2 is above 0; expected a sampler, or "
-                        "x_samples in the batch");
+        return jemi_fail(JEM_EINVAL,
+                         "sampler is NULL, but w_px, w_pxy or energy_l2 is above 0; expected a "
+                         "sampler, or x_samples in the batch");
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
-    const int64_t usual = batch->n_data > 0 ? batch->n_data : batch->n_labelled;
-    const int64_t n = batch->n_samples > 0 ? batch->n_samples : usual;
-    JEMI_TRY(jemi_check_range_int(n, 1, sampler->config.capacity, "number of samples"));
-    return jemi_sampler_check_fit(sampler);
+    if (config->w_pxy > 0.0f && !sampler->config.class_conditional)
+        return jemi_fail(JEM_EINVAL,
+                         "w_pxy is %g but the sampler's chains follow E(x); expected one made with "
+                         "class_conditional",
+                         (double)config->w_pxy);
+    JEMI_TRY(jemi_check_range_int(jemi_train_n_samples(batch), 1, sampler->config.capacity,
+                                  "number of samples"));
+    return jemi_sampler_takes_data(sampler) ? JEM_OK : jemi_sampler_check_fit(sampler);
 }
 
 static jem_status take_both(jem_optimizer *optimizer, jem_sampler *sampler)
@@ -193,6 +143,7 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
         JEMI_TRY(jemi_config_check_out(stats, "jem_train_stats"));
     jem_train_config own_config;
     JEMI_TRY(read_train(config, &own_config));
+    JEMI_TRY(check_crop(model, own_config.augment_crop));
     jem_train_batch own_batch = {.struct_size = sizeof own_batch};
     JEMI_TRY(jemi_config_read(&own_batch, sizeof own_batch, batch, "jem_train_batch"));
     JEMI_TRY(check_batch_rows(model, &own_batch));

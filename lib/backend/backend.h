@@ -16,6 +16,7 @@
 #ifndef JEMI_BACKEND_BACKEND_H
 #define JEMI_BACKEND_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,9 +73,14 @@ typedef struct jemi_plan {
     jemi_dropout dropout; /* of the next forward() in JEMI_MODE_TRAIN; the caller writes it */
 } jemi_plan;
 
-/** Receives one line per primitive or pass of a plan: what it is and which implementation it got.
- */
-typedef void (*jemi_describe_fn)(void *user, const char *line);
+typedef struct jemi_step {
+    const char *line; /* what it does, on which shapes, by which implementation */
+    int64_t macs;     /* multiply-adds of the direct algorithm for spec.batch rows */
+    double seconds;   /* in the runs since plan_time() */
+} jemi_step;
+
+/** Receives the steps of a plan in order: primitives and passes. */
+typedef void (*jemi_describe_fn)(void *user, const jemi_step *step);
 
 struct jemi_backend {
     const char *name;
@@ -95,6 +101,8 @@ struct jemi_backend {
     /* Compiled under the OpenMP count of spec->threads, which the caller has set. */
     jem_status (*plan_create)(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec);
     size_t (*plan_bytes)(const jemi_plan *plan);
+    /* From now on runs are timed step by step, or no longer. */
+    void (*plan_time)(jemi_plan *plan, bool on);
     void (*plan_describe)(const jemi_plan *plan, jemi_describe_fn describe, void *user);
     void (*plan_destroy)(jemi_plan *plan);
 

@@ -24,9 +24,14 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_NOISE_LABELLED = 9,
     JEMI_RANDOM_START_ROW = 10, /* starts drawn for the caller */
     JEMI_RANDOM_START_ROW_CHOICE = 11,
-    JEMI_RANDOM_DROPOUT_LABELLED = 12, /* masks: row, step = update */
-    JEMI_RANDOM_DROPOUT_DATA = 13,
-    JEMI_RANDOM_DROPOUT_SAMPLES = 14,
+    JEMI_RANDOM_START_FACTOR = 12, /* along the kept directions of a Gaussian start */
+    JEMI_RANDOM_START_ROW_FACTOR = 13,
+    JEMI_RANDOM_FIT = 14,              /* test matrices of the range finder: row = class */
+    JEMI_RANDOM_AUGMENT_LABELLED = 15, /* shift and reflection: row, step = update */
+    JEMI_RANDOM_AUGMENT_DATA = 16,
+    JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
+    JEMI_RANDOM_DROPOUT_DATA = 18,
+    JEMI_RANDOM_DROPOUT_SAMPLES = 19,
 } jemi_purpose;
 
 typedef struct jemi_random_key {

@@ -25,6 +25,16 @@ int jemi_threads_usable(int wanted)
     return omp_in_parallel() ? 1 : wanted;
 }
 
+int jemi_threads_now(void)
+{
+    return jemi_threads_usable(omp_get_max_threads());
+}
+
+int jemi_threads_index(void)
+{
+    return omp_get_thread_num();
+}
+
 int jemi_threads_enter(int threads)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

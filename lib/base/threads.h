@@ -9,6 +9,12 @@
 /** Threads a call configured for `wanted` may use here: 1 inside somebody's parallel region. */
 int jemi_threads_usable(int wanted);
 
+/** Threads that a parallel region opened here would have: 1 inside another one. */
+int jemi_threads_now(void);
+
+/** Which thread of its team the calling one is: 0 is the one that opened the region. */
+int jemi_threads_index(void);
+
 /** Sets the calling thread's OpenMP count and returns the host's, for jemi_threads_leave(). */
 int jemi_threads_enter(int threads);
 void jemi_threads_leave(int previous);

@@ -1,5 +1,5 @@
 /*
- * The loop over chunks that logits and energies share.
+ * What logits and energies share: rows through one borrowed runner.
  */
 #include "ebm/batch.h"
 
@@ -17,8 +17,11 @@ typedef struct batch {
     float *grad;
 } batch;
 
-static jem_status run_chunk(const batch *b, jemi_runner *runner, int64_t first, int64_t n)
+static jem_status run_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
+                           int64_t n)
 {
+    (void)caller;
+    const batch *b = context;
     const int64_t row_len = jemi_model_input_size(b->model);
     const int64_t n_classes = jemi_model_classes(b->model);
     const int32_t precision = b->model->exec.precision_scoring;
@@ -35,16 +38,13 @@ static jem_status run_chunk(const batch *b, jemi_runner *runner, int64_t first, 
                                   b->grad != NULL ? b->grad + first * row_len : NULL);
 }
 
-static jem_status run(const batch *b, int64_t n)
+static jem_status run(batch *b, int64_t n)
 {
     jemi_runner *runner;
     JEMI_TRY(jemi_runner_borrow(b->model->runners, &runner));
-    jem_status status = JEM_OK;
-    for (int64_t first = 0; first < n && status == JEM_OK;) {
-        const int64_t rows = jemi_runner_chunk(runner, n - first);
-        status = run_chunk(b, runner, first, rows);
-        first += rows;
-    }
+    const uint32_t wants = b->grad != NULL ? (uint32_t)JEMI_WANT_DINPUT : 0u;
+    const jem_status status =
+        jemi_runner_for_rows(runner, b->model->exec.precision_scoring, wants, n, run_rows, b);
     jemi_runner_return(runner);
     return status;
 }

@@ -1,5 +1,5 @@
 /*
- * Whole batches of any size through one borrowed runner, chunk by chunk.
+ * Whole batches of any size through one borrowed runner.
  */
 #ifndef JEMI_EBM_BATCH_H
 #define JEMI_EBM_BATCH_H

@@ -1,92 +1,95 @@
 /*
- * Chains in chunks. Samples are constants for training, so nothing of a step is kept. With batch
+ * Chains in pieces. Samples are constants for training, so nothing of a step is kept. With batch
  * normalisation each step of a chunk takes the statistics of its rows, as training on them will,
  * and leaves the running ones alone.
  */
 #include "ebm/langevin.h"
 
 #include <math.h>
-#include <stddef.h>
+#include <stdatomic.h>
+#include <string.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "ebm/density.h"
 
 enum { CHUNK_ROWS_MAX = 256 };
 
-typedef struct chunk {
-    int64_t first, n;
-    int64_t steps_done; /* of all chunks, for progress */
-} chunk;
+enum { ROWS_MAX = 256 };
 
-static jem_status check_norms(const float *norms, const chunk *at, uint64_t step, double *sum)
+// What all pieces of a run share.
+typedef struct run {
+    const jemi_langevin_run_config *config;
+    const jemi_chains *chains;
+    _Atomic int64_t steps_done; // of all chains
+    int64_t reported;           // by the caller's thread
+    atomic_bool stopped;        // something failed: the other pieces need not go on
+} run;
+
+static jem_status check_norms(const float *norms, int64_t first, int64_t n, uint64_t step)
 {
-    for (int64_t i = 0; i < at->n; i++) {
+    for (int64_t i = 0; i < n; i++)
         if (!isfinite(norms[i]))
             return jemi_fail(JEM_EDIVERGED,
                              "chain %lld became non-finite in Langevin step %llu; a smaller step "
                              "size or a gradient clamp helps",
-                             (long long)(at->first + i), (unsigned long long)step);
-        *sum += norms[i];
-    }
+                             (long long)(first + i), (unsigned long long)step);
     return JEM_OK;
 }
 
-static jem_status report(const jemi_langevin_run_config *config, int64_t done, int64_t total)
+// Counts everybody's steps; the caller's thread tells.
+static jem_status report(run *r, bool caller, int64_t n)
 {
-    if (config->progress != NULL && config->progress(config->progress_user, done, total) != 0)
+    const jemi_langevin_run_config *config = r->config;
+    const int64_t done = atomic_fetch_add(&r->steps_done, n) + n;
+    const int64_t total = config->steps * r->chains->n;
+    if (caller)
+        r->reported = done;
+    if (caller && config->progress != NULL &&
+        config->progress(config->progress_user, done, total) != 0)
         return jemi_fail(JEM_ECANCELLED, "cancelled after %lld of %lld chain steps",
                          (long long)done, (long long)total);
     return JEM_OK;
 }
 
-jem_status jemi_langevin_prepare(jemi_runner *runner, int32_t precision, int64_t n)
+static jem_status run_steps(run *r, jemi_runner *runner, bool caller, int64_t first, int64_t n)
 {
-    if (n > 0 && jemi_runner_input_scratch(runner) == NULL)
-        return jemi_fail_memory("chain gradient");
-    jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
-    return jemi_runner_prepare_rows(runner, precision, JEMI_WANT_DINPUT, n);
+    const jemi_langevin_run_config *config = r->config;
+    float *grad = jemi_runner_input_scratch(runner);
+    float *x = r->chains->x + first * config->row_len;
+    const int64_t *labels = r->chains->labels != NULL ? r->chains->labels + first : NULL;
+    jemi_langevin_params kernel = config->kernel;
+    kernel.rows = r->chains->rows != NULL ? r->chains->rows + first : NULL;
+    kernel.first_row = (uint32_t)first;
+    float norms[ROWS_MAX];
+    for (int32_t k = 0; k < config->steps && !atomic_load(&r->stopped); k++) {
+        JEMI_TRY(jemi_energy_grad_chunk(runner, config->precision, config->n_classes, n, x, labels,
+                                        NULL, grad));
+        kernel.step = config->kernel.step + (uint64_t)k;
+        jemi_langevin(x, grad, n, config->row_len, &kernel, norms);
+        JEMI_TRY(check_norms(norms, first, n, kernel.step));
+        JEMI_TRY(report(r, caller, n));
+    }
+    if (r->chains->norms != NULL && config->steps > 0)
+        memcpy(r->chains->norms + first, norms, (size_t)n * sizeof *norms);
+    return JEM_OK;
 }
 
-static jem_status run_chunk(jemi_runner *runner, const jemi_langevin_run_config *config,
-                            const jemi_chains *chains, const chunk *at, double *norm_sum)
+static jem_status run_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
+                           int64_t n)
 {
-    float *grad = jemi_runner_input_scratch(runner);
-    if (grad == NULL)
-        return jemi_fail_memory("chain gradient");
-    float *x = chains->x + at->first * config->row_len;
-    const int64_t *labels = chains->labels != NULL ? chains->labels + at->first : NULL;
-    jemi_langevin_params kernel = config->kernel;
-    kernel.rows = chains->rows != NULL ? chains->rows + at->first : NULL;
-    kernel.first_row = (uint32_t)at->first;
-    float norms[CHUNK_ROWS_MAX];
-    double sum = 0.0;
-    for (int32_t k = 0; k < config->steps; k++) {
-        JEMI_TRY(jemi_energy_grad_chunk(runner, config->precision, config->n_classes, at->n, x,
-                                        labels, NULL, grad));
-        kernel.step = config->kernel.step + (uint64_t)k;
-        jemi_langevin(x, grad, at->n, config->row_len, &kernel, norms);
-        sum = 0.0;
-        JEMI_TRY(check_norms(norms, at, kernel.step, &sum));
-        JEMI_TRY(report(config, at->steps_done + (k + 1) * at->n, config->steps * chains->n));
-    }
-    *norm_sum += sum;
-    return JEM_OK;
+    run *r = context;
+    const jem_status status = run_steps(r, runner, caller, first, n);
+    if (status != JEM_OK)
+        atomic_store(&r->stopped, true);
+    return status;
 }
 
 jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_config *config,
-                                const jemi_chains *chains, double *grad_norm)
+                                const jemi_chains *chains)
 {
-    double norm_sum = 0.0;
-    chunk at = {0, 0, 0};
+    run r = {.config = config, .chains = chains};
     jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
-    while (at.first < chains->n) {
-        at.n = jemi_runner_chunk(runner, chains->n - at.first);
-        JEMI_TRY(run_chunk(runner, config, chains, &at, &norm_sum));
-        at.first += at.n;
-        at.steps_done += at.n * config->steps;
-    }
-    if (grad_norm != NULL)
-        *grad_norm = chains->n > 0 ? norm_sum / (double)chains->n : 0.0;
-    return JEM_OK;
+    JEMI_TRY(
+        jemi_runner_for_rows(runner, config->precision, JEMI_WANT_DINPUT, chains->n, run_rows, &r));
+    return r.reported < config->steps * chains->n ? report(&r, true, 0) : JEM_OK;
 }

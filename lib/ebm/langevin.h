@@ -12,6 +12,7 @@ typedef struct jemi_chains {
     float *x;              /* (n, C, H, W), moved in place */
     const int64_t *labels; /* (n), or NULL: follow E(x) */
     const uint32_t *rows;  /* (n), counter rows of the noise, or NULL: 0 .. n-1 */
+    float *norms;          /* (n), out, may be NULL: |dE/dx| in the last step */
 } jemi_chains;
 
 typedef struct jemi_langevin_run_config {
@@ -20,21 +21,18 @@ typedef struct jemi_langevin_run_config {
     int64_t n_classes;
     int32_t steps;
     jemi_langevin_params
-        kernel;               /* rows and first_row are set per chunk; step is that of the first */
+        kernel;               /* rows and first_row are set per piece; step is that of the first */
     jem_progress_fn progress; /* may be NULL */
     void *progress_user;
 } jemi_langevin_run_config;
 
-/** Allocates what chains of n rows will need, so that running out of memory moves no chain. */
-jem_status jemi_langevin_prepare(jemi_runner *runner, int32_t precision, int64_t n);
-
 /**
- * All steps of one chunk before the next chunk, so that a chunk stays in cache.
+ * All steps of some chains before the next ones, so that they stay in cache. Until memory for all of
+ * it is there, no chain moves.
  *
- * @param grad_norm  Out, may be NULL. Mean over rows of |dE/dx| in the last step.
  * @return JEM_EDIVERGED when something is not finite, JEM_ECANCELLED, or what the backend says.
  */
 jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_config *config,
-                                const jemi_chains *chains, double *grad_norm);
+                                const jemi_chains *chains);
 
 #endif

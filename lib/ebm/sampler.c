@@ -6,6 +6,7 @@
  */
 #include "ebm/sampler.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -23,7 +24,10 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     if (sampler == NULL)
         return jemi_fail_memory("sampler");
     sampler->config = *config;
+    if (config->matched_noise)
+        sampler->config.noise_std = (float)sqrt(2.0 * config->step_size);
     sampler->fingerprint = jemi_model_fingerprint(model);
+    sampler->starts = jemi_starts_make(config, row_len(sampler));
     const size_t capacity = (size_t)config->capacity;
     sampler->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof(float));
     sampler->ages = jemi_calloc(capacity, sizeof *sampler->ages);
@@ -31,8 +35,10 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     sampler->slots = jemi_alloc(capacity, sizeof *sampler->slots);
     sampler->draw_labels = jemi_alloc(capacity, sizeof *sampler->draw_labels);
     sampler->draw_ages = jemi_alloc(capacity, sizeof *sampler->draw_ages);
+    sampler->draw_norms = jemi_alloc(capacity, sizeof *sampler->draw_norms);
     if (sampler->chains == NULL || sampler->ages == NULL || sampler->order == NULL ||
-        sampler->slots == NULL || sampler->draw_labels == NULL || sampler->draw_ages == NULL) {
+        sampler->slots == NULL || sampler->draw_labels == NULL || sampler->draw_ages == NULL ||
+        sampler->draw_norms == NULL) {
         jemi_sampler_destroy(sampler);
         return jemi_fail_memory("replay buffer");
     }
@@ -46,13 +52,14 @@ void jemi_sampler_destroy(jem_sampler *sampler)
 {
     if (sampler == NULL)
         return;
-    jemi_gaussians_fini(&sampler->gaussians);
+    jemi_starts_fini(&sampler->starts);
     jemi_free(sampler->chains);
     jemi_free(sampler->ages);
     jemi_free(sampler->order);
     jemi_free(sampler->slots);
     jemi_free(sampler->draw_labels);
     jemi_free(sampler->draw_ages);
+    jemi_free(sampler->draw_norms);
     jemi_free(sampler);
 }
 
@@ -64,65 +71,77 @@ int64_t jemi_sampler_slot_label(const jem_sampler *sampler, uint32_t slot)
 
 jem_status jemi_sampler_check_fit(const jem_sampler *sampler)
 {
-    if (sampler->config.start != JEM_START_UNIFORM && sampler->gaussians.mean == NULL)
+    if (!jemi_starts_ready(&sampler->starts))
         return jemi_fail(JEM_EINVAL,
-                         "the sampler starts chains from Gaussians that are not fitted; "
-                         "call jem_sampler_fit first");
+                         "the sampler starts chains from data that it has not seen; call "
+                         "jem_sampler_fit first");
     return JEM_OK;
 }
 
-static jemi_start_config start_config(const jem_sampler_config *config)
+bool jemi_sampler_takes_data(const jem_sampler *sampler)
 {
-    return (jemi_start_config){
-        .kind = config->start,
-        .low = config->start_low,
-        .high = config->start_high,
-        .uniform_fraction = config->uniform_fraction,
-        .x_low = config->x_low,
-        .x_high = config->x_high,
-    };
+    return sampler->config.start == JEM_START_DATA && !sampler->config.class_conditional;
 }
 
 static jemi_start_keys start_keys(const jem_sampler *sampler, jemi_purpose choice,
-                                  jemi_purpose values)
+                                  jemi_purpose values, jemi_purpose directions)
 {
     const uint64_t seed = sampler->config.seed;
-    return (jemi_start_keys){jemi_random_key_make(seed, choice, 0),
-                             jemi_random_key_make(seed, values, 0)};
+    return (jemi_start_keys){
+        jemi_random_key_make(seed, choice, 0),
+        jemi_random_key_make(seed, values, 0),
+        jemi_random_key_make(seed, directions, 0),
+    };
 }
 
 void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, float *x)
 {
-    const jemi_start_config config = start_config(&sampler->config);
-    const jemi_start_keys keys =
-        start_keys(sampler, JEMI_RANDOM_START_ROW_CHOICE, JEMI_RANDOM_START_ROW);
+    const jemi_start_keys keys = start_keys(sampler, JEMI_RANDOM_START_ROW_CHOICE,
+                                            JEMI_RANDOM_START_ROW, JEMI_RANDOM_START_ROW_FACTOR);
     for (int64_t i = 0; i < n; i++)
-        jemi_start_row(&config, &sampler->gaussians, &keys, (uint32_t)i, sampler->row_starts,
-                       labels != NULL ? labels[i] : -1, row_len(sampler), x + i * row_len(sampler));
+        jemi_start_row(&sampler->starts, &keys, (uint32_t)i, sampler->row_starts,
+                       labels != NULL ? labels[i] : -1, x + i * row_len(sampler));
     sampler->row_starts++;
 }
 
 static void start_slot(const jem_sampler *sampler, uint32_t slot, float *x)
 {
-    const jemi_start_config config = start_config(&sampler->config);
-    const jemi_start_keys keys = start_keys(sampler, JEMI_RANDOM_START_CHOICE, JEMI_RANDOM_START);
-    jemi_start_row(&config, &sampler->gaussians, &keys, slot, sampler->draws,
-                   jemi_sampler_slot_label(sampler, slot), row_len(sampler), x);
+    const jemi_start_keys keys =
+        start_keys(sampler, JEMI_RANDOM_START_CHOICE, JEMI_RANDOM_START, JEMI_RANDOM_START_FACTOR);
+    jemi_start_row(&sampler->starts, &keys, slot, sampler->draws,
+                   jemi_sampler_slot_label(sampler, slot), x);
 }
 
-void jemi_sampler_fill(jem_sampler *sampler)
+// Row i of a draw's data, counted round.
+static void start_at_data(const jem_sampler *sampler, const jemi_draw *draw, int64_t i, float *x)
+{
+    jemi_start_at(&sampler->starts, draw->data + i % draw->n_data * row_len(sampler), x);
+}
+
+// `draw` NULL: from what was fitted.
+static void fill(jem_sampler *sampler, const jemi_draw *draw)
 {
     if (sampler->filled)
         return;
+    const int64_t len = row_len(sampler);
     // Not every caller holds a runner, so the count is borrowed here too.
     const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
 #pragma omp parallel for schedule(static)
-    for (int32_t s = 0; s < sampler->config.capacity; s++)
-        start_slot(sampler, (uint32_t)s, sampler->chains + s * row_len(sampler));
+    for (int32_t s = 0; s < sampler->config.capacity; s++) {
+        if (draw != NULL)
+            start_at_data(sampler, draw, s, sampler->chains + s * len);
+        else
+            start_slot(sampler, (uint32_t)s, sampler->chains + s * len);
+    }
     jemi_threads_leave(host_threads);
     memset(sampler->ages, 0, (size_t)sampler->config.capacity * sizeof *sampler->ages);
     sampler->draws++;
     sampler->filled = true;
+}
+
+void jemi_sampler_fill(jem_sampler *sampler)
+{
+    fill(sampler, NULL);
 }
 
 void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x)
@@ -161,8 +180,7 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
     config.kernel.step = sampler->row_steps;
     config.progress = progress;
     config.progress_user = user;
-    JEMI_TRY(jemi_langevin_prepare(runner, precision, chains->n));
-    const jem_status status = jemi_langevin_chains(runner, &config, chains, NULL);
+    const jem_status status = jemi_langevin_chains(runner, &config, chains);
     // Also after a failure: no noise is ever used twice. But memory ran out before any was used.
     if (status != JEM_ENOMEM)
         sampler->row_steps += (uint64_t)steps;
@@ -193,20 +211,23 @@ static void choose_slots(jem_sampler *sampler, int64_t n)
     }
 }
 
-static void load_chains(jem_sampler *sampler, int64_t n, float *x)
+static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
 {
     const jemi_random_key reinit =
         jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_REINIT, 0);
     const size_t len = (size_t)row_len(sampler);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < draw->n; i++) {
         const uint32_t slot = sampler->slots[i];
         const uint32_t bits = jemi_random_u32(reinit, 0, slot, sampler->draws);
         const bool restart = jemi_unit_from_u32(bits) < sampler->config.reinit_prob;
-        if (restart)
-            start_slot(sampler, slot, x + (size_t)i * len);
+        float *x = draw->x + (size_t)i * len;
+        if (!restart)
+            memcpy(x, sampler->chains + slot * len, len * sizeof *x);
+        else if (from_data)
+            start_at_data(sampler, draw, i, x);
         else
-            memcpy(x + (size_t)i * len, sampler->chains + slot * len, len * sizeof *x);
+            start_slot(sampler, slot, x);
         sampler->draw_ages[i] = restart ? 0 : sampler->ages[slot];
         sampler->draw_labels[i] = jemi_sampler_slot_label(sampler, slot);
     }
@@ -223,27 +244,37 @@ static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
     }
 }
 
-jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
-                             int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
-                             void *user, double *grad_norm)
+static double mean(const float *values, int64_t n)
 {
-    jemi_sampler_fill(sampler);
-    choose_slots(sampler, n);
-    load_chains(sampler, n, x);
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += values[i];
+    return n > 0 ? sum / (double)n : 0.0;
+}
+
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
+                             double *grad_norm)
+{
+    const bool from_data = draw->data != NULL && jemi_sampler_takes_data(sampler);
+    // The first chains: the fitted rows, if there are any, are more than one step's.
+    fill(sampler, from_data && !jemi_starts_ready(&sampler->starts) ? draw : NULL);
+    choose_slots(sampler, draw->n);
+    load_chains(sampler, draw, from_data);
     const jemi_chains chains = {
-        .n = n,
-        .x = x,
+        .n = draw->n,
+        .x = draw->x,
         .labels = sampler->config.class_conditional ? sampler->draw_labels : NULL,
         .rows = sampler->slots,
+        .norms = sampler->draw_norms,
     };
-    jemi_langevin_run_config config = run_config(sampler, precision, sampler->config.steps);
+    jemi_langevin_run_config config = run_config(sampler, draw->precision, sampler->config.steps);
     config.kernel.key = jemi_random_key_make(sampler->config.seed, JEMI_RANDOM_CHAIN_SLOT, 0);
     config.kernel.step = sampler->slot_steps;
-    config.progress = progress;
-    config.progress_user = user;
-    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains, grad_norm));
-    if (labels != NULL)
-        memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
+    config.progress = draw->progress;
+    config.progress_user = draw->user;
+    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains));
+    if (grad_norm != NULL)
+        *grad_norm = config.steps > 0 ? mean(sampler->draw_norms, draw->n) : 0.0;
     return JEM_OK;
 }
 

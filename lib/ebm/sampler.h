@@ -19,7 +19,7 @@ struct jem_sampler {
     jem_sampler_config config;
     jemi_fingerprint fingerprint;
     jemi_claim claim;
-    jemi_gaussians gaussians;
+    jemi_starts starts;
     uint64_t row_steps;  /* taken by caller's rows */
     uint64_t slot_steps; /* taken by chains of the buffer */
     uint64_t row_starts; /* calls of jem_sampler_start */
@@ -32,6 +32,7 @@ struct jem_sampler {
     uint32_t *slots; /* (capacity), those drawn */
     int64_t *draw_labels;
     int64_t *draw_ages;
+    float *draw_norms;
 };
 
 jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
@@ -41,12 +42,15 @@ void jemi_sampler_destroy(jem_sampler *sampler);
 /** The class of a slot when class-conditional, else -1. */
 int64_t jemi_sampler_slot_label(const jem_sampler *sampler, uint32_t slot);
 
-/** JEM_EINVAL when the start wants Gaussians that were not fitted. */
+/** JEM_EINVAL when starts want a fit that was not made. */
 jem_status jemi_sampler_check_fit(const jem_sampler *sampler);
+
+/** Whether chains that start anew in a training step start at that step's data. */
+bool jemi_sampler_takes_data(const jem_sampler *sampler);
 
 void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, float *x);
 
-/** Starts all chains unless that has been done. */
+/** Starts all chains, from what was fitted, unless that has been done. */
 void jemi_sampler_fill(jem_sampler *sampler);
 
 /** Replaces n chains from chain `first` on; the others are started unless that has been done. */
@@ -57,15 +61,27 @@ jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t p
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
                             void *user);
 
+/** A draw of n chains from the buffer. */
+typedef struct jemi_draw {
+    int32_t precision;
+    int64_t n;
+    float *x; /* out, (n, C, H, W) */
+    /* Rows at which chains start where jemi_sampler_takes_data(); NULL = those that were fitted. */
+    const float *data;
+    int64_t n_data;
+    jem_progress_fn progress; /* may be NULL */
+    void *user;
+} jemi_draw;
+
 /**
- * One draw into x (n, C, H, W). labels may be NULL.
- *
  * Neither the buffer nor the streams move on before jemi_sampler_finish_draw(), with which every
  * draw ends, unless memory ran out: then nothing has happened and the draw can be made again.
+ * The chains' classes are in draw_labels until the next draw.
+ *
+ * @param grad_norm  Out, may be NULL. As in jemi_langevin_chains().
  */
-jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
-                             int64_t n, float *x, int64_t *labels, jem_progress_fn progress,
-                             void *user, double *grad_norm);
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
+                             double *grad_norm);
 
 /** Stores the chains of the last draw; NULL when it failed, so that only its noise is used up. */
 void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x);

@@ -1,109 +1,140 @@
 /*
- * Fitting of the start Gaussians, and single starts.
+ * What each kind of start keeps of the data, and single starts.
  */
 #include "ebm/starts.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "kernels/noise.h"
 
-// Sums of one class or of everything, in double.
-typedef struct moments {
-    int64_t count;
-    double *sum, *square; /* (row_len) */
-} moments;
-
-static void add_row(moments *m, int64_t row_len, const float *x)
+jemi_starts jemi_starts_make(const jem_sampler_config *config, int64_t row_len)
 {
-    m->count++;
-    for (int64_t i = 0; i < row_len; i++) {
-        m->sum[i] += x[i];
-        m->square[i] += (double)x[i] * x[i];
-    }
+    return (jemi_starts){
+        .kind = config->start,
+        .row_len = row_len,
+        .low = config->start_low,
+        .high = config->start_high,
+        .uniform_fraction = config->uniform_fraction,
+        .x_low = config->x_low,
+        .x_high = config->x_high,
+        .rank = config->start_rank,
+    };
 }
 
-static void finish(const moments *m, int64_t row_len, float *mean, float *std)
+static void kept_rows_fini(jemi_kept_rows *kept)
 {
-    for (int64_t i = 0; i < row_len; i++) {
-        const double mu = m->sum[i] / (double)m->count;
-        const double variance = m->square[i] / (double)m->count - mu * mu;
-        mean[i] = (float)mu;
-        std[i] = variance > 0.0 ? (float)sqrt(variance) : 0.0f;
-    }
+    jemi_free(kept->x);
+    jemi_free(kept->first);
+    *kept = (jemi_kept_rows){0};
 }
 
-static void fit_one(jemi_gaussians *g, int64_t c, int64_t n, const float *x, const int64_t *labels,
-                    moments *m)
+void jemi_starts_fini(jemi_starts *starts)
 {
-    m->count = 0;
-    memset(m->sum, 0, 2 * (size_t)g->row_len * sizeof *m->sum);
-    for (int64_t i = 0; i < n; i++)
-        if (labels == NULL || labels[i] == c)
-            add_row(m, g->row_len, x + i * g->row_len);
-    if (m->count == 0) // nothing known of this class: the whole data's figures
-        for (int64_t i = 0; i < n; i++)
-            add_row(m, g->row_len, x + i * g->row_len);
-    finish(m, g->row_len, g->mean + c * g->row_len, g->std + c * g->row_len);
+    jemi_gaussians_fini(&starts->gaussians);
+    kept_rows_fini(&starts->kept);
 }
 
-jem_status jemi_gaussians_fit(jemi_gaussians *gaussians, int64_t n_classes, int64_t row_len,
-                              int64_t n, const float *x, const int64_t *labels)
+// Class after class, each in the data's order.
+static void sort_rows(jemi_kept_rows *kept, const jemi_table *data)
 {
-    jemi_gaussians next = {.n_classes = labels != NULL ? n_classes : 1, .row_len = row_len};
-    const size_t count = (size_t)(next.n_classes * row_len);
-    next.mean = jemi_alloc(count, sizeof(float));
-    next.std = jemi_alloc(count, sizeof(float));
-    double *sums = jemi_alloc(2 * (size_t)row_len, sizeof *sums);
-    if (next.mean == NULL || next.std == NULL || sums == NULL) {
-        jemi_gaussians_fini(&next);
-        jemi_free(sums);
-        return jemi_fail_memory("Gaussian starts");
+    const size_t len = (size_t)data->row_len;
+    int64_t place = 0;
+    for (int64_t c = 0; c < kept->n_classes; c++) {
+        kept->first[c] = place;
+        for (int64_t i = 0; i < data->n; i++)
+            if (data->labels == NULL || data->labels[i] == c)
+                memcpy(kept->x + (size_t)place++ * len, data->x + (size_t)i * len,
+                       len * sizeof *kept->x);
     }
-    moments m = {0, sums, sums + row_len};
-    for (int64_t c = 0; c < next.n_classes; c++)
-        fit_one(&next, c, n, x, labels, &m);
-    jemi_free(sums);
-    jemi_gaussians_fini(gaussians);
-    *gaussians = next;
+    kept->first[kept->n_classes] = place;
+}
+
+static jem_status keep_rows(jemi_kept_rows *kept, int64_t n_classes, const jemi_table *data)
+{
+    jemi_kept_rows next = {.n_classes = data->labels != NULL ? n_classes : 1};
+    next.x = jemi_alloc((size_t)data->n, (size_t)data->row_len * sizeof *next.x);
+    next.first = jemi_alloc((size_t)next.n_classes + 1, sizeof *next.first);
+    if (next.x == NULL || next.first == NULL) {
+        kept_rows_fini(&next);
+        return jemi_fail_memory("data that chains start from");
+    }
+    sort_rows(&next, data);
+    kept_rows_fini(kept);
+    *kept = next;
     return JEM_OK;
 }
 
-void jemi_gaussians_fini(jemi_gaussians *gaussians)
+jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed,
+                           const jemi_table *data)
 {
-    jemi_free(gaussians->mean);
-    jemi_free(gaussians->std);
-    *gaussians = (jemi_gaussians){0};
+    if (starts->kind == JEM_START_DATA)
+        return keep_rows(&starts->kept, n_classes, data);
+    jemi_gaussians next;
+    JEMI_TRY(jemi_gaussians_fit(&next, n_classes, starts->rank, seed, data));
+    jemi_gaussians_fini(&starts->gaussians);
+    starts->gaussians = next;
+    return JEM_OK;
 }
 
-static bool starts_uniform(const jemi_start_config *config, uint32_t bits)
+bool jemi_starts_ready(const jemi_starts *starts)
 {
-    return config->kind == JEM_START_UNIFORM ||
-           (config->kind == JEM_START_MIXTURE &&
-            jemi_unit_from_u32(bits) < config->uniform_fraction);
+    if (starts->kind == JEM_START_DATA)
+        return starts->kept.x != NULL;
+    return starts->kind == JEM_START_UNIFORM || starts->gaussians.mean != NULL;
 }
 
-void jemi_start_row(const jemi_start_config *config, const jemi_gaussians *gaussians,
-                    const jemi_start_keys *keys, uint32_t row, uint64_t step, int64_t label,
-                    int64_t row_len, float *x)
+static bool is_uniform(const jemi_starts *starts, uint32_t bits)
 {
+    return starts->kind == JEM_START_UNIFORM ||
+           (starts->kind == JEM_START_MIXTURE &&
+            jemi_unit_from_u32(bits) < starts->uniform_fraction);
+}
+
+// A row of the class if it has any, else of all.
+static const float *kept_row(const jemi_starts *starts, int64_t label, uint32_t bits)
+{
+    const jemi_kept_rows *kept = &starts->kept;
+    int64_t begin = 0, end = kept->first[kept->n_classes];
+    const bool of_class = label >= 0 && kept->n_classes > 1;
+    if (of_class && kept->first[label] < kept->first[label + 1]) {
+        begin = kept->first[label];
+        end = kept->first[label + 1];
+    }
+    return kept->x + (begin + jemi_below_from_u32(bits, (uint32_t)(end - begin))) * starts->row_len;
+}
+
+static void clamp(const jemi_starts *starts, float *x)
+{
+    for (int64_t i = 0; i < starts->row_len; i++) {
+        const float below = x[i] < starts->x_high ? x[i] : starts->x_high;
+        x[i] = below > starts->x_low ? below : starts->x_low;
+    }
+}
+
+void jemi_start_at(const jemi_starts *starts, const float *data, float *x)
+{
+    memcpy(x, data, (size_t)starts->row_len * sizeof *x);
+    clamp(starts, x);
+}
+
+void jemi_start_row(const jemi_starts *starts, const jemi_start_keys *keys, uint32_t row,
+                    uint64_t step, int64_t label, float *x)
+{
+    const jemi_gaussians *gaussians = &starts->gaussians;
     uint32_t choice[4];
     jemi_random_u32x4(keys->choice, 0, row, step, choice);
-    if (starts_uniform(config, choice[0])) {
-        jemi_fill_uniform(x, row_len, config->low, config->high, keys->values, row, step);
+    if (starts->kind == JEM_START_DATA) {
+        jemi_start_at(starts, kept_row(starts, label, choice[1]), x);
+        return;
+    }
+    if (is_uniform(starts, choice[0])) {
+        jemi_fill_uniform(x, starts->row_len, starts->low, starts->high, keys->values, row, step);
     } else {
         const int64_t any = jemi_below_from_u32(choice[1], (uint32_t)gaussians->n_classes);
         const int64_t c = label >= 0 && gaussians->n_classes > 1 ? label : any;
-        const float *mean = gaussians->mean + c * row_len;
-        const float *std = gaussians->std + c * row_len;
-        jemi_fill_normal(x, row_len, keys->values, row, step);
-        for (int64_t i = 0; i < row_len; i++)
-            x[i] = mean[i] + std[i] * x[i];
+        jemi_gaussians_draw(gaussians, c, keys->values, keys->directions, row, step, x);
     }
-    for (int64_t i = 0; i < row_len; i++) {
-        const float below = x[i] < config->x_high ? x[i] : config->x_high;
-        x[i] = below > config->x_low ? below : config->x_low;
-    }
+    clamp(starts, x);
 }

@@ -1,43 +1,52 @@
 /*
- * Where chains start: uniform, per-class Gaussian, or a mixture of both.
+ * Where chains start: uniform, per-class Gaussian, a mixture of both, or rows of data.
  */
 #ifndef JEMI_EBM_STARTS_H
 #define JEMI_EBM_STARTS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "base/random.h"
-#include "base/status.h"
+#include "ebm/gaussians.h"
 
-/** Diagonal Gaussians. Zeroed = not fitted. */
-typedef struct jemi_gaussians {
-    int64_t n_classes; /* 1 when fitted without labels */
-    int64_t row_len;
-    float *mean; /* (n_classes, row_len) */
-    float *std;
-} jemi_gaussians;
+/** A copy of the data, sorted by class. Zeroed = none. */
+typedef struct jemi_kept_rows {
+    int64_t n_classes; /* 1 when kept without labels */
+    float *x;          /* (first[n_classes], row_len) */
+    int64_t *first;    /* (n_classes + 1), where each class begins */
+} jemi_kept_rows;
 
-/** On failure the previous fit stands. `labels` NULL: one Gaussian of all rows. */
-jem_status jemi_gaussians_fit(jemi_gaussians *gaussians, int64_t n_classes, int64_t row_len,
-                              int64_t n, const float *x, const int64_t *labels);
-void jemi_gaussians_fini(jemi_gaussians *gaussians);
-
-typedef struct jemi_start_config {
+/** How starts are drawn, and from what. */
+typedef struct jemi_starts {
     int32_t kind; /* JEM_START_* */
+    int64_t row_len;
     float low, high;
     float uniform_fraction;
     float x_low, x_high; /* the chains' range */
-} jemi_start_config;
+    int32_t rank;
+    jemi_gaussians gaussians; /* fitted for Gaussian and mixed starts */
+    jemi_kept_rows kept;      /* for data starts */
+} jemi_starts;
 
-/** The two streams of one use: which kind and class, and the values. */
+jemi_starts jemi_starts_make(const jem_sampler_config *config, int64_t row_len);
+void jemi_starts_fini(jemi_starts *starts);
+
+/** On failure the previous fit stands. */
+jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed,
+                           const jemi_table *data);
+
+/** Whether starts can be drawn. */
+bool jemi_starts_ready(const jemi_starts *starts);
+
+/** The streams of one use: which kind, class or row; the values; those along kept directions. */
 typedef struct jemi_start_keys {
-    jemi_random_key choice, values;
+    jemi_random_key choice, values, directions;
 } jemi_start_keys;
 
-/** One start. `label` < 0: a class drawn evenly. Depends on (keys, row, step) only. */
-void jemi_start_row(const jemi_start_config *config, const jemi_gaussians *gaussians,
-                    const jemi_start_keys *keys, uint32_t row, uint64_t step, int64_t label,
-                    int64_t row_len, float *x);
+/** One start. `label` < 0: of no class. Depends on (keys, row, step) only. */
+void jemi_start_row(const jemi_starts *starts, const jemi_start_keys *keys, uint32_t row,
+                    uint64_t step, int64_t label, float *x);
+
+/** A start at the given data. */
+void jemi_start_at(const jemi_starts *starts, const float *data, float *x);
 
 #endif

@@ -11,6 +11,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "kernels/parallel.h"
+
 enum { LANES = 16, STRIP = 14, TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX };
 
 static int64_t blocks_of(int64_t channels)
@@ -39,12 +41,11 @@ void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t 
     const int64_t from = blocks_of(backward ? out : in) * LANES;
     const int64_t to = blocks_of(backward ? in : out) * LANES;
     memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
-#pragma omp parallel for schedule(static)
-    for (int64_t o = 0; o < out; o++)
-        for (int64_t i = 0; i < in; i++)
-            for (int64_t tap = 0; tap < taps; tap++)
-                packed[packed_index(taps, tap, backward ? o : i, backward ? i : o, from, to)] =
-                    weights[(o * in + i) * taps + tap];
+    JEMI_PARALLEL(
+        for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) for (int64_t tap = 0;
+                                                                                tap < taps; tap++)
+            packed[packed_index(taps, tap, backward ? o : i, backward ? i : o, from, to)] =
+                weights[(o * in + i) * taps + tap];);
 }
 
 #if defined(__x86_64__)
@@ -250,13 +251,12 @@ static void run_phase(const jemi_direct *c, const phase *p, const float *x, floa
     const int64_t strips = (pixels + STRIP - 1) / STRIP;
     const int64_t groups = (blocks_of(c->out) + 1) / 2;
     // Channels outermost: the weights of a group stay in cache while the strips pass.
-#pragma omp parallel for schedule(static)
-    for (int64_t item = 0; item < groups * strips; item++) {
+    JEMI_PARALLEL(for (int64_t item = 0; item < groups * strips; item++) {
         const int64_t first = item % strips * STRIP;
         strip s;
         place_strip(c, p, x, first, pixels - first < STRIP ? (int)(pixels - first) : STRIP, &s);
         sum_group(c, p, &s, item / strips * 2 * LANES, y);
-    }
+    });
 }
 
 void jemi_direct_run(const jemi_direct *c, const float *x, float *y)

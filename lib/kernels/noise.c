@@ -14,6 +14,7 @@
 #include <Random123/philox.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 enum { LANES = 16, TILE = 4 * LANES };
 
@@ -136,11 +137,10 @@ void jemi_add_noise(float *x, int64_t n, int64_t len, float std, jemi_random_key
 {
     if (std == 0.0f)
         return;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < n; r++) {
+    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
         const tile_source source = {key, first + (uint32_t)r, step};
         add_noise_row(x + r * len, len, std, &source);
-    }
+    });
 }
 
 // Sums squares in TILE / 4 fixed lanes, so that the order of additions is part of the definition.
@@ -196,12 +196,11 @@ static float langevin_row(float *x, const float *grad, int64_t len, const jemi_l
 void jemi_langevin(float *x, const float *grad, int64_t n, int64_t len,
                    const jemi_langevin_params *p, float *grad_norm)
 {
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < n; r++) {
+    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
         const uint32_t row = p->rows != NULL ? p->rows[r] : p->first_row + (uint32_t)r;
         const tile_source source = {p->key, row, p->step};
         const float norm = langevin_row(x + r * len, grad + r * len, len, p, &source);
         if (grad_norm != NULL)
             grad_norm[r] = norm;
-    }
+    });
 }

@@ -6,6 +6,7 @@
 #include "kernels/stem.h"
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -109,10 +110,9 @@ void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *wei
     const int64_t image = jemi_layout_row(&stem->diff_dst);
     const int64_t row = stem->c * stem->h * stem->w;
     const int64_t tasks = stem->diff_dst.n * stem->h;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < tasks; i++) {
+    JEMI_PARALLEL(for (int64_t i = 0; i < tasks; i++) {
         const int64_t n = i / stem->h;
         const int64_t y = i % stem->h;
         line_of(diff_src + n * row + y * stem->w, diff_dst + n * image, weights, stem, y);
-    }
+    });
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "kernels/clones.h"
+#include "kernels/parallel.h"
 
 enum { BLOCK = 16384, LANES = 16 };
 
@@ -30,6 +31,27 @@ void jemi_accumulate(float *sum, const float *x, int64_t count)
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; i++)
         sum[i] += x[i];
+}
+
+void jemi_multiply(float *out, const float *a, const float *b, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        out[i] = a[i] * b[i];
+}
+
+void jemi_add_scaled(float *out, const float *x, const float *y, float scale, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        out[i] = x[i] + scale * y[i];
+}
+
+void jemi_blend(float *mean, const float *x, float weight, int64_t count)
+{
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        mean[i] += weight * (x[i] - mean[i]);
 }
 
 JEMI_CLONES
@@ -57,9 +79,8 @@ double jemi_sum_squares(const float *x, int64_t count)
         double sums[GROUP] = {0};
         const int64_t left = block_count(count) - first;
         const int64_t here = left < GROUP ? left : GROUP;
-#pragma omp parallel for schedule(static)
-        for (int64_t b = 0; b < here; b++)
-            sums[b] = block_sum_squares(x + (first + b) * BLOCK, block_length(first + b, count));
+        JEMI_PARALLEL_IF(here > 1, for (int64_t b = 0; b < here; b++) sums[b] = block_sum_squares(
+                                       x + (first + b) * BLOCK, block_length(first + b, count)););
         for (int64_t b = 0; b < here; b++)
             total += sums[b];
     }

@@ -11,6 +11,15 @@
 /** sum[i] += x[i]. */
 void jemi_accumulate(float *sum, const float *x, int64_t count);
 
+/** out[i] = a[i] * b[i]; out may be either. */
+void jemi_multiply(float *out, const float *a, const float *b, int64_t count);
+
+/** out[i] = x[i] + scale * y[i]; out may be either. */
+void jemi_add_scaled(float *out, const float *x, const float *y, float scale, int64_t count);
+
+/** mean[i] += weight * (x[i] - mean[i]). */
+void jemi_blend(float *mean, const float *x, float weight, int64_t count);
+
 /** Sum of squares in double, over fixed blocks: the same bits at any thread count. */
 double jemi_sum_squares(const float *x, int64_t count);
 

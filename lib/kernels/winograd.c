@@ -1,212 +1,81 @@
 /*
- * Tiles of 4x4 outputs go in blocks through three stages that share one thread's workspace:
+ * Tiles go in blocks through three stages:
  *
- *     V[p][tile][in]  = B^T d B         p = 0..35, the places of a transformed 6x6 tile
- *     M[p][tile][out] = V[p] U[p]       36 small matrix products
+ *     V[p][tile][in]  = B^T d B         p: the places of a transformed tile
+ *     M[p][tile][out] = V[p] U[p]       a small matrix product per place
  *     y               = A^T M A
  *
  * A product keeps 14 tiles x 32 channels in registers: 28 accumulators, one broadcast for two
  * multiply-adds. U[p] is packed as (out / 32 or / 16, in, 32 or 16), the order in which it is read.
+ *
+ * Where weights are small and tiles many, each thread takes blocks of them through all stages in a
+ * workspace of its own, which stays in its cache. Otherwise all threads share the stages of one
+ * larger block: then tiles need not fill many blocks, and weights are fetched from afar less often.
  */
 #include "kernels/winograd.h"
 
 #include <stddef.h>
 
+#include "kernels/parallel.h"
+#include "kernels/winograd_scheme.h"
+
 #if defined(__x86_64__)
 
 #include <omp.h>
+#include <stdatomic.h>
 
-enum { PLACES = 36, TILE = 4, PATCH = 6, LANES = 16, ROWS = 14, BLOCK = ROWS };
+enum { TILE = JEMI_WINOGRAD_TILE, LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out)
+// Of transformed weights: what a core's cache holds beside a block, and then some.
+static const int64_t weights_bytes_max = 4 << 20;
+
+static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
 {
-    return PLACES * in * out;
+    if (stride == 1)
+        return &jemi_winograd_stride1;
+    return backward ? &jemi_winograd_stride2_backward : &jemi_winograd_stride2;
 }
 
 // ---- weights -----------------------------------------------------------------------------------
 
-// g' = G g for one column of three.
-static void transform_column(const double g[3], double out[PATCH])
+int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
 {
-    out[0] = g[0] / 4.0;
-    out[1] = -(g[0] + g[1] + g[2]) / 6.0;
-    out[2] = -(g[0] - g[1] + g[2]) / 6.0;
-    out[3] = g[0] / 24.0 + g[1] / 12.0 + g[2] / 6.0;
-    out[4] = g[0] / 24.0 - g[1] / 12.0 + g[2] / 6.0;
-    out[5] = g[2];
+    return (stride == 1 ? 36 : 81) * in * out;
 }
 
-static void transform_kernel(const float *kernel, bool flip, float out[PLACES])
+// Columns are read 32 at a time, and 16 where 32 are not left.
+static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t columns)
 {
-    double rows[3][PATCH];
-    for (int i = 0; i < 3; i++) {
-        double g[3];
-        for (int j = 0; j < 3; j++)
-            g[j] = flip ? kernel[8 - (3 * i + j)] : kernel[3 * i + j];
-        transform_column(g, rows[i]);
-    }
-    for (int j = 0; j < PATCH; j++) {
-        const double g[3] = {rows[0][j], rows[1][j], rows[2][j]};
-        double column[PATCH];
-        transform_column(g, column);
-        for (int i = 0; i < PATCH; i++)
-            out[i * PATCH + j] = (float)column[i];
-    }
+    const int64_t group = column / (2 * LANES) * (2 * LANES);
+    const int64_t width = columns - group < 2 * LANES ? LANES : 2 * LANES;
+    return group * rows + row * width + (column - group);
 }
 
-// Output channels are read 32 at a time, and 16 where 32 are not left.
-static int64_t packed_index(int64_t place, int64_t i, int64_t o, int64_t in, int64_t out)
+void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
+                        int64_t stride, bool backward)
 {
-    const int64_t group = o / (2 * LANES) * (2 * LANES);
-    const int64_t width = out - group < 2 * LANES ? LANES : 2 * LANES;
-    return place * in * out + group * in + i * width + (o - group);
-}
-
-void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in, bool backward)
-{
-    const int64_t to = backward ? in : out, from = backward ? out : in;
-#pragma omp parallel for schedule(static)
-    for (int64_t o = 0; o < out; o++)
-        for (int64_t i = 0; i < in; i++) {
-            float places[PLACES];
-            transform_kernel(weights + (o * in + i) * 9, backward, places);
-            const int64_t a = backward ? o : i, b = backward ? i : o;
-            for (int p = 0; p < PLACES; p++)
-                packed[packed_index(p, a, b, from, to)] = places[p];
-        }
-}
-
-// ---- tiles -------------------------------------------------------------------------------------
-
-typedef struct tile_place {
-    int64_t image, row, column; /* of its first output */
-} tile_place;
-
-static inline tile_place place_of(const jemi_winograd *c, int64_t tile)
-{
-    const int64_t across = (c->w + TILE - 1) / TILE, down = (c->h + TILE - 1) / TILE;
-    const int64_t in_image = tile % (across * down);
-    return (tile_place){tile / (across * down), in_image / across * TILE, in_image % across * TILE};
-}
-
-// One dimension of B^T d.
-JEMI_AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
-{
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
-    const __m512 five = _mm512_set1_ps(5.0f);
-    t[0] = _mm512_fmadd_ps(four, d[0], _mm512_fnmadd_ps(five, d[2], d[4]));
-    const __m512 even = _mm512_fnmadd_ps(four, d[2], d[4]);
-    const __m512 odd = _mm512_fnmadd_ps(four, d[1], d[3]);
-    t[1] = _mm512_add_ps(even, odd);
-    t[2] = _mm512_sub_ps(even, odd);
-    const __m512 even2 = _mm512_sub_ps(d[4], d[2]);
-    const __m512 odd2 = _mm512_sub_ps(d[3], d[1]);
-    t[3] = _mm512_fmadd_ps(two, odd2, even2);
-    t[4] = _mm512_fnmadd_ps(two, odd2, even2);
-    t[5] = _mm512_fmadd_ps(four, d[1], _mm512_fnmadd_ps(five, d[3], d[5]));
-}
-
-// One dimension of A^T m.
-JEMI_AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
-{
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
-    const __m512 eight = _mm512_set1_ps(8.0f);
-    const __m512 sum1 = _mm512_add_ps(m[1], m[2]), difference1 = _mm512_sub_ps(m[1], m[2]);
-    const __m512 sum2 = _mm512_add_ps(m[3], m[4]), difference2 = _mm512_sub_ps(m[3], m[4]);
-    y[0] = _mm512_add_ps(m[0], _mm512_add_ps(sum1, sum2));
-    y[1] = _mm512_fmadd_ps(two, difference2, difference1);
-    y[2] = _mm512_fmadd_ps(four, sum2, sum1);
-    y[3] = _mm512_add_ps(m[5], _mm512_fmadd_ps(eight, difference2, difference1));
-}
-
-// Rows and columns of the 6x6 patch that lie inside the image.
-typedef struct patch_range {
-    int first_row, last_row, first_column, last_column; /* last exclusive */
-} patch_range;
-
-static inline patch_range range_of(const jemi_winograd *c, const tile_place *at)
-{
-    const int64_t below = c->h - at->row + 1, right = c->w - at->column + 1;
-    return (patch_range){at->row == 0, below < PATCH ? (int)below : PATCH, at->column == 0,
-                         right < PATCH ? (int)right : PATCH};
-}
-
-JEMI_AVX512_INLINE void load_patch(const jemi_winograd *c, const float *corner,
-                                   const patch_range *r, __m512 d[PATCH][PATCH])
-{
-    for (int i = 0; i < PATCH; i++)
-        for (int j = 0; j < PATCH; j++) {
-            const bool inside =
-                i >= r->first_row && i < r->last_row && j >= r->first_column && j < r->last_column;
-            // A masked load touches no memory where the mask is empty.
-            d[i][j] = _mm512_maskz_loadu_ps(inside ? (__mmask16)0xffff : (__mmask16)0,
-                                            corner + (i * c->w + j) * LANES);
-        }
-}
-
-JEMI_AVX512 static void transform_input(const jemi_winograd *c, const float *x, int64_t tile,
-                                        float *v, int64_t place_stride)
-{
-    const tile_place at = place_of(c, tile);
-    const patch_range range = range_of(c, &at);
-    const int64_t plane = c->h * c->w * LANES;
-    const float *corner =
-        x + at.image * (c->in / LANES) * plane + ((at.row - 1) * c->w + at.column - 1) * LANES;
-    for (int64_t block = 0; block < c->in / LANES; block++) {
-        __m512 d[PATCH][PATCH], t[PATCH][PATCH];
-        load_patch(c, corner + block * plane, &range, d);
-        for (int i = 0; i < PATCH; i++)
-            input_1d(d[i], t[i]);
-        for (int j = 0; j < PATCH; j++) {
-            const __m512 column[PATCH] = {t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j]};
-            __m512 out[PATCH];
-            input_1d(column, out);
-            for (int i = 0; i < PATCH; i++)
-                _mm512_storeu_ps(v + (i * PATCH + j) * place_stride + block * LANES, out[i]);
-        }
-    }
-}
-
-JEMI_AVX512 static void transform_output(const jemi_winograd *c, const float *m,
-                                         int64_t place_stride, int64_t tile, float *y)
-{
-    const tile_place at = place_of(c, tile);
-    const int rows = c->h - at.row < TILE ? (int)(c->h - at.row) : TILE;
-    const int columns = c->w - at.column < TILE ? (int)(c->w - at.column) : TILE;
-    const int64_t plane = c->h * c->w * LANES;
-    for (int64_t block = 0; block < c->out / LANES; block++) {
-        __m512 t[TILE][PATCH];
-        for (int j = 0; j < PATCH; j++) {
-            __m512 column[PATCH], out[TILE];
-            for (int i = 0; i < PATCH; i++)
-                column[i] = _mm512_loadu_ps(m + (i * PATCH + j) * place_stride + block * LANES);
-            output_1d(column, out);
-            for (int i = 0; i < TILE; i++)
-                t[i][j] = out[i];
-        }
-        const __m512 bias = jemi_epilogue_bias(&c->then, block);
-        const int64_t base =
-            (at.image * (c->out / LANES) + block) * plane + (at.row * c->w + at.column) * LANES;
-        for (int i = 0; i < rows; i++) {
-            __m512 out[TILE];
-            output_1d(t[i], out);
-            for (int j = 0; j < columns; j++)
-                jemi_epilogue_finish(&c->then, _mm512_add_ps(out[j], bias),
-                                     base + (i * c->w + j) * LANES, y);
-        }
-    }
+    const jemi_winograd_scheme *s = scheme_of(stride, backward);
+    const int64_t count = jemi_winograd_weights_count(1, 1, stride);
+    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) {
+        float values[JEMI_WINOGRAD_VALUES];
+        s->transform_weights(weights + (o * in + i) * 9, backward, values);
+        const int64_t at = backward ? packed_index(o, i, out, in) : packed_index(i, o, in, out);
+        for (int64_t k = 0; k < count; k++)
+            packed[k * in * out + at] = values[k];
+    });
 }
 
 // ---- products ----------------------------------------------------------------------------------
 
-// `rows` tiles times 16 * `vectors` output channels; both are constants where this is inlined.
-JEMI_AVX512_INLINE void product(int rows, int vectors, const float *v, int64_t in, const float *u,
-                                float *m, int64_t out)
+// `rows` tiles times 16 * `vectors` output channels, both constants where this is inlined; added to
+// `m`, or the first to be there.
+JEMI_AVX512_INLINE void product(int rows, int vectors, bool first, const float *v, int64_t in,
+                                const float *u, float *m, int64_t out)
 {
     __m512 sums[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] = _mm512_setzero_ps();
+            sums[r][s] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(m + r * out + s * LANES);
     for (int64_t k = 0; k < in; k++) {
         __m512 weights[2];
         for (int s = 0; s < vectors; s++)
@@ -225,10 +94,10 @@ JEMI_AVX512_INLINE void product(int rows, int vectors, const float *v, int64_t i
 
 #define PRODUCT_CASE(r)                                                                            \
     case r:                                                                                        \
-        product(r, vectors, v, in, u, m, out);                                                     \
+        product(r, vectors, first, v, in, u, m, out);                                              \
         break;
 
-JEMI_AVX512_INLINE void product_rows(int rows, int vectors, const float *v, int64_t in,
+JEMI_AVX512_INLINE void product_rows(int rows, int vectors, bool first, const float *v, int64_t in,
                                      const float *u, float *m, int64_t out)
 {
     switch (rows) {
@@ -249,84 +118,255 @@ JEMI_AVX512_INLINE void product_rows(int rows, int vectors, const float *v, int6
     }
 }
 
-JEMI_AVX512 static void multiply(const float *v, const float *u, float *m, int tiles, int64_t in,
-                                 int64_t out)
+// Columns o .. o + 31, or the last 16.
+JEMI_AVX512 static void multiply(int rows, bool first, const float *v, int64_t in, const float *u,
+                                 float *m, int64_t out, int64_t o)
 {
-    for (int64_t o = 0; o < out; o += 2 * LANES) {
-        const float *weights = u + o * in;
-        for (int t = 0; t < tiles; t += ROWS) {
-            const int rows = tiles - t < ROWS ? tiles - t : ROWS;
-            if (out - o >= 2 * LANES)
-                product_rows(rows, 2, v + t * in, in, weights, m + t * out + o, out);
-            else
-                product_rows(rows, 1, v + t * in, in, weights, m + t * out + o, out);
+    if (out - o >= 2 * LANES)
+        product_rows(rows, 2, first, v, in, u + o * in, m + o, out);
+    else
+        product_rows(rows, 1, first, v, in, u + o * in, m + o, out);
+}
+
+// ---- stages ------------------------------------------------------------------------------------
+
+typedef struct layer {
+    const jemi_winograd *conv;
+    const jemi_winograd_scheme *scheme;
+    int64_t tiles, down, across; // all; of an image
+    bool shared;
+    int64_t capacity;           // tiles of a block
+    int64_t v_stride, m_stride; // floats from place to place
+    int64_t v_size, m_size;     // of a block
+    int64_t in_blocks, out_blocks;
+    const float *x;
+    float *y;
+} layer;
+
+// Some consecutive tiles, and where they are worked on.
+typedef struct block {
+    int tiles;
+    jemi_tile at[SHARED_ROWS];
+    float *v, *m;
+} block;
+
+static int64_t min_size(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// An odd number of cache lines between places, so that the streams do not share cache sets.
+static int64_t place_stride(const layer *l, int64_t channels)
+{
+    return l->capacity * channels + LANES;
+}
+
+static layer make_layer(const jemi_winograd *c, int threads)
+{
+    layer l = {.conv = c, .scheme = scheme_of(c->stride, c->backward)};
+    // With stride 2 the grid of tiles is that of the smaller side.
+    l.down = (min_size(c->src_h, c->dst_h) + TILE - 1) / TILE;
+    l.across = (min_size(c->src_w, c->dst_w) + TILE - 1) / TILE;
+    l.tiles = c->n * l.down * l.across;
+    l.in_blocks = c->in / LANES;
+    l.out_blocks = c->out / LANES;
+    const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
+    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
+    l.capacity = l.shared ? SHARED_ROWS : ROWS;
+    const int64_t places = l.scheme->patch * l.scheme->patch;
+    l.v_stride = place_stride(&l, c->in);
+    l.m_stride = place_stride(&l, c->out);
+    l.v_size = places * l.v_stride;
+    l.m_size = places * l.m_stride;
+    return l;
+}
+
+// The block from tile `first` on.
+static void place_block(const layer *l, int64_t first, block *b)
+{
+    const int64_t in_image = l->across * l->down;
+    b->tiles = (int)min_size(l->tiles - first, l->capacity);
+    for (int t = 0; t < b->tiles; t++) {
+        const int64_t place = (first + t) % in_image;
+        b->at[t] =
+            (jemi_tile){(first + t) / in_image, place / l->across * TILE, place % l->across * TILE};
+    }
+}
+
+// Tile after tile of one block of channels, so that memory is walked along.
+static void input_stage(const layer *l, const block *b, int phase, int64_t k)
+{
+    for (int t = 0; t < b->tiles; t++)
+        l->scheme->transform_input(
+            l->conv, l->x, &b->at[t], k, phase,
+            (jemi_tile_places){b->v + t * l->conv->in + k * LANES, l->v_stride});
+}
+
+static void output_stage(const layer *l, const block *b, int phase, int64_t k)
+{
+    for (int t = 0; t < b->tiles; t++)
+        l->scheme->transform_output(
+            l->conv, (jemi_tile_places){b->m + t * l->conv->out + k * LANES, l->m_stride}, phase,
+            &b->at[t], k, l->y);
+}
+
+static int64_t groups_of(const layer *l)
+{
+    return (l->conv->out + 2 * LANES - 1) / (2 * LANES);
+}
+
+static int places_of(const layer *l, int phase)
+{
+    return l->scheme->phases[phase].rows * l->scheme->phases[phase].columns;
+}
+
+// U of the first place of a phase.
+static const float *weights_of(const layer *l, int phase)
+{
+    const float *weights = l->conv->weights;
+    for (int k = 0; k < phase; k++)
+        weights += places_of(l, k) * l->conv->in * l->conv->out;
+    return weights;
+}
+
+// Place number k of a phase, 32 columns. Only one side has phases: the weights' are the larger.
+static void product_stage(const layer *l, const block *b, int in_phase, int out_phase, int k,
+                          int64_t group)
+{
+    const int phase = in_phase + out_phase;
+    const int columns = l->scheme->phases[phase].columns;
+    const int place = k / columns * l->scheme->patch + k % columns;
+    const int64_t in = l->conv->in, out = l->conv->out;
+    const float *u = weights_of(l, phase) + k * in * out;
+    for (int t = 0; t < b->tiles; t += ROWS)
+        multiply((int)min_size(b->tiles - t, ROWS), in_phase == 0,
+                 b->v + place * l->v_stride + t * in, in, u, b->m + place * l->m_stride + t * out,
+                 out, group * 2 * LANES);
+}
+
+// Is the sum over the sources complete?
+static bool is_last(const layer *l, int in_phase)
+{
+    return in_phase == l->scheme->in_phases - 1;
+}
+
+static void run_block(const layer *l, const block *b)
+{
+    for (int in_phase = 0; in_phase < l->scheme->in_phases; in_phase++) {
+        for (int64_t k = 0; k < l->in_blocks; k++)
+            input_stage(l, b, in_phase, k);
+        for (int out_phase = 0; out_phase < l->scheme->out_phases; out_phase++) {
+            for (int k = 0; k < places_of(l, in_phase + out_phase); k++)
+                for (int64_t group = 0; group < groups_of(l); group++)
+                    product_stage(l, b, in_phase, out_phase, k, group);
+            for (int64_t k = 0; is_last(l, in_phase) && k < l->out_blocks; k++)
+                output_stage(l, b, out_phase, k);
         }
     }
 }
 
-// ---- the whole ---------------------------------------------------------------------------------
-
-// Odd multiples of a cache line between places, so that the 36 streams do not share cache sets.
-static int64_t place_stride(int64_t channels)
+static void share_products(const layer *l, const block *b, int in_phase, int out_phase)
 {
-    return BLOCK * channels + LANES;
+    const int64_t groups = groups_of(l), items = places_of(l, in_phase + out_phase) * groups;
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < items; item++)
+        product_stage(l, b, in_phase, out_phase, (int)(item / groups), item % groups);
 }
 
-static int64_t thread_workspace(int64_t in, int64_t out)
+// The same by all threads of a team.
+static void share_block(const layer *l, const block *b)
 {
-    return PLACES * (place_stride(in) + place_stride(out));
-}
-
-int64_t jemi_winograd_workspace(int64_t in, int64_t out, int threads)
-{
-    return thread_workspace(in, out) * threads;
-}
-
-static void run_block(const jemi_winograd *c, const float *x, float *y, int64_t first, int tiles,
-                      float *workspace)
-{
-    float *v = workspace;
-    float *m = workspace + PLACES * place_stride(c->in);
-    for (int t = 0; t < tiles; t++)
-        transform_input(c, x, first + t, v + t * c->in, place_stride(c->in));
-    for (int p = 0; p < PLACES; p++)
-        multiply(v + p * place_stride(c->in), c->weights + p * c->in * c->out,
-                 m + p * place_stride(c->out), tiles, c->in, c->out);
-    for (int t = 0; t < tiles; t++)
-        transform_output(c, m + t * c->out, place_stride(c->out), first + t, y);
-}
-
-void jemi_winograd_run(const jemi_winograd *c, const float *x, float *y, float *workspace)
-{
-    const int64_t tiles = c->n * ((c->h + TILE - 1) / TILE) * ((c->w + TILE - 1) / TILE);
-    const int64_t blocks = (tiles + BLOCK - 1) / BLOCK;
-#pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < blocks; b++) {
-        const int64_t first = b * BLOCK;
-        const int64_t left = tiles - first;
-        run_block(c, x, y, first, left < BLOCK ? (int)left : BLOCK,
-                  workspace + omp_get_thread_num() * thread_workspace(c->in, c->out));
+    for (int in_phase = 0; in_phase < l->scheme->in_phases; in_phase++) {
+#pragma omp for schedule(static)
+        for (int64_t k = 0; k < l->in_blocks; k++)
+            input_stage(l, b, in_phase, k);
+        for (int out_phase = 0; out_phase < l->scheme->out_phases; out_phase++) {
+            share_products(l, b, in_phase, out_phase);
+            if (!is_last(l, in_phase))
+                continue;
+#pragma omp for schedule(static)
+            for (int64_t k = 0; k < l->out_blocks; k++)
+                output_stage(l, b, out_phase, k);
+        }
     }
+}
+
+int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads)
+{
+    const layer l = make_layer(conv, threads);
+    return (l.v_size + l.m_size) * (l.shared ? 1 : threads);
+}
+
+static void run_shared(const layer *l, float *workspace)
+{
+#pragma omp parallel
+    {
+        block b = {.v = workspace, .m = workspace + l->v_size};
+        for (int64_t first = 0; first < l->tiles; first += l->capacity) {
+            place_block(l, first, &b);
+            share_block(l, &b);
+        }
+    }
+}
+
+static void run_apart(const layer *l, float *workspace)
+{
+    _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
+#pragma omp parallel
+    {
+        float *v = workspace + omp_get_thread_num() * (l->v_size + l->m_size);
+        block b = {.v = v, .m = v + l->v_size};
+        int64_t first;
+        while ((first = atomic_fetch_add(&next, l->capacity)) < l->tiles) {
+            place_block(l, first, &b);
+            run_block(l, &b);
+        }
+    }
+}
+
+// No construct of OpenMP: it would bind to the team of a caller that is in a parallel region.
+static void run_alone(const layer *l, float *workspace)
+{
+    block b = {.v = workspace, .m = workspace + l->v_size};
+    for (int64_t first = 0; first < l->tiles; first += l->capacity) {
+        place_block(l, first, &b);
+        run_block(l, &b);
+    }
+}
+
+void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace)
+{
+    const int threads = jemi_threads_now();
+    layer l = make_layer(conv, threads);
+    l.x = x;
+    l.y = y;
+    if (threads == 1)
+        run_alone(&l, workspace);
+    else if (l.shared)
+        run_shared(&l, workspace);
+    else
+        run_apart(&l, workspace);
 }
 
 #else
 
 #include <assert.h>
 
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out)
+int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
 {
-    return 36 * in * out;
+    return (stride == 1 ? 36 : 81) * in * out;
 }
 
-void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in, bool backward)
+void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
+                        int64_t stride, bool backward)
 {
-    (void)packed, (void)weights, (void)out, (void)in, (void)backward;
+    (void)packed, (void)weights, (void)out, (void)in, (void)stride, (void)backward;
     assert(!"no Winograd kernels for this processor");
 }
 
-int64_t jemi_winograd_workspace(int64_t in, int64_t out, int threads)
+int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads)
 {
-    (void)in, (void)out, (void)threads;
+    (void)conv, (void)threads;
     return 0;
 }
 

@@ -1,9 +1,12 @@
 /*
- * 3x3 convolution, stride 1, padding 1, by Winograd's F(4x4, 3x3) (Lavin & Gray 2016): 36
- * multiplications for 16 outputs instead of 144. AVX-512 only.
+ * 3x3 convolutions with padding 1 by Winograd's algorithm (Lavin & Gray 2016), forward and backward
+ * data, in tiles of 4x4. AVX-512 only.
  *
- * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16. Backward data of such a
- * convolution is one more such convolution, with other weights.
+ *   stride 1   F(4x4, 3x3): 36 multiplications for 16 outputs instead of 144
+ *   stride 2   F(4x4, 2x2) over the four phases of even and odd rows and columns, where what the
+ *              kernel's zeros make superfluous is left out: 81 instead of 144
+ *
+ * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16.
  *
  * Every output is a fixed sequence of operations, whatever the batch and the thread count.
  */
@@ -12,27 +15,27 @@
 
 #include "kernels/epilogue.h"
 
-/** Floats of packed weights. Channels are multiples of 16, here and below. */
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out);
-
-/**
- * Packs weights (out, in, 3, 3). With `backward`, for dx from dy: then the packed convolution takes
- * `out` channels and gives `in`.
- */
-void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
-                        bool backward);
-
 typedef struct jemi_winograd {
-    int64_t n, h, w;
-    int64_t in, out; /* channels, multiples of 16 */
-    const float *weights;
+    int64_t n;
+    int64_t in, out; /* channels of source and destination, multiples of 16 */
+    int64_t src_h, src_w, dst_h, dst_w;
+    int64_t stride;       /* 1 or 2 */
+    bool backward;        /* source is dy, destination dx */
+    const float *weights; /* packed */
     jemi_epilogue then;
 } jemi_winograd;
 
-/** Floats of workspace that `threads` threads need. */
-int64_t jemi_winograd_workspace(int64_t in, int64_t out, int threads);
+/** Floats of packed weights, either direction. */
+int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride);
 
-/** Parallel over tiles. `workspace` for the OpenMP count of this call. */
+/** Packs weights (out, in, 3, 3) of the forward convolution, for either direction. */
+void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
+                        int64_t stride, bool backward);
+
+/** Floats of workspace that `threads` threads need. Reads no pointers of `conv`. */
+int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads);
+
+/** Parallel over tiles, or within them where tiles are few. `workspace` for the OpenMP count. */
 void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace);
 
 #endif

@@ -114,13 +114,18 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
     return status;
 }
 
-void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
+void jemi_generations_try(jemi_generations *generations, jemi_generation *next)
 {
     const jemi_program *program = generations->program;
     if (next->normalized != NULL)
         jemi_spectral_normalize(program->graph, next->params, next->normalized);
     program->backend->weights_set(next->weights,
                                   next->normalized != NULL ? next->normalized : next->params);
+}
+
+void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
+{
+    jemi_generations_try(generations, next);
     pthread_mutex_lock(&generations->lock);
     if (generations->current != NULL)
         generations->current->references--;

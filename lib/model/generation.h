@@ -44,6 +44,9 @@ void jemi_generation_unpin(jemi_generations *generations, jemi_generation *gener
  */
 jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next);
 
+/** Lets the writer, and nobody else, compute with what next->params hold: see jemi_runner_try(). */
+void jemi_generations_try(jemi_generations *generations, jemi_generation *next);
+
 /** The new parameters are the current ones from here on. */
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next);
 

@@ -11,34 +11,24 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "model/runner_struct.h"
 
 enum {
-    // Batches 1, 2, .. 256 times gradient kinds times precisions; far more than one host uses.
-    PLANS_MAX = 96,
+    CHUNK_LIMIT = 256,
+    LANE_LIMIT = 64,
     // Of plans for one batch size each, whose sizes could go on and on. A training step needs four
     // kinds, each in two sizes when rows are shared out unevenly.
     SIZED_PLANS_MAX = 12,
-    CHUNK_LIMIT = 256,
 };
 
 // Values of one chunk are kept below this, so that large inputs do not ask for large workspaces.
 static const int64_t chunk_bytes_max = 512 << 20;
 
-struct jemi_runner {
-    jemi_runner_pool *pool;
-    jemi_generation *generation;
-    int host_threads;
-    jemi_plan *plans[PLANS_MAX];
-    int n_plans;
-    jemi_mode mode; /* as asked for */
-    jemi_dropout dropout;
-    jemi_plan *active; /* of the last forward */
-    int64_t active_n;
-    float *logits, *dlogits; /* (batch_max, K) */
-    float *input_scratch;    /* (batch_max, C, H, W), made on first use */
-    size_t bytes;
-    jemi_runner *next;
-};
+// Values of one lane's chunk, about: of a network in lanes, most are dead soon.
+static const int64_t lane_bytes_max = 2 << 20;
+
+// Every lane reads all weights for each of its small chunks, so they have to lie near.
+static const int64_t lane_params_max = 1 << 20;
 
 static int64_t input_size(const jemi_program *program)
 {
@@ -50,15 +40,21 @@ static int64_t output_size(const jemi_program *program)
     return jemi_shape_size(program->graph->nodes[program->graph->n_nodes - 1].shape);
 }
 
-static int64_t choose_chunk_max(const jemi_graph *graph)
+static int64_t row_bytes(const jemi_graph *graph)
 {
-    int64_t row_bytes = 0;
+    int64_t bytes = 0;
     for (int32_t i = 0; i < graph->n_nodes; i++)
-        row_bytes += jemi_shape_size(graph->nodes[i].shape) * (int64_t)sizeof(float);
-    int64_t chunk = CHUNK_LIMIT;
-    while (chunk > 1 && chunk * row_bytes > chunk_bytes_max)
-        chunk /= 2;
-    return chunk;
+        bytes += jemi_shape_size(graph->nodes[i].shape) * (int64_t)sizeof(float);
+    return bytes;
+}
+
+// The largest power of two up to `limit` whose rows fit.
+static int64_t rows_that_fit(const jemi_graph *graph, int64_t limit, int64_t bytes_max)
+{
+    int64_t rows = limit;
+    while (rows > 1 && rows * row_bytes(graph) > bytes_max)
+        rows /= 2;
+    return rows;
 }
 
 jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
@@ -77,7 +73,10 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->runners_max = runners_max;
     pool->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
     pool->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
-    pool->chunk_max = choose_chunk_max(program->graph);
+    pool->chunk_max = rows_that_fit(program->graph, CHUNK_LIMIT, chunk_bytes_max);
+    pool->lane_max = threads > 1 && program->graph->param_count <= lane_params_max
+                         ? rows_that_fit(program->graph, LANE_LIMIT, lane_bytes_max)
+                         : 0;
     pool->batch_max = pool->takes_batch ? CHUNK_LIMIT : pool->chunk_max;
     return JEM_OK;
 }
@@ -86,6 +85,9 @@ static void destroy_runner(jemi_runner *runner)
 {
     if (runner == NULL)
         return;
+    for (int i = 0; i < runner->n_lanes; i++)
+        destroy_runner(runner->lanes[i]);
+    jemi_free(runner->lanes);
     for (int i = 0; i < runner->n_plans; i++)
         runner->pool->program->backend->plan_destroy(runner->plans[i]);
     jemi_free(runner->logits);
@@ -116,13 +118,17 @@ size_t jemi_runner_pool_bytes(jemi_runner_pool *pool)
     return bytes;
 }
 
-static jem_status create_runner(jemi_runner_pool *pool, jemi_runner **out)
+static jem_status create_runner(jemi_runner_pool *pool, int32_t threads, int64_t rows_max,
+                                int64_t rows_room, jemi_runner **out)
 {
     jemi_runner *runner = jemi_calloc(1, sizeof *runner);
     if (runner == NULL)
         return jemi_fail_memory("runner");
     runner->pool = pool;
-    const size_t count = (size_t)(pool->batch_max * output_size(pool->program));
+    runner->threads = threads;
+    runner->rows_max = rows_max;
+    runner->rows_room = rows_room;
+    const size_t count = (size_t)(rows_room * output_size(pool->program));
     runner->logits = jemi_alloc(count, sizeof(float));
     runner->dlogits = jemi_alloc(count, sizeof(float));
     if (runner->logits == NULL || runner->dlogits == NULL) {
@@ -134,6 +140,35 @@ static jem_status create_runner(jemi_runner_pool *pool, jemi_runner **out)
     return JEM_OK;
 }
 
+jem_status jemi_runner_make_lanes(jemi_runner *runner)
+{
+    if (runner->lanes == NULL)
+        runner->lanes = jemi_calloc((size_t)runner->threads, sizeof(jemi_runner *));
+    if (runner->lanes == NULL)
+        return jemi_fail_memory("lanes of a runner");
+    while (runner->n_lanes < runner->threads) {
+        const int64_t rows = runner->pool->lane_max;
+        JEMI_TRY(create_runner(runner->pool, 1, rows, rows, &runner->lanes[runner->n_lanes]));
+        runner->n_lanes++;
+    }
+    for (int i = 0; i < runner->n_lanes; i++) {
+        jemi_runner *lane = runner->lanes[i];
+        lane->generation = runner->generation;
+        lane->trial = runner->trial;
+        lane->mode = runner->mode;
+        lane->dropout = runner->dropout;
+    }
+    return JEM_OK;
+}
+
+static size_t bytes_of(const jemi_runner *runner)
+{
+    size_t bytes = runner->bytes;
+    for (int i = 0; i < runner->n_lanes; i++)
+        bytes += runner->lanes[i]->bytes;
+    return bytes;
+}
+
 // An idle runner, or NULL after counting in a new one that the caller must create.
 static jemi_runner *take_idle_or_place(jemi_runner_pool *pool)
 {
@@ -143,7 +178,7 @@ static jemi_runner *take_idle_or_place(jemi_runner_pool *pool)
     jemi_runner *runner = pool->idle;
     if (runner != NULL) {
         pool->idle = runner->next;
-        pool->idle_bytes -= runner->bytes;
+        pool->idle_bytes -= bytes_of(runner);
     } else {
         pool->n_runners++;
     }
@@ -163,7 +198,8 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
 {
     jemi_runner *runner = take_idle_or_place(pool);
     if (runner == NULL) {
-        const jem_status status = create_runner(pool, &runner);
+        const jem_status status =
+            create_runner(pool, pool->threads, pool->chunk_max, pool->batch_max, &runner);
         if (status != JEM_OK) {
             give_up_place(pool);
             return status;
@@ -182,11 +218,12 @@ void jemi_runner_return(jemi_runner *runner)
     jemi_threads_leave(runner->host_threads);
     jemi_generation_unpin(pool->generations, runner->generation);
     runner->generation = NULL;
+    runner->trial = NULL;
     runner->active = NULL;
     pthread_mutex_lock(&pool->lock);
     runner->next = pool->idle;
     pool->idle = runner;
-    pool->idle_bytes += runner->bytes;
+    pool->idle_bytes += bytes_of(runner);
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -201,7 +238,7 @@ void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout)
     runner->dropout = *dropout;
 }
 
-static bool mixes_rows(const jemi_runner *runner)
+bool jemi_runner_mixes_rows(const jemi_runner *runner)
 {
     return runner->mode != JEMI_MODE_EVAL && runner->pool->takes_batch;
 }
@@ -211,7 +248,7 @@ static jemi_mode plan_mode(const jemi_runner *runner)
 {
     if (runner->mode == JEMI_MODE_TRAIN && runner->pool->drops_out)
         return JEMI_MODE_TRAIN;
-    return mixes_rows(runner) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
+    return jemi_runner_mixes_rows(runner) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
 }
 
 // The smallest power of two that holds n rows.
@@ -226,15 +263,20 @@ static int64_t padded(int64_t n)
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
 {
     const int64_t together = runner->pool->batch_max;
-    if (mixes_rows(runner)) {
+    if (jemi_runner_mixes_rows(runner)) {
         const int64_t n_chunks = (n_left + together - 1) / together;
         return (n_left + n_chunks - 1) / n_chunks;
     }
-    const int64_t most = runner->pool->chunk_max;
-    if (n_left >= most)
-        return most;
+    if (n_left >= runner->rows_max)
+        return runner->rows_max;
     const int64_t batch = padded(n_left);
     return 4 * n_left >= 3 * batch ? n_left : batch / 2;
+}
+
+static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
+{
+    return a->batch == b->batch && a->threads == b->threads && a->precision == b->precision &&
+           a->wants == b->wants && a->mode == b->mode;
 }
 
 static void drop_plan(jemi_runner *runner, int index)
@@ -250,9 +292,9 @@ static void drop_plan(jemi_runner *runner, int index)
 // Before another plan: the oldest one goes, or the oldest one of its own size.
 static void make_room(jemi_runner *runner)
 {
-    if (runner->n_plans == PLANS_MAX)
+    if (runner->n_plans == JEMI_RUNNER_PLANS_MAX)
         drop_plan(runner, 0);
-    if (!mixes_rows(runner))
+    if (!jemi_runner_mixes_rows(runner))
         return;
     int oldest = -1, n_sized = 0;
     for (int i = runner->n_plans - 1; i >= 0; i--)
@@ -264,24 +306,21 @@ static void make_room(jemi_runner *runner)
         drop_plan(runner, oldest);
 }
 
-static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                             jemi_plan **out)
 {
     const jemi_plan_spec spec = {
-        .batch = mixes_rows(runner) ? n : padded(n),
-        .threads = jemi_threads_usable(runner->pool->threads),
+        .batch = jemi_runner_mixes_rows(runner) ? n : padded(n),
+        .threads = jemi_threads_usable(runner->threads),
         .precision = precision,
         .wants = wants,
         .mode = plan_mode(runner),
     };
-    for (int i = 0; i < runner->n_plans; i++) {
-        const jemi_plan_spec *have = &runner->plans[i]->spec;
-        if (have->batch == spec.batch && have->threads == spec.threads &&
-            have->precision == precision && have->wants == wants && have->mode == spec.mode) {
+    for (int i = 0; i < runner->n_plans; i++)
+        if (same_spec(&runner->plans[i]->spec, &spec)) {
             *out = runner->plans[i];
             return JEM_OK;
         }
-    }
     make_room(runner);
     const jemi_backend *backend = runner->pool->program->backend;
     const double begin = jemi_seconds();
@@ -294,34 +333,18 @@ static jem_status find_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     return JEM_OK;
 }
 
-// What is left of n rows after the chunks of `rows`, which all use one plan.
-static int64_t rest_after(const jemi_runner *runner, int64_t n, int64_t rows)
+static jemi_generation *generation_of(const jemi_runner *runner)
 {
-    do
-        n -= rows;
-    while (n > 0 && jemi_runner_chunk(runner, n) == rows);
-    return n;
-}
-
-jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
-                                    int64_t n)
-{
-    while (n > 0) {
-        const int64_t rows = jemi_runner_chunk(runner, n);
-        jemi_plan *plan;
-        JEMI_TRY(find_plan(runner, precision, wants, rows, &plan));
-        n = rest_after(runner, n, rows);
-    }
-    return JEM_OK;
+    return runner->trial != NULL ? runner->trial : runner->generation;
 }
 
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                const float *x, const float **logits)
 {
     jemi_plan *plan;
-    JEMI_TRY(find_plan(runner, precision, wants, n, &plan));
+    JEMI_TRY(jemi_runner_plan(runner, precision, wants, n, &plan));
     plan->dropout = runner->dropout;
-    JEMI_TRY(runner->pool->program->backend->forward(plan, runner->generation->weights, n, x,
+    JEMI_TRY(runner->pool->program->backend->forward(plan, generation_of(runner)->weights, n, x,
                                                      runner->logits));
     runner->active = plan;
     runner->active_n = n;
@@ -336,7 +359,7 @@ float *jemi_runner_dlogits(jemi_runner *runner)
 
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
 {
-    return runner->pool->program->backend->backward(runner->active, runner->generation->weights,
+    return runner->pool->program->backend->backward(runner->active, generation_of(runner)->weights,
                                                     runner->active_n, runner->dlogits, dx, dparams);
 }
 
@@ -352,7 +375,7 @@ void jemi_runner_statistics(const jemi_runner *runner, float *state)
 
 float *jemi_runner_input_scratch(jemi_runner *runner)
 {
-    const size_t count = (size_t)(runner->pool->batch_max * input_size(runner->pool->program));
+    const size_t count = (size_t)(runner->rows_room * input_size(runner->pool->program));
     if (runner->input_scratch == NULL) {
         runner->input_scratch = jemi_alloc(count, sizeof(float));
         if (runner->input_scratch != NULL)
@@ -361,51 +384,12 @@ float *jemi_runner_input_scratch(jemi_runner *runner)
     return runner->input_scratch;
 }
 
-// Arrays of a run whose results nobody wants.
-typedef struct dry_run {
-    float *x, *dx; /* (chunk, C, H, W) */
-    float *dparams;
-} dry_run;
-
-static jem_status warm_chunk(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t rows,
-                             const dry_run *dry)
+void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)
 {
-    const float *logits;
-    JEMI_TRY(jemi_runner_forward(runner, precision, wants, rows, dry->x, &logits));
-    if (wants == 0)
-        return JEM_OK;
-    const int64_t count = rows * output_size(runner->pool->program);
-    memset(runner->dlogits, 0, (size_t)count * sizeof *runner->dlogits);
-    return jemi_runner_backward(runner, dry->dx, dry->dparams);
-}
-
-jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n)
-{
-    const jemi_program *program = runner->pool->program;
-    const size_t count = (size_t)(jemi_runner_chunk(runner, n > 0 ? n : 1) * input_size(program));
-    const bool with_dx = (wants & JEMI_WANT_DINPUT) != 0;
-    const bool with_dparams = (wants & JEMI_WANT_DPARAMS) != 0;
-    const dry_run dry = {
-        .x = jemi_calloc(count, sizeof(float)),
-        .dx = with_dx ? jemi_alloc(count, sizeof(float)) : NULL,
-        .dparams =
-            with_dparams ? jemi_alloc((size_t)program->graph->param_count, sizeof(float)) : NULL,
-    };
-    jem_status status = JEM_OK;
-    if (dry.x == NULL || (with_dx && dry.dx == NULL) || (with_dparams && dry.dparams == NULL))
-        status = jemi_fail_memory("first run of a plan");
-    while (n > 0 && status == JEM_OK) {
-        const int64_t rows = jemi_runner_chunk(runner, n);
-        status = warm_chunk(runner, precision, wants, rows, &dry);
-        n = rest_after(runner, n, rows);
-    }
-    jemi_free(dry.x);
-    jemi_free(dry.dx);
-    jemi_free(dry.dparams);
-    return status;
+    runner->trial = trial;
 }
 
 const float *jemi_runner_params(const jemi_runner *runner)
 {
-    return runner->generation->params;
+    return generation_of(runner)->params;
 }

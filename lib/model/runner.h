@@ -5,10 +5,14 @@
  * borrowed, so all passes of one call see the same model, and holds the OpenMP count of the model
  * until it is returned.
  *
+ * A runner computes many rows in one of two ways: chunk after chunk, the threads sharing each layer;
+ * or, where a network is small, by lanes: each thread takes small chunks of its own through all
+ * layers, so that their values stay in its core's cache. The results are the same bits.
+ *
  * Passes are in JEMI_MODE_EVAL until the borrower sets another mode. Where that makes batch
- * normalisation take the statistics of the batch, a chunk is as many rows as are left, up to 256
- * whatever the size of the network, and more rows than that are shared out evenly: the statistics
- * of 300 rows are those of 150 and 150.
+ * normalisation take the statistics of the batch there are no lanes, and a chunk is as many rows as
+ * are left, up to 256 whatever the size of the network; more rows than that are shared out evenly:
+ * the statistics of 300 rows are those of 150 and 150.
  */
 #ifndef JEMI_MODEL_RUNNER_H
 #define JEMI_MODEL_RUNNER_H
@@ -28,6 +32,7 @@ typedef struct jemi_runner_pool {
     bool takes_batch;     /* has BATCHNORM: modes other than EVAL mix the rows of a pass */
     bool drops_out;       /* has DROPOUT */
     int64_t chunk_max;    /* rows of the largest plan for independent rows */
+    int64_t lane_max;     /* rows of a lane's largest plan; 0 = this network is not run by lanes */
     int64_t batch_max;    /* rows whose statistics are taken together, >= chunk_max */
     pthread_mutex_t lock; /* guards the fields below, never held while computing */
     pthread_cond_t returned;
@@ -59,6 +64,20 @@ void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout);
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left);
 
 /**
+ * What is done with rows first .. first + n - 1. `runner` is a lane or the runner itself; `caller`
+ * tells that this is the thread that called jemi_runner_for_rows().
+ */
+typedef jem_status (*jemi_rows_fn)(void *context, jemi_runner *runner, bool caller, int64_t first,
+                                   int64_t n);
+
+/**
+ * Calls `work` on n rows in pieces, several at once if by lanes; after a failure on no more. All
+ * plans are compiled before the first call. Each row must depend on itself alone.
+ */
+jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                                jemi_rows_fn work, void *context);
+
+/**
  * x (n, C, H, W) -> logits (n, K) in memory of the runner, valid until its next forward.
  *
  * @param n      1 .. what jemi_runner_chunk() gave.
@@ -79,16 +98,24 @@ bool jemi_runner_takes_batch(const jemi_runner *runner);
 /** Those of the last forward, (state_count) as the backend's statistics() gives them. */
 void jemi_runner_statistics(const jemi_runner *runner, float *state);
 
-/** Room for one chunk of inputs, (chunk, C, H, W); contents are the caller's until the return.
- */
+/** Room for one chunk of inputs, (chunk, C, H, W), until the return. NULL: out of memory. */
 float *jemi_runner_input_scratch(jemi_runner *runner);
 
-/** Compiles the plans that forwards of n rows, chunk by chunk, would need. */
-jem_status jemi_runner_prepare_rows(jemi_runner *runner, int32_t precision, uint32_t wants,
-                                    int64_t n);
-
-/** As jemi_runner_prepare_rows(), and runs each plan once on zeros: that packs the weights too. */
+/** Compiles the plans that n rows need and runs each once on zeros: that packs the weights too. */
 jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);
+
+/**
+ * Runs the plan for a chunk of n rows `runs` times on zeros and hands over its steps, with their
+ * times where runs > 0.
+ */
+jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                               int32_t runs, jemi_describe_fn receive, void *user);
+
+/**
+ * Computes with `trial` instead of the pinned parameters until the next call, with NULL, or the
+ * return. For a writer and its own uncommitted generation.
+ */
+void jemi_runner_try(jemi_runner *runner, jemi_generation *trial);
 
 /** The parameters this runner computes with, and the state behind them. */
 const float *jemi_runner_params(const jemi_runner *runner);

@@ -55,6 +55,12 @@ void jemi_graph_fini(jemi_graph *graph)
     *graph = (jemi_graph){0};
 }
 
+int64_t jemi_graph_node_macs(const jemi_graph *graph, int32_t node)
+{
+    const jemi_node *n = &graph->nodes[node];
+    return n->weight >= 0 ? graph->params[n->weight].count * n->shape.h * n->shape.w : 0;
+}
+
 const jemi_param *jemi_graph_find_tensor(const jemi_graph *graph, const char *name)
 {
     for (int32_t i = 0; i < jemi_graph_n_tensors(graph); i++)

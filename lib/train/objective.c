@@ -1,6 +1,6 @@
 /*
  * With p = softmax f: dF/df = p, d(F^2)/df = 2 F p, dCE/df = p - onehot(y). So a row's gradient is
- * (px + 2 l2 F + pyx) p - pyx onehot(y).
+ * (px + 2 l2 F + pyx) p + (pxy - pyx) onehot(y).
  */
 #include "train/objective.h"
 
@@ -31,8 +31,9 @@ void jemi_objective(int64_t n, int64_t n_classes, const float *logits, const int
         sums->l2 += weights->l2 * f * f;
         sums->f += f;
         if (labels != NULL) {
-            drow[labels[i]] -= (float)weights->pyx;
+            drow[labels[i]] += (float)(weights->pxy - weights->pyx);
             sums->pyx += weights->pyx * (f - row[labels[i]]);
+            sums->pxy += weights->pxy * row[labels[i]];
             sums->correct += largest(row, n_classes) == labels[i];
         }
     }

@@ -1,12 +1,14 @@
 /*
- * Adam and SGD as torch.optim defines them, clipping by norm, linear warm-up.
+ * Adam and SGD as torch.optim defines them, clipping by norm, the average of the parameters.
  */
 #include "train/optimizer.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "kernels/vector.h"
+#include "train/schedule.h"
 
 jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
                                  const jem_optimizer_config *config)
@@ -23,10 +25,12 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
     optimizer->grad = jemi_alloc(count, sizeof(float));
     optimizer->partial = jemi_alloc(count, sizeof(float));
     const size_t n_states = (size_t)optimizer->fingerprint.state_count;
+    const bool averages = config->ema_decay > 0.0f;
     optimizer->statistics = n_states > 0 ? jemi_alloc(2 * n_states, sizeof(float)) : NULL;
+    optimizer->ema = averages ? jemi_alloc(count + n_states, sizeof(float)) : NULL;
     if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
         optimizer->grad == NULL || optimizer->partial == NULL ||
-        (n_states > 0 && optimizer->statistics == NULL)) {
+        (n_states > 0 && optimizer->statistics == NULL) || (averages && optimizer->ema == NULL)) {
         jemi_optimizer_destroy(optimizer);
         return jemi_fail_memory("optimizer state");
     }
@@ -43,6 +47,7 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->grad);
     jemi_free(optimizer->partial);
     jemi_free(optimizer->statistics);
+    jemi_free(optimizer->ema);
     jemi_free(optimizer->samples);
     jemi_free(optimizer);
 }
@@ -62,10 +67,7 @@ jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t coun
 
 float jemi_optimizer_rate(const jem_optimizer *optimizer)
 {
-    const jem_optimizer_config *config = &optimizer->config;
-    if (optimizer->steps >= config->warmup_steps)
-        return config->lr;
-    return config->lr * (float)(optimizer->steps + 1) / (float)config->warmup_steps;
+    return jemi_schedule_rate(&optimizer->config, optimizer->steps, optimizer->progress);
 }
 
 static bool update_adam(jem_optimizer *optimizer, const float *theta, float grad_scale,
@@ -110,6 +112,18 @@ static bool update_sgd(jem_optimizer *optimizer, const float *theta, float grad_
     return finite;
 }
 
+static void follow(jem_optimizer *optimizer, const float *theta, const float *theta_new)
+{
+    if (optimizer->ema == NULL)
+        return;
+    const int64_t count = optimizer->fingerprint.param_count;
+    if (optimizer->steps == 0)
+        memcpy(optimizer->ema, theta, (size_t)count * sizeof *theta);
+    const double t = (double)optimizer->steps + 1.0;
+    const double decay = fmin(optimizer->config.ema_decay, t / (9.0 + t));
+    jemi_blend(optimizer->ema, theta_new, (float)(1.0 - decay), count);
+}
+
 jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
                                  float *theta_new)
 {
@@ -121,6 +135,15 @@ jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, d
     if (!finite)
         return jemi_fail(JEM_EDIVERGED, "the update of step %lld is not finite; learning rate %g",
                          (long long)optimizer->steps + 1, (double)jemi_optimizer_rate(optimizer));
+    follow(optimizer, theta, theta_new);
     optimizer->steps++;
     return JEM_OK;
+}
+
+void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params)
+{
+    const jemi_fingerprint *made_for = &optimizer->fingerprint;
+    if (optimizer->ema != NULL)
+        memcpy(optimizer->ema + made_for->param_count, params + made_for->param_count,
+               (size_t)made_for->state_count * sizeof *params);
 }

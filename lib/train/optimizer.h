@@ -19,6 +19,8 @@ struct jem_optimizer {
     float *grad;              /* of the step in progress */
     float *partial;           /* gradient of one chunk of it */
     float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
+    float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
+    float progress;           /* of the schedule where no total_steps is given */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
 };
@@ -27,7 +29,7 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
                                  const jem_optimizer_config *config);
 void jemi_optimizer_destroy(jem_optimizer *optimizer);
 
-/** The learning rate of the next update, warm-up included. */
+/** The learning rate of the next update, warm-up and schedule included. */
 float jemi_optimizer_rate(const jem_optimizer *optimizer);
 
 /** Makes `samples` hold at least `count` floats. */
@@ -39,5 +41,8 @@ jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t coun
  */
 jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
                                  float *theta_new);
+
+/** The average goes with the newest state: that of the flat vector which an update led to. */
+void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params);
 
 #endif

@@ -10,18 +10,21 @@
 #include "base/threads.h"
 #include "kernels/vector.h"
 #include "nn/spectral.h"
+#include "train/augment.h"
 #include "train/objective.h"
 #include "train/running.h"
+#include "train/sam.h"
+
+enum { LABELLED, DATA, SAMPLES, N_GROUPS };
 
 // Rows that enter the loss with the same weights.
 typedef struct row_group {
     int64_t n;
     const float *x;
-    const int64_t *labels; /* NULL when the group has none */
+    const int64_t *labels; /* NULL when the group has none, or none that matter */
     jemi_row_weights weights;
-    jemi_purpose noise; /* of its input noise; 0 = none */
-    jemi_purpose dropout;
-    bool moves_running; /* its statistics move the running ones */
+    jemi_purpose augment, noise, dropout; /* random streams of its rows; 0 = none */
+    bool moves_running;                   /* its statistics move the running ones */
     jemi_objective_sums sums;
 } row_group;
 
@@ -31,24 +34,37 @@ typedef struct step_context {
     jemi_runner *runner;
     jem_optimizer *optimizer;
     const jem_train_config *config;
-    float *next; /* the flat vector of the next generation */
+    jemi_generation *next;
 } step_context;
 
-// The rows as the network shall see them: the caller's, or a copy with noise.
-static jem_status noisy_rows(const step_context *c, const row_group *group, int64_t first,
-                             int64_t n, const float **x)
+static jemi_augmentation augmentation(const jem_train_config *config)
 {
-    const int64_t row_len = jemi_model_input_size(c->model);
+    return (jemi_augmentation){.crop = config->augment_crop, .flip = config->augment_flip};
+}
+
+// The rows as the network shall see them: the caller's, or a copy that is augmented, then noisy.
+static jem_status changed_rows(const step_context *c, const row_group *group, int64_t first,
+                               int64_t n, const float **x)
+{
+    const jemi_shape shape = jemi_model_input(c->model);
+    const int64_t row_len = jemi_shape_size(shape);
+    const uint64_t seed = c->optimizer->config.seed, step = (uint64_t)c->optimizer->steps;
+    const float noise = group->noise != 0 ? c->config->input_noise : 0.0f;
     *x = group->x + first * row_len;
-    if (group->noise == 0 || c->config->input_noise == 0.0f)
+    if (group->augment == 0 && noise == 0.0f)
         return JEM_OK;
     float *copy = jemi_runner_input_scratch(c->runner);
     if (copy == NULL)
-        return jemi_fail_memory("noisy inputs");
-    memcpy(copy, *x, (size_t)(n * row_len) * sizeof *copy);
-    const jemi_random_key key = jemi_random_key_make(c->optimizer->config.seed, group->noise, 0);
-    jemi_add_noise(copy, n, row_len, c->config->input_noise, key, (uint32_t)first,
-                   (uint64_t)c->optimizer->steps);
+        return jemi_fail_memory("augmented inputs");
+    if (group->augment != 0) {
+        const jemi_augmentation moves = augmentation(c->config);
+        const jemi_random_key key = jemi_random_key_make(seed, group->augment, 0);
+        jemi_augment_rows(&moves, shape, n, *x, copy, key, (uint32_t)first, step);
+    } else {
+        memcpy(copy, *x, (size_t)(n * row_len) * sizeof *copy);
+    }
+    const jemi_random_key key = jemi_random_key_make(seed, group->noise, 0);
+    jemi_add_noise(copy, n, row_len, noise, key, (uint32_t)first, step);
     *x = copy;
     return JEM_OK;
 }
@@ -73,7 +89,7 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
     for (int64_t first = 0; first < group->n;) {
         const int64_t n = jemi_runner_chunk(c->runner, group->n - first);
         const float *x, *logits;
-        JEMI_TRY(noisy_rows(c, group, first, n, &x));
+        JEMI_TRY(changed_rows(c, group, first, n, &x));
         set_dropout(c, group, first);
         JEMI_TRY(jemi_runner_forward(c->runner, c->model->exec.precision_training,
                                      JEMI_WANT_DPARAMS, n, x, &logits));
@@ -86,58 +102,93 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
         jemi_accumulate(c->optimizer->grad, c->optimizer->partial, c->model->graph.param_count);
         first += n;
     }
-    return moves_running ? jemi_running_move(&running, c->next) : JEM_OK;
+    return moves_running ? jemi_running_move(&running, c->next->params) : JEM_OK;
 }
 
-enum { LABELLED, DATA, SAMPLES, N_GROUPS };
+static row_group labelled_rows(const jem_train_config *config, const jem_train_batch *batch)
+{
+    const double n = (double)batch->n_labelled;
+    return (row_group){.n = batch->n_labelled,
+                       .x = batch->x_labelled,
+                       .labels = batch->y_labelled,
+                       .weights = {.pyx = config->w_pyx / n, .pxy = -config->w_pxy / n},
+                       .noise = JEMI_RANDOM_NOISE_LABELLED,
+                       .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
+                       .moves_running = true};
+}
 
-// Which rows enter with which weights. Labelled rows that are also the data go through once.
+static row_group data_rows(const jem_train_batch *batch)
+{
+    const bool own = batch->n_data > 0;
+    return (row_group){.n = own ? batch->n_data : batch->n_labelled,
+                       .x = own ? batch->x_data : batch->x_labelled,
+                       .noise = JEMI_RANDOM_NOISE_DATA,
+                       .dropout = JEMI_RANDOM_DROPOUT_DATA,
+                       .moves_running = true};
+}
+
+static row_group sample_rows(const jem_train_config *config, const jem_train_batch *batch)
+{
+    const int64_t n = jemi_train_n_samples(batch);
+    return (row_group){.n = n,
+                       .x = batch->x_samples,
+                       .labels = config->w_pxy > 0.0f ? batch->y_samples : NULL,
+                       .dropout = JEMI_RANDOM_DROPOUT_SAMPLES,
+                       .weights = {.px = config->w_px / (double)n,
+                                   .l2 = config->energy_l2 / (double)n,
+                                   .pxy = config->w_pxy / (double)n}};
+}
+
+// Which rows enter with which weights. Labelled rows that are also the data go through once, unless
+// only the labelled ones are augmented.
 static void make_groups(const jem_train_config *config, const jem_train_batch *batch,
                         row_group groups[N_GROUPS])
 {
+    const jemi_augmentation moves = augmentation(config);
     const bool density = jemi_train_uses_density(config);
-    const bool shared = batch->n_data == 0;
-    row_group *labelled = &groups[LABELLED], *data = &groups[DATA], *samples = &groups[SAMPLES];
+    const bool with_labels = jemi_train_uses_labels(config);
+    const bool augment_labelled = jemi_augments(&moves) && (with_labels || config->augment_data);
+    const bool augment_data = jemi_augments(&moves) && config->augment_data;
+    const bool shared = batch->n_data == 0 && augment_labelled == augment_data;
     memset(groups, 0, N_GROUPS * sizeof *groups);
-    if (config->w_pyx > 0.0f || (density && shared)) {
-        *labelled = (row_group){.n = batch->n_labelled,
-                                .x = batch->x_labelled,
-                                .labels = batch->y_labelled,
-                                .noise = JEMI_RANDOM_NOISE_LABELLED,
-                                .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
-                                .moves_running = true};
-        labelled->weights.pyx = config->w_pyx / (double)batch->n_labelled;
+    if (with_labels || (density && shared)) {
+        groups[LABELLED] = labelled_rows(config, batch);
+        groups[LABELLED].augment = augment_labelled ? JEMI_RANDOM_AUGMENT_LABELLED : 0;
     }
-    if (!density)
-        return;
-    if (!shared)
-        *data = (row_group){.n = batch->n_data,
-                            .x = batch->x_data,
-                            .noise = JEMI_RANDOM_NOISE_DATA,
-                            .dropout = JEMI_RANDOM_DROPOUT_DATA,
-                            .moves_running = true};
-    row_group *usual = shared ? labelled : data;
-    usual->weights.px = -config->w_px / (double)usual->n;
-    usual->weights.l2 = config->energy_l2 / (double)usual->n;
-    samples->n = batch->n_samples > 0 ? batch->n_samples : usual->n;
-    samples->x = batch->x_samples;
-    samples->dropout = JEMI_RANDOM_DROPOUT_SAMPLES;
-    samples->weights.px = config->w_px / (double)samples->n;
-    samples->weights.l2 = config->energy_l2 / (double)samples->n;
+    if (density && !shared) {
+        groups[DATA] = data_rows(batch);
+        groups[DATA].augment = augment_data ? JEMI_RANDOM_AUGMENT_DATA : 0;
+    }
+    if (density) {
+        row_group *usual = &groups[shared ? LABELLED : DATA];
+        usual->weights.px = -config->w_px / (double)usual->n;
+        usual->weights.l2 = config->energy_l2 / (double)usual->n;
+    }
+    if (jemi_train_uses_samples(config))
+        groups[SAMPLES] = sample_rows(config, batch);
 }
 
-static jem_status draw_samples(const step_context *c, jem_sampler *sampler, row_group *samples,
+static jem_status draw_samples(const step_context *c, jem_sampler *sampler,
+                               const jem_train_batch *batch, row_group *samples,
                                double *chain_grad_norm)
 {
     const int64_t row_len = jemi_model_input_size(c->model);
     JEMI_TRY(jemi_optimizer_reserve_samples(c->optimizer, samples->n * row_len));
-    const jem_status status = jemi_sampler_draw(
-        sampler, c->runner, c->model->exec.precision_chains, samples->n, c->optimizer->samples,
-        NULL, c->config->progress, c->config->progress_user, chain_grad_norm);
-    if (status == JEM_OK)
-        samples->x = c->optimizer->samples;
-    else if (status != JEM_ENOMEM)
+    const row_group data = data_rows(batch);
+    const jemi_draw draw = {.precision = c->model->exec.precision_chains,
+                            .n = samples->n,
+                            .x = c->optimizer->samples,
+                            .data = data.x,
+                            .n_data = data.n,
+                            .progress = c->config->progress,
+                            .user = c->config->progress_user};
+    const jem_status status = jemi_sampler_draw(sampler, c->runner, &draw, chain_grad_norm);
+    if (status == JEM_OK) {
+        samples->x = draw.x;
+        samples->labels = c->config->w_pxy > 0.0f ? sampler->draw_labels : NULL;
+    } else if (status != JEM_ENOMEM) {
         jemi_sampler_finish_draw(sampler, samples->n, NULL);
+    }
     return status;
 }
 
@@ -146,16 +197,16 @@ static double mean(double sum, int64_t n)
     return n > 0 ? sum / (double)n : 0.0;
 }
 
-static void fill_stats(const row_group groups[N_GROUPS], const jem_train_batch *batch,
-                       jem_train_stats *stats)
+static void fill_stats(const row_group groups[N_GROUPS], jem_train_stats *stats)
 {
     for (int g = 0; g < N_GROUPS; g++) {
         stats->loss_px += groups[g].sums.px;
         stats->loss_pyx += groups[g].sums.pyx;
+        stats->loss_pxy += groups[g].sums.pxy;
         stats->loss_l2 += groups[g].sums.l2;
     }
-    stats->loss = stats->loss_px + stats->loss_pyx + stats->loss_l2;
-    const row_group *usual = batch->n_data == 0 ? &groups[LABELLED] : &groups[DATA];
+    stats->loss = stats->loss_px + stats->loss_pyx + stats->loss_pxy + stats->loss_l2;
+    const row_group *usual = &groups[groups[DATA].n > 0 ? DATA : LABELLED];
     stats->f_data = mean(usual->sums.f, usual->n);
     stats->f_samples = mean(groups[SAMPLES].sums.f, groups[SAMPLES].n);
     stats->gap = groups[SAMPLES].n > 0 ? stats->f_data - stats->f_samples : 0.0;
@@ -181,19 +232,61 @@ static jem_status check_stats(const jem_train_stats *stats, int64_t step)
 static jem_status add_gradients(const step_context *c, row_group groups[N_GROUPS])
 {
     const jemi_graph *graph = &c->model->graph;
-    const float *now = jemi_runner_params(c->runner);
-    memcpy(c->next + graph->param_count, now + graph->param_count,
-           (size_t)graph->state_count * sizeof *now);
     memset(c->optimizer->grad, 0, (size_t)graph->param_count * sizeof(float));
     jemi_runner_set_mode(c->runner, JEMI_MODE_TRAIN);
     for (int g = 0; g < N_GROUPS; g++)
         JEMI_TRY(add_group_gradient(c, &groups[g]));
-    jemi_spectral_gradient(graph, now, c->optimizer->grad);
+    jemi_spectral_gradient(graph, jemi_runner_params(c->runner), c->optimizer->grad);
     return JEM_OK;
 }
 
-static jem_status compute_gradient(const step_context *c, jem_sampler *sampler,
-                                   const jem_train_batch *batch, jem_train_stats *stats)
+static double grad_norm(const step_context *c)
+{
+    return sqrt(jemi_sum_squares(c->optimizer->grad, c->model->graph.param_count));
+}
+
+// SAM's second gradient, of the same rows, at parameters that nobody else gets to see. Running
+// statistics are those of the first.
+static jem_status add_perturbed_gradients(const step_context *c, row_group groups[N_GROUPS],
+                                          double norm)
+{
+    jemi_sam_perturb(c->optimizer, jemi_runner_params(c->runner), norm, c->next->params);
+    jemi_generations_try(c->model->generations, c->next);
+    jemi_runner_try(c->runner, c->next);
+    for (int g = 0; g < N_GROUPS; g++)
+        groups[g].moves_running = false;
+    const jem_status status = add_gradients(c, groups);
+    jemi_runner_try(c->runner, NULL);
+    return status;
+}
+
+// The next state begins as the present one; the passes of the step move it.
+static void copy_state(const step_context *c)
+{
+    const jemi_graph *graph = &c->model->graph;
+    const float *now = jemi_runner_params(c->runner);
+    memcpy(c->next->params + graph->param_count, now + graph->param_count,
+           (size_t)graph->state_count * sizeof *now);
+}
+
+static jem_status compute_gradient(const step_context *c, row_group groups[N_GROUPS],
+                                   jem_train_stats *stats)
+{
+    const int64_t step = c->optimizer->steps + 1;
+    copy_state(c);
+    JEMI_TRY(add_gradients(c, groups));
+    fill_stats(groups, stats);
+    stats->grad_norm = grad_norm(c);
+    JEMI_TRY(check_stats(stats, step));
+    if (c->optimizer->config.sam_rho == 0.0f)
+        return JEM_OK;
+    JEMI_TRY(add_perturbed_gradients(c, groups, stats->grad_norm));
+    stats->grad_norm = grad_norm(c);
+    return check_finite(stats->grad_norm, "second parameter gradient norm", step);
+}
+
+static jem_status sample_and_compute(const step_context *c, jem_sampler *sampler,
+                                     const jem_train_batch *batch, jem_train_stats *stats)
 {
     row_group groups[N_GROUPS];
     make_groups(c->config, batch, groups);
@@ -201,15 +294,12 @@ static jem_status compute_gradient(const step_context *c, jem_sampler *sampler,
     const bool draws = samples->n > 0 && samples->x == NULL;
     const double begin = jemi_seconds();
     if (draws)
-        JEMI_TRY(draw_samples(c, sampler, samples, &stats->chain_grad_norm));
+        JEMI_TRY(draw_samples(c, sampler, batch, samples, &stats->chain_grad_norm));
     stats->seconds_sampling = jemi_seconds() - begin;
-    const jem_status status = add_gradients(c, groups);
+    const jem_status status = compute_gradient(c, groups, stats);
     if (draws && status != JEM_ENOMEM) // then the sampler too is as before
         jemi_sampler_finish_draw(sampler, samples->n, samples->x);
-    JEMI_TRY(status);
-    fill_stats(groups, batch, stats);
-    stats->grad_norm = sqrt(jemi_sum_squares(c->optimizer->grad, c->model->graph.param_count));
-    return check_stats(stats, c->optimizer->steps + 1);
+    return status;
 }
 
 jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
@@ -223,8 +313,8 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
     jem_status status = jemi_runner_borrow(model->runners, &runner);
     if (status != JEM_OK)
         goto abort_write;
-    const step_context context = {model, runner, optimizer, config, next->params};
-    status = compute_gradient(&context, sampler, batch, stats);
+    const step_context context = {model, runner, optimizer, config, next};
+    status = sample_and_compute(&context, sampler, batch, stats);
     stats->lr = jemi_optimizer_rate(optimizer);
     if (status == JEM_OK)
         status = jemi_optimizer_update(optimizer, jemi_runner_params(runner), stats->grad_norm,
@@ -233,6 +323,7 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
     if (status != JEM_OK)
         goto abort_write;
     jemi_spectral_iterate(&model->graph, next->params);
+    jemi_optimizer_keep_state(optimizer, next->params);
     stats->step = optimizer->steps;
     stats->seconds_updating = jemi_seconds() - begin - stats->seconds_sampling;
     jemi_generations_commit(model->generations, next);

@@ -7,10 +7,29 @@
 #include "ebm/sampler.h"
 #include "train/optimizer.h"
 
-/** Whether the loss looks at densities at all; without them data and sample rows are not needed. */
+/** Whether the loss looks at p(x), that is at data rows. */
 static inline bool jemi_train_uses_density(const jem_train_config *config)
 {
     return config->w_px > 0.0f || config->energy_l2 > 0.0f;
+}
+
+/** Whether it looks at labelled rows for their labels. */
+static inline bool jemi_train_uses_labels(const jem_train_config *config)
+{
+    return config->w_pyx > 0.0f || config->w_pxy > 0.0f;
+}
+
+/** Whether it looks at samples. */
+static inline bool jemi_train_uses_samples(const jem_train_config *config)
+{
+    return jemi_train_uses_density(config) || config->w_pxy > 0.0f;
+}
+
+/** How many samples a checked batch asks for. */
+static inline int64_t jemi_train_n_samples(const jem_train_batch *batch)
+{
+    const int64_t n_usual = batch->n_data > 0 ? batch->n_data : batch->n_labelled;
+    return batch->n_samples > 0 ? batch->n_samples : n_usual;
 }
 
 /**

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 """Writes tests/golden/data: what PyTorch computes for libjem's networks and training step.
 
-Run by hand, with Debian's python3-torch; the tests only read the files. The networks are twins
-with libjem's tensor names as state_dict keys, the optimizers are torch.optim's, and everything is
-computed in float64, from parameters and inputs that float32 holds exactly.
+Run by hand, with Debian's python3-torch; the tests only read the files. The networks are those of
+tests/twins.py, the optimizers are torch.optim's, and everything is computed in float64, from
+parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
-them; "golden.*", inputs and expected values; "final.*", the parameters after the last step; and
-metadata that say what was trained how.
+them; "golden.*", inputs and expected values; "final.*", the parameters after the last step;
+"ema.*", their average; and metadata that say what was trained how.
 """
 
 import contextlib
@@ -16,11 +16,15 @@ import itertools
 import json
 import pathlib
 import struct
+import sys
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from twins import free_energy, make_twin
 
 DATA = pathlib.Path(__file__).parent / "data"
 STEPS = 10
@@ -31,7 +35,8 @@ STEPS = 10
 # have drifted apart, 1e-6.
 KINK_MARGIN = 2e-6
 
-# The optimizer's defaults in libjem; a case names what it changes.
+# The optimizer's defaults in libjem; a case names what it changes. What is not here (SAM,
+# schedules, the average) is off unless a case names it.
 OPTIMIZER = {
     "kind": "adam", "lr": 1e-4, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9,
     "weight_decay": 0.0, "clip_norm": float("inf"), "warmup_steps": 0,
@@ -51,6 +56,7 @@ class Case:
     w_px: float = 1.0
     w_pyx: float = 1.0
     energy_l2: float = 0.1
+    w_pxy: float = 0.0
 
 
 CASES = [
@@ -85,140 +91,41 @@ CASES = [
         "kind": "sgd", "lr": 0.1}),
     Case("cnn-spectral", "cnn-4-6:norm=spectral", (2, 6, 5), 3, (5, 0, 4), {
         "kind": "sgd", "lr": 0.1, "weight_decay": 0.05}),
+    # SAM, plain and adaptive, around both optimizers; and what else a recipe has, in turns.
+    Case("sam-sgd", "mlp-9:act=silu", (3, 1, 1), 3, (6, 5, 7), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05, "clip_norm": 0.95, "sam_rho": 0.2},
+         w_px=0.5, w_pxy=0.7),
+    Case("asam-sgd", "cnn-4:act=silu", (1, 5, 4), 3, (6, 0, 4), {
+        "kind": "sgd", "lr": 0.05, "momentum": 0.5, "sam_rho": 1.5, "sam_adaptive": 1,
+        "ema_decay": 0.5}),
+    Case("sam-adam", "mlp-9:act=tanh", (3, 1, 1), 4, (6, 0, 7), {
+        "lr": 0.02, "weight_decay": 0.02, "sam_rho": 0.3, "warmup_steps": 3, "schedule": "cosine",
+        "total_steps": 8, "lr_floor": 0.1}),
+    Case("asam-adam", "mlp-9:act=silu", (3, 1, 1), 2, (6, 4, 4), {
+        "lr": 0.02, "sam_rho": 0.5, "sam_adaptive": 1, "schedule": "step", "total_steps": 10,
+        "milestones": "0.3 0.6", "lr_factor": 0.4, "ema_decay": 0.9}),
+    Case("cosine-ema", "mlp-7:act=elu", (3, 1, 1), 3, (6, 0, 7), {
+        "lr": 0.03, "warmup_steps": 4, "schedule": "cosine", "total_steps": 10,
+        "ema_decay": 0.7}),
+    # All at once: state is neither moved nor averaged by what moves and averages parameters.
+    Case("sam-batch", "cnn-4:act=silu,norm=batch", (1, 5, 4), 3, (6, 5, 4), {
+        "kind": "sgd", "lr": 0.05, "sam_rho": 0.2, "ema_decay": 0.7}),
+    Case("asam-spectral", "mlp-7:act=tanh,norm=spectral", (3, 1, 1), 3, (6, 0, 5), {
+        "lr": 0.02, "sam_rho": 0.5, "sam_adaptive": 1, "ema_decay": 0.8}),
 ]
 
 # ---- the twins ---------------------------------------------------------------------------------
 
 
-class Activation(nn.Module):
-    """An activation that remembers how close to its kink anything came."""
+class Kinks:
+    """Remembers how close to its kink anything came that entered an activation."""
 
-    functions = {
-        "lrelu": lambda x: functional.leaky_relu(x, 0.2),
-        "relu": functional.relu,
-        "silu": functional.silu,
-        "elu": functional.elu,
-        "softplus": functional.softplus,
-        "tanh": torch.tanh,
-    }
-
-    def __init__(self, name):
-        super().__init__()
-        self.function = self.functions[name]
-        self.kinked = name in ("lrelu", "relu")
+    def __init__(self):
         self.closest = float("inf")
 
-    def forward(self, x):
-        if self.kinked:
+    def __call__(self, act, x):
+        if act in ("lrelu", "relu"):
             self.closest = min(self.closest, x.detach().abs().min().item())
-        return self.function(x)
-
-
-def make_norm(name, channels, images):
-    """The normalisation layer of an arch's norm=... ."""
-    if name == "batch":
-        return (nn.BatchNorm2d if images else nn.BatchNorm1d)(channels)
-    groups = {"layer": 1, "instance": channels}
-    if name in groups or name.startswith("group"):
-        return nn.GroupNorm(groups.get(name) or int(name.removeprefix("group")), channels)
-    return nn.Identity()
-
-
-class Mlp(nn.Module):
-    def __init__(self, widths, act, norm, shape, classes):
-        super().__init__()
-        sizes = [int(np.prod(shape)), *widths]
-        self.act = act
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths))
-        self.norm = nn.ModuleList(make_norm(norm, width, False) for width in widths)
-        self.head = nn.Linear(sizes[-1], classes)
-
-    def forward(self, x):
-        x = x.flatten(1)
-        for layer, norm in zip(self.hidden, self.norm):
-            x = self.act(norm(layer(x)))
-        return self.head(x)
-
-
-class Cnn(nn.Module):
-    def __init__(self, widths, act, norm, shape, classes):
-        super().__init__()
-        channels, *sides = shape
-        self.act = act
-        self.conv = nn.ModuleList()
-        self.windows = []
-        for width in widths:
-            self.conv.append(nn.Conv2d(channels, width, 3, padding=1))
-            self.windows.append(tuple(2 if side > 1 else 1 for side in sides))
-            sides = [side // window for side, window in zip(sides, self.windows[-1])]
-            channels = width
-        self.norm = nn.ModuleList(make_norm(norm, width, True) for width in widths)
-        self.head = nn.Linear(channels * sides[0] * sides[1], classes)
-
-    def forward(self, x):
-        for layer, norm, window in zip(self.conv, self.norm, self.windows):
-            x = functional.avg_pool2d(self.act(norm(layer(x))), window)
-        return self.head(x.flatten(1))
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride, act):
-        super().__init__()
-        self.act = act
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride=stride, padding=1)
-        self.shortcut = None
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride)
-
-    def forward(self, x):
-        y = self.conv2(self.act(self.conv1(self.act(x))))
-        return y + (x if self.shortcut is None else self.shortcut(x))
-
-
-class Wrn(nn.Module):
-    def __init__(self, numbers, act, norm, shape, classes):
-        super().__init__()
-        assert norm == "none"
-        depth, widening = numbers
-        self.act = act
-        self.stem = nn.Conv2d(shape[0], 16, 3, padding=1)
-        self.stages = nn.ModuleList()
-        channels = 16
-        for stage in range(3):
-            blocks = nn.ModuleList()
-            for index in range((depth - 4) // 6):
-                outputs = 16 * 2**stage * widening
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(Block(channels, outputs, stride, act))
-                channels = outputs
-            self.stages.append(blocks)
-        self.head = nn.Linear(channels, classes)
-
-    def forward(self, x):
-        x = self.stem(x)
-        for block in itertools.chain(*self.stages):
-            x = block(x)
-        return self.head(self.act(x).mean(dim=(2, 3)))
-
-
-def make_twin(case):
-    """The network with PyTorch's own initial parameters, float32; what norms would begin with, ones
-    and zeros, at random."""
-    arch, _, given = case.arch.partition(":")
-    family, *numbers = arch.split("-")
-    options = {"act": "lrelu", "norm": "none"}
-    options.update(option.split("=") for option in given.split(",") if given)
-    made = {"mlp": Mlp, "cnn": Cnn, "wrn": Wrn}[family]
-    act = Activation(options["act"])
-    twin = made([int(n) for n in numbers], act, options["norm"], case.shape, case.classes)
-    for module in list(twin.modules()):
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)):
-            randomize(module)
-        if options["norm"] == "spectral" and isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.utils.spectral_norm(module).eval()
-    iterate(twin)
-    return twin
 
 
 def randomize(norm):
@@ -237,27 +144,35 @@ def iterate(twin):
             hook.compute_weight(module, do_power_iteration=True)
 
 
+def make_random_twin(case, watch=lambda act, x: None):
+    """The twin; what its norms would begin with, ones and zeros, at random."""
+    twin = make_twin(case.arch, case.shape, case.classes, watch)
+    for module in list(twin.modules()):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)):
+            randomize(module)
+        if module._forward_pre_hooks:
+            module.eval()
+    iterate(twin)
+    return twin
+
+
 def batch_norms(model):
     return [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
 
 
 @contextlib.contextmanager
 def running_statistics_kept(model):
-    """Within, training passes leave them as they are: samples do not move them."""
+    """Within, training passes leave them as they are."""
     norms = batch_norms(model)
+    before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     yield
-    for norm in norms:
-        norm.momentum = 0.1
+    for norm, momentum in zip(norms, before):
+        norm.momentum = momentum
 
 
 # ---- the method --------------------------------------------------------------------------------
-
-
-def free_energy(logits):
-    """E(x)."""
-    return -torch.logsumexp(logits, dim=1)
 
 
 def label_energy(logits, labels):
@@ -291,13 +206,17 @@ def loss_terms(case, model, batch):
     values = {"f_data": -e_data.mean(), "f_samples": -e_samples.mean()}
     values["gap"] = values["f_data"] - values["f_samples"]
     values["loss_px"] = case.w_px * -values["gap"]
-    values["loss_pyx"] = values["accuracy"] = torch.zeros(())
+    values["loss_pyx"] = values["loss_pxy"] = values["accuracy"] = torch.zeros(())
     if labelled is not None:
         right = labelled.argmax(dim=1) == batch["y_labelled"]
         values["accuracy"] = right.double().mean()
         values["loss_pyx"] = case.w_pyx * functional.cross_entropy(labelled, batch["y_labelled"])
+    if case.w_pxy:
+        e_labelled = label_energy(labelled, batch["y_labelled"])
+        e_labels = label_energy(samples, batch["y_samples"])
+        values["loss_pxy"] = case.w_pxy * (e_labelled.mean() - e_labels.mean())
     values["loss_l2"] = case.energy_l2 * ((e_data**2).mean() + (e_samples**2).mean())
-    values["loss"] = values["loss_px"] + values["loss_pyx"] + values["loss_l2"]
+    values["loss"] = sum(values[f"loss_{term}"] for term in ("px", "pyx", "pxy", "l2"))
     return values
 
 
@@ -307,6 +226,45 @@ def make_optimizer(settings, parameters):
         return torch.optim.SGD(parameters, settings["lr"], settings["momentum"], weight_decay=decay)
     betas = (settings["beta1"], settings["beta2"])
     return torch.optim.Adam(parameters, settings["lr"], betas, settings["eps"], weight_decay=decay)
+
+
+def make_rates(settings):
+    """The learning rate of each step: warm-up times what torch's scheduler gives."""
+    lr, total = settings["lr"], settings.get("total_steps", STEPS)
+    placeholder = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr)
+    kind = settings.get("schedule", "constant")
+    if kind == "cosine":
+        floor = lr * settings.get("lr_floor", 0.0)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(placeholder, total, floor)
+    else:
+        fractions = settings["milestones"].split() if kind == "step" else []
+        milestones = [round(float(fraction) * total) for fraction in fractions]
+        factor = settings.get("lr_factor", 1.0)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(placeholder, milestones, factor)
+    for step in range(STEPS):
+        warmth = min(1.0, (step + 1) / settings["warmup_steps"]) if settings["warmup_steps"] else 1
+        yield scheduler.get_last_lr()[0] * warmth
+        placeholder.step()
+        if kind != "cosine" or step < total:  # torch's cosine would rise again
+            scheduler.step()
+
+
+def perturb(settings, parameters):
+    """Moves the parameters to where SAM takes its second gradient; returns them as they were."""
+    before = [p.detach().clone() for p in parameters]
+    adaptive = settings.get("sam_adaptive", 0)
+    sizes = [b.abs() if adaptive else torch.ones_like(b) for b in before]
+    norm = torch.sqrt(sum(((size * p.grad) ** 2).sum() for size, p in zip(sizes, parameters)))
+    with torch.no_grad():
+        for size, p in zip(sizes, parameters):
+            p += settings["sam_rho"] * size**2 * p.grad / norm
+    return before
+
+
+def restore(parameters, before):
+    with torch.no_grad():
+        for p, b in zip(parameters, before):
+            p.copy_(b)
 
 
 def clip(parameters, norm_max):
@@ -319,25 +277,35 @@ def clip(parameters, norm_max):
 
 
 def train(case, model, batch):
-    """Ten steps; for each name the list of its values."""
+    """Ten steps; for each name the list of its values, and the average of the parameters."""
     settings = {k: np.float32(v).item() if isinstance(v, float) else v
                 for k, v in settings_of(case).items()}
     parameters = list(model.parameters())
     optimizer = make_optimizer(settings, parameters)
     history = {}
-    for step in range(STEPS):
-        warmth = min(1.0, (step + 1) / settings["warmup_steps"]) if settings["warmup_steps"] else 1
-        optimizer.param_groups[0]["lr"] = settings["lr"] * warmth
+    average = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for step, lr in enumerate(make_rates(settings)):
+        optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
         values = loss_terms(case, model, batch)
         values["loss"].backward()
+        if settings.get("sam_rho"):
+            before = perturb(settings, parameters)
+            optimizer.zero_grad()
+            with running_statistics_kept(model):
+                loss_terms(case, model, batch)["loss"].backward()
+            restore(parameters, before)
         values["grad_norm"] = clip(parameters, settings["clip_norm"])
-        values["lr"] = torch.tensor(settings["lr"] * warmth)
+        values["lr"] = torch.tensor(lr)
         optimizer.step()
+        decay = min(settings.get("ema_decay", 0.0), (1 + step) / (10 + step))
+        for name, p in model.named_parameters():
+            average[name] = decay * average[name] + (1 - decay) * p.detach()
         iterate(model)
         for name, value in values.items():
             history.setdefault(name, []).append(value.item())
-    return {name: torch.tensor(column, dtype=torch.float64) for name, column in history.items()}
+    columns = {k: torch.tensor(v, dtype=torch.float64) for k, v in history.items()}
+    return columns, average
 
 
 def settings_of(case):
@@ -364,6 +332,8 @@ def make_inputs(case):
     if n_data:
         inputs["x_data"] = 0.7 * images(n_data) + 0.3
     inputs["x_samples"] = 2 * torch.rand(n_samples, *case.shape) - 1
+    if case.w_pxy:
+        inputs["y_samples"] = torch.arange(n_samples) * 5 % case.classes
     return inputs
 
 
@@ -377,9 +347,14 @@ def compute(case, twin, inputs, dtype):
     values = {f"golden.{k}": v for k, v in forward_values(model, wide["x"], wide["y"]).items()}
     for norm in norms:
         norm.train()
-    history = train(case, model, wide)
+    history, average = train(case, model, wide)
+    if not case.w_pxy:
+        del history["loss_pxy"]
+    final = tensors_of(model)
     values.update({f"golden.stats.{k}": v for k, v in history.items()})
-    values.update({f"final.{k}": v for k, v in tensors_of(model).items()})
+    values.update({f"final.{k}": v for k, v in final.items()})
+    if "ema_decay" in case.optimizer:
+        values.update({f"ema.{k}": v for k, v in (final | average).items()})
     return {k: v.detach().double().numpy() for k, v in values.items()}
 
 
@@ -392,17 +367,17 @@ def make_case(case):
     """Initial parameters, inputs and expected values of the first seed without a near kink."""
     for seed in itertools.count():
         torch.manual_seed(seed)
-        twin = make_twin(case)
+        kinks = Kinks()
+        twin = make_random_twin(case, kinks)
         initial = {name: value.clone() for name, value in tensors_of(twin).items()}
         inputs = make_inputs(case)
         expected = compute(case, twin, inputs, torch.float64)
-        closest = twin.act.closest
-        if closest >= KINK_MARGIN:
+        if kinks.closest >= KINK_MARGIN:
             break
-    twin = make_twin(case)
+    twin = make_random_twin(case)
     twin.load_state_dict(initial, strict=False)
     narrow = compute(case, twin, inputs, torch.float32)
-    report(case, seed, closest, expected, narrow)
+    report(case, seed, kinks.closest, expected, narrow)
     given = {name: value.numpy() for name, value in initial.items()}
     given.update({f"golden.{name}": value.numpy() for name, value in inputs.items()})
     return given | {name: value.astype(np.float32) for name, value in expected.items()}
@@ -413,7 +388,7 @@ def report(case, seed, closest, expected, narrow):
     relative to the largest value of each array."""
     deviations = {}
     for name, value in expected.items():
-        kind = "final" if name.startswith("final.") else name.removeprefix("golden.")
+        kind = name.removeprefix("golden.") if name.startswith("golden.") else name.split(".")[0]
         deviation = np.abs(narrow[name] - value).max() / max(np.abs(value).max(), 1e-30)
         deviations[kind] = max(deviations.get(kind, 0), deviation)
     print(f"{case.name}: seed {seed}, closest to a kink {closest:.1e}")
@@ -444,7 +419,8 @@ def main():
     for case in CASES:
         metadata = {"arch": case.arch, "classes": str(case.classes)}
         metadata.update(zip(("channels", "height", "width"), map(str, case.shape)))
-        metadata.update({k: repr(getattr(case, k)) for k in ("w_px", "w_pyx", "energy_l2")})
+        weights = ("w_px", "w_pyx", "energy_l2") + (("w_pxy",) if case.w_pxy else ())
+        metadata.update({k: repr(getattr(case, k)) for k in weights})
         metadata.update({k: str(v) for k, v in settings_of(case).items()})
         write_safetensors(DATA / f"{case.name}.safetensors", make_case(case), metadata)
 

@@ -3,11 +3,12 @@
  * single malloc or free in the whole process, where its own kernels run (AVX-512, or the
  * reference). oneDNN's execute call allocates some small blocks and frees them before it returns:
  * there, and in training, whose weight gradients are oneDNN's, as much must be freed as was
- * allocated.
+ * allocated. Nor do calls of ever other sizes make anything grow.
  *
  * This program's own malloc counts. It is exported, so that oneDNN and libgomp use it too.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,11 +20,11 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 enum { COUNTING = 0 }; // the sanitizer has put its own malloc here
-static atomic_llong calls, live;
+static atomic_llong calls, live, live_bytes;
 #else
 enum { COUNTING = 1 };
 
-static atomic_llong calls, live;
+static atomic_llong calls, live, live_bytes;
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -31,37 +32,39 @@ void *__libc_realloc(void *block, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *block);
 
-static void count_one(void)
+static void *count_in(void *block)
 {
     atomic_fetch_add(&calls, 1);
-    atomic_fetch_add(&live, 1);
+    atomic_fetch_add(&live, block != NULL);
+    atomic_fetch_add(&live_bytes, (long long)malloc_usable_size(block));
+    return block;
+}
+
+static void count_out(void *block)
+{
+    atomic_fetch_sub(&live, block != NULL);
+    atomic_fetch_sub(&live_bytes, (long long)malloc_usable_size(block));
 }
 
 void *malloc(size_t size)
 {
-    count_one();
-    return __libc_malloc(size);
+    return count_in(__libc_malloc(size));
 }
 
 void *calloc(size_t count, size_t size)
 {
-    count_one();
-    return __libc_calloc(count, size);
+    return count_in(__libc_calloc(count, size));
 }
 
 void *realloc(void *block, size_t size)
 {
-    if (block == NULL)
-        count_one();
-    else
-        atomic_fetch_add(&calls, 1);
-    return __libc_realloc(block, size);
+    count_out(block);
+    return count_in(__libc_realloc(block, size));
 }
 
 void *memalign(size_t alignment, size_t size)
 {
-    count_one();
-    return __libc_memalign(alignment, size);
+    return count_in(__libc_memalign(alignment, size));
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
@@ -78,12 +81,13 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 void free(void *block)
 {
     atomic_fetch_add(&calls, block != NULL);
-    atomic_fetch_sub(&live, block != NULL);
+    count_out(block);
     __libc_free(block);
 }
 #endif
 
-enum { ROWS = 11, CLASSES = 3, CALLS = 10, WARM_UP = 3 }; // 11 rows: chunks of 8 and 3
+enum { ROWS = 11, MOST_ROWS = 300, CLASSES = 3 }; // 11 rows: chunks of 8 and 3; 300: of 256 and 44
+enum { CALLS = 10, WARM_UP = 3, MIXED_CALLS = 100000 };
 
 typedef struct network_row {
     const char *arch;
@@ -110,38 +114,39 @@ static struct {
     jem_optimizer *optimizer;
     jem_train_config train;
     jem_train_batch batch;
+    int64_t rows;
     float *x, *out, *chains;
-    int64_t labels[ROWS];
+    int64_t labels[MOST_ROWS];
 } w;
 
 static jem_status call_logits(void)
 {
-    return jem_logits(w.model, ROWS, w.x, w.out);
+    return jem_logits(w.model, w.rows, w.x, w.out);
 }
 
 static jem_status call_energy(void)
 {
-    return jem_energy(w.model, ROWS, w.x, w.labels, w.out);
+    return jem_energy(w.model, w.rows, w.x, w.labels, w.out);
 }
 
 static jem_status call_energy_grad(void)
 {
-    return jem_energy_grad(w.model, ROWS, w.x, NULL, NULL, w.out);
+    return jem_energy_grad(w.model, w.rows, w.x, NULL, NULL, w.out);
 }
 
 static jem_status call_score(void)
 {
-    return jem_score(w.model, JEM_SCORE_GRADIENT_NORM, ROWS, w.x, w.out);
+    return jem_score(w.model, JEM_SCORE_GRADIENT_NORM, w.rows, w.x, w.out);
 }
 
 static jem_status call_sgld_step(void)
 {
-    return jem_sgld_step(w.model, w.sampler, ROWS, w.labels, w.chains);
+    return jem_sgld_step(w.model, w.sampler, w.rows, w.labels, w.chains);
 }
 
 static jem_status call_draw(void)
 {
-    return jem_sampler_draw(w.model, w.sampler, ROWS, w.out, NULL, NULL, NULL);
+    return jem_sampler_draw(w.model, w.sampler, w.rows, w.out, NULL, NULL, NULL);
 }
 
 static jem_status call_train_step(void)
@@ -178,21 +183,27 @@ static bool own_kernels_only(int32_t backend, bool trains)
     return backend == JEM_BACKEND_REF || (jemi_avx512_available() && !trains);
 }
 
-static void set_up(const network_row *network, int32_t backend)
+static void set_up(const network_row *network, int32_t backend, int32_t threads, int64_t rows)
 {
-    const jem_exec_config exec = support_exec(backend, 2);
+    const jem_exec_config exec = support_exec(backend, threads);
     w.model = support_image_model(network->arch, network->channels, network->side, CLASSES, &exec);
-    const jem_sampler_config config = support_sampler_config(2 * ROWS, 2);
+    const jem_sampler_config config = support_sampler_config(2 * (int32_t)rows, 2);
     w.sampler = support_sampler(w.model, &config);
-    w.optimizer = support_optimizer(w.model, 1e-4f);
-    const int64_t count = (int64_t)ROWS * network->channels * network->side * network->side;
+    jem_optimizer_config optimizer;
+    MUST(jem_optimizer_config_init(&optimizer, sizeof optimizer));
+    optimizer.sam_rho = 0.05f;
+    optimizer.ema_decay = 0.9f;
+    MUST(jem_optimizer_create(&w.optimizer, w.model, &optimizer));
+    w.rows = rows;
+    const int64_t count = rows * network->channels * network->side * network->side;
     w.x = support_uniform(count, 1);
     w.chains = support_uniform(count, 2);
     w.out = malloc((size_t)count * sizeof *w.out);
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < MOST_ROWS; i++)
         w.labels[i] = i % CLASSES;
     MUST(jem_train_config_init(&w.train, sizeof w.train));
-    w.batch = support_batch(ROWS, w.x, w.labels);
+    w.train.augment_flip = 1;
+    w.batch = support_batch(rows, w.x, w.labels);
 }
 
 static void tear_down(void)
@@ -211,7 +222,7 @@ START_TEST(test_steady_state)
     const int32_t backend = support_backends[_i % support_n_backends];
     if (is_refused(network, backend))
         return;
-    set_up(network, backend);
+    set_up(network, backend, 2, ROWS);
     for (int c = 0; c < COUNT(steady_calls); c++) {
         for (int i = 0; i < WARM_UP; i++)
             MUST(steady_calls[c].call());
@@ -239,7 +250,7 @@ START_TEST(test_prepared)
     const int32_t backend = support_backends[_i % support_n_backends];
     if (is_refused(network, backend))
         return;
-    set_up(network, backend);
+    set_up(network, backend, 2, ROWS);
     MUST(call_energy_grad()); // libgomp's team and the C library's own first times
     const jem_exec_config exec = support_exec(backend, 2);
     jem_model *fresh;
@@ -254,6 +265,37 @@ START_TEST(test_prepared)
     if (own_kernels_only(backend, false))
         ck_assert_msg(count == 0, "%s: %lld allocator calls after prepare", network->arch, count);
     jem_model_destroy(fresh);
+    tear_down();
+}
+END_TEST
+
+static jem_status call_any(uint64_t number)
+{
+    static jem_status (*const mixed[])(void) = {call_logits, call_energy, call_energy_grad,
+                                                call_sgld_step};
+    w.rows = 1 + (int64_t)(number / COUNT(mixed) % MOST_ROWS);
+    return mixed[number % COUNT(mixed)]();
+}
+
+// Not that nothing is allocated: in regions of one thread libgomp makes and frees a team.
+START_TEST(test_mixed_sizes)
+{
+    const network_row network = {"mlp-16", 7, 1};
+    set_up(&network, support_backends[_i], 1, MOST_ROWS);
+    for (uint64_t number = 0; number < 4 * MOST_ROWS; number++) // every call with every size
+        MUST(call_any(number));
+    const size_t model_bytes = jem_model_bytes(w.model);
+    const long long blocks = atomic_load(&live), bytes = atomic_load(&live_bytes);
+    uint64_t random = 1;
+    jem_status status = JEM_OK;
+    for (int i = 0; i < MIXED_CALLS && status == JEM_OK; i++)
+        status = call_any(support_next(&random));
+    const long long more_blocks = atomic_load(&live) - blocks;
+    const long long more_bytes = atomic_load(&live_bytes) - bytes;
+    MUST(status);
+    ck_assert_uint_eq(jem_model_bytes(w.model), model_bytes);
+    ck_assert_msg(more_blocks == 0 && more_bytes == 0, "%lld blocks and %lld bytes more",
+                  more_blocks, more_bytes);
     tear_down();
 }
 END_TEST
@@ -275,6 +317,7 @@ static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_steady_state, 0, COUNT(networks) * support_n_backends);
     tcase_add_loop_test(tcase, test_prepared, 0, COUNT(networks) * support_n_backends);
+    tcase_add_loop_test(tcase, test_mixed_sizes, 0, support_n_backends);
     tcase_add_test(tcase, test_the_counter_counts);
 }
 

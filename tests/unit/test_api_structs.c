@@ -194,7 +194,7 @@ static const field_row fields[] = {
     {OF_EXEC(backend), INT, JEM_BACKEND_ONEDNN, JEM_EUNSUPPORTED, NULL},
 #endif
     {OF_EXEC(precision_scoring), INT, 0, JEM_EUNSUPPORTED, NULL},
-    {OF_EXEC(precision_chains), INT, 3, JEM_EUNSUPPORTED, NULL},
+    {OF_EXEC(precision_chains), INT, 4, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(precision_training), INT, -1, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(runners_max), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(runners_max), INT, 1025, JEM_EINVAL, NULL},
@@ -212,7 +212,7 @@ static const field_row fields[] = {
     {OF_SAMPLER(reinit_prob), FLOAT, 1.1, JEM_EINVAL, NULL},
     {OF_SAMPLER(reinit_prob), FLOAT, NAN, JEM_EINVAL, NULL},
     {OF_SAMPLER(start), INT, 0, JEM_EINVAL, NULL},
-    {OF_SAMPLER(start), INT, 4, JEM_EINVAL, NULL},
+    {OF_SAMPLER(start), INT, 5, JEM_EINVAL, NULL},
     {OF_SAMPLER(start_low), FLOAT, 1, JEM_EINVAL, NULL}, // = high
     {OF_SAMPLER(start_low), FLOAT, -INFINITY, JEM_EINVAL, NULL},
     {OF_SAMPLER(start_high), FLOAT, NAN, JEM_EINVAL, NULL},
@@ -226,6 +226,9 @@ static const field_row fields[] = {
     {OF_SAMPLER(x_high), FLOAT, -INFINITY, JEM_EINVAL, NULL},
     {OF_SAMPLER(class_conditional), INT, 2, JEM_EINVAL, NULL},
     {OF_SAMPLER(class_conditional), INT, -1, JEM_EINVAL, NULL},
+    {OF_SAMPLER(start_rank), INT, -1, JEM_EINVAL, NULL},
+    {OF_SAMPLER(start_rank), INT, 257, JEM_EINVAL, NULL},
+    {OF_SAMPLER(matched_noise), INT, 2, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(kind), INT, 0, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(kind), INT, 3, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(lr), FLOAT, 0, JEM_EINVAL, NULL},
@@ -243,12 +246,34 @@ static const field_row fields[] = {
     {OF_OPTIMIZER(clip_norm), FLOAT, 0, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(clip_norm), FLOAT, NAN, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(warmup_steps), LONG, -1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(sam_rho), FLOAT, -0.1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(sam_rho), FLOAT, INFINITY, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(sam_rho), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(sam_adaptive), INT, 2, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(schedule), INT, 0, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(schedule), INT, 4, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(lr_factor), FLOAT, -0.1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(lr_factor), FLOAT, 1.1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(total_steps), LONG, -1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(milestones), FLOAT, 1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(milestones), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(lr_floor), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(lr_floor), FLOAT, 2, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(ema_decay), FLOAT, 1, JEM_EINVAL, NULL},
+    {OF_OPTIMIZER(ema_decay), FLOAT, -0.5, JEM_EINVAL, NULL},
     {OF_TRAIN(w_px), FLOAT, -1, JEM_EINVAL, NULL},
     {OF_TRAIN(w_px), FLOAT, NAN, JEM_EINVAL, NULL},
     {OF_TRAIN(w_pyx), FLOAT, INFINITY, JEM_EINVAL, NULL},
     {OF_TRAIN(energy_l2), FLOAT, -0.1, JEM_EINVAL, NULL},
     {OF_TRAIN(input_noise), FLOAT, -0.1, JEM_EINVAL, NULL},
     {OF_TRAIN(input_noise), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_TRAIN(w_pxy), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_TRAIN(w_pxy), FLOAT, 1, JEM_EINVAL, "class_conditional"},
+    {OF_TRAIN(augment_crop), INT, -1, JEM_EINVAL, NULL},
+    {OF_TRAIN(augment_crop), INT, 65, JEM_EINVAL, NULL},
+    {OF_TRAIN(augment_crop), INT, 1, JEM_EINVAL, NULL}, // inputs of height 1
+    {OF_TRAIN(augment_flip), INT, 2, JEM_EINVAL, NULL},
+    {OF_TRAIN(augment_data), INT, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 2147483648.0, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 0, JEM_EINVAL, "labelled"},
@@ -328,6 +353,12 @@ START_TEST(test_train_step_arguments)
     batch = support_batch(ROWS, x, labels);
     batch.x_samples = x;
     REFUSED(JEM_EINVAL, "n_samples is 0", jem_train_step(model, o, sampler, NULL, &batch, NULL));
+    batch.n_samples = ROWS;
+    batch.y_samples = bad;
+    REFUSED(JEM_EINVAL, "y_samples is 3", jem_train_step(model, o, sampler, NULL, &batch, NULL));
+    batch.y_samples = NULL;
+    config.w_pxy = 1.0f;
+    REFUSED(JEM_EINVAL, "y_samples", jem_train_step(model, o, sampler, &config, &batch, NULL));
     batch.n_samples = 1;
     batch.x_samples = nan_rows;
     REFUSED(JEM_EINVAL, "x_samples is nan", jem_train_step(model, o, sampler, NULL, &batch, NULL));

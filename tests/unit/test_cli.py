@@ -50,7 +50,7 @@ def test_help_of(command):
 
 def test_help_shows_the_defaults():
     text = " ".join(jem("train", "--help").split())
-    assert "(default 0.002)" in text and "(default adam)" in text and "0.3 of it at 60 %" in text
+    assert "(default 0.002)" in text and "(default adam)" in text and "otherwise 0.6 0.85" in text
 
 
 # ---- train --------------------------------------------------------------------------------------
@@ -138,13 +138,83 @@ def test_log_and_schedule(idx, tmp_path):
     train(idx, tmp_path / "m", "--log", tmp_path / "log", "--lr", 1e-3, steps=20)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 21))
-    expected = [1e-3] * 12 + [3e-4] * 5 + [1e-4] * 3
+    expected = [1e-3] * 12 + [3e-4] * 5 + [0.9e-4] * 3
     assert np.allclose([line["lr"] for line in lines], expected)
     for line in lines:
-        parts = line["loss_px"] + line["loss_pyx"] + line["loss_l2"]
+        parts = sum(line[f"loss_{term}"] for term in ("px", "pyx", "pxy", "l2"))
         assert np.isclose(line["loss"], parts, rtol=1e-4, atol=1e-5)
         assert np.isclose(line["gap"], line["f_data"] - line["f_samples"], rtol=1e-3, atol=1e-4)
         assert 0 <= line["accuracy"] <= 1 and line["seconds_sampling"] >= 0
+
+
+@pytest.mark.parametrize("options, decay", [
+    (["--schedule", "constant"], lambda s: 1.0),
+    (["--schedule", "cosine"], lambda s: (1 + np.cos(np.pi * s)) / 2),
+    (["--schedule", "cosine", "--lr-floor", 0.2], lambda s: 0.6 + 0.4 * np.cos(np.pi * s)),
+    (["--milestones", 0.25, 0.5, 0.9, "--lr-factor", 0.5],
+     lambda s: 0.5 ** (int(s >= 0.25) + int(s >= 0.5) + int(s >= 0.9))),
+])
+def test_schedules(idx, options, decay, tmp_path):
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", "--lr", 1e-3, *options, steps=20)
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "log").open()]
+    assert np.allclose(rates, [1e-3 * decay(t / 20) for t in range(20)], rtol=1e-5, atol=1e-10)
+
+
+def test_schedule_of_a_time(idx, tmp_path):
+    jem("train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--seconds", 1,
+        "--schedule", "cosine", "--lr", 1e-3, "--log", tmp_path / "log")
+    lines = [json.loads(line) for line in (tmp_path / "log").open()]
+    rates = np.array([line["lr"] for line in lines])
+    assert rates[0] > 0.9e-3 and rates[-1] < 0.1e-3 and (np.diff(rates) <= 0).all()
+
+
+def test_average_is_saved(idx, x_test, tmp_path):
+    """Of a run of two steps d is 0.1 and 2/11, so the average lies between the parameters."""
+    for name, steps, options in (("first", 1, []), ("last", 2, []), ("mean", 2, ["--ema", 0.9]),
+                                 ("start", 1, ["--ema", 0.9])):
+        train(idx, tmp_path / name, "--schedule", "constant", *options, steps=steps)
+    first, last, mean, start = (
+        np.frombuffer(data_of(tmp_path / n), "f4") for n in ("first", "last", "mean", "start"))
+    assert np.allclose(mean, (2 * start + 9 * last) / 11, atol=1e-6)
+    assert not np.allclose(start, first, atol=1e-6)
+
+
+def data_of(path):
+    """The values of a model file."""
+    content = path.read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little"):]
+
+
+def test_few_labels(idx, tmp_path):
+    """Two labels per class; the density still sees every row."""
+    options = ["--batch", 60, "--labels-per-class", 2, "--input-noise", 0, "--chains", 60]
+    train(idx, tmp_path / "m", "--log", tmp_path / "log", *options, steps=15)
+    few, *others = [json.loads(line) for line in (tmp_path / "log").open()]
+    right = np.array([line["accuracy"] for line in (few, *others)]) * 6
+    assert np.allclose(right, right.round()) and len(set(right.round())) > 2
+    whole = first_step(idx, tmp_path, "--batch", 60, "--input-noise", 0, "--chains", 60)
+    assert np.isclose(few["f_data"], whole["f_data"], rtol=1e-5)
+    assert few["loss_pyx"] != whole["loss_pyx"]
+    classifier = first_step(idx, tmp_path, *options, "--classifier")
+    assert np.isclose(classifier["loss_pyx"], few["loss_pyx"], rtol=1e-5)
+    apart = first_step(idx, tmp_path, "--batch", 60, "--labelled-batch", 7, "--input-noise", 0)
+    assert np.isclose(apart["accuracy"] * 7, round(apart["accuracy"] * 7))
+    assert np.isclose(apart["f_data"], whole["f_data"], rtol=1e-5)
+
+
+def test_augmentation_is_for_labelled_rows(idx, tmp_path):
+    base = first_step(idx, tmp_path, "--input-noise", 0)
+    moved = first_step(idx, tmp_path, "--input-noise", 0, "--crop", 2, "--flip")
+    assert moved["f_data"] == base["f_data"] and moved["loss_pyx"] != base["loss_pyx"]
+    both = first_step(idx, tmp_path, "--input-noise", 0, "--crop", 2, "--flip", "--augment-data")
+    assert both["f_data"] != base["f_data"] and both["loss_pyx"] == moved["loss_pyx"]
+
+
+def test_contrastive_divergence(idx, tmp_path):
+    """No steps from the data lead nowhere."""
+    step = first_step(idx, tmp_path, "--start", "data", "--reinit", 1, "--sgld-steps", 0,
+                      "--input-noise", 0, "--chains", 16)
+    assert step["gap"] == pytest.approx(0, abs=1e-6)
 
 
 def first_step(idx, tmp_path, *options):
@@ -212,6 +282,11 @@ def test_classifier_draws_no_chains(idx, tmp_path):
     ["--start", "gaussian", "--x-low", "-0.5", "--x-high", "0.5", "--reinit", "1"],
     ["--class-conditional", "--backend", "ref", "--threads", "1"],
     ["--start=mixture", "--uniform-fraction=0.1", "--seed=18446744073709551615"],
+    ["--sam-rho", "0.05", "--optimizer", "sgd", "--schedule", "cosine", "--ema", "0.99"],
+    ["--sam-rho", "0.5", "--sam-adaptive", "--crop", "1", "--flip", "--augment-data"],
+    ["--class-conditional", "--w-pxy", "0.5", "--start", "gaussian", "--start-rank", "4"],
+    ["--w-px", "0", "--w-pyx", "0", "--w-pxy", "1", "--class-conditional", "--energy-l2", "0"],
+    ["--start", "data", "--matched-noise", "--step-size", "0.001", "--class-conditional"],
 ])
 def test_train_options(idx, options, tmp_path):
     train(idx, tmp_path / "m", *options, steps=3)
@@ -511,3 +586,10 @@ def test_bench(op, passes):
     assert report["threads"] == 1 and report["batch"] == 8 and report["runs"] == 3
     assert report["peak_gflops"] > 4 and report["peak_rss_mb"] > 1
     assert np.isclose(report["ratio"], report["gflops"] / report["peak_gflops"], rtol=1e-6)
+
+
+def test_memory_of_bench_is_its_own():
+    ballast = np.ones(200 << 17)  # 200 MiB that a child would inherit in its ru_maxrss
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--op", "logits",
+                            "--runs", 1, "--json"))
+    assert 1 < report["peak_rss_mb"] < 100 < ballast.nbytes >> 20

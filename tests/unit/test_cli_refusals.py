@@ -64,13 +64,26 @@ def test_wrong_command_line(args, word, tmp_path):
 def test_wrong_arguments_together(idx, model, tmp_path):
     base = ["train", "--data", idx, "--out", tmp_path / "m", "--arch"]
     assert "more than one length" in jem(*base, "mlp-4", "--steps", 1, "--seconds", 2, expect=2)
-    assert "both 0" in jem(*base, "mlp-4", "--w-px", 0, "--w-pyx", 0, expect=2)
+    assert "all 0" in jem(*base, "mlp-4", "--w-px", 0, "--w-pyx", 0, expect=2)
+    assert "--class-conditional" in jem(*base, "mlp-4", "--w-pxy", 1, expect=2)
+    assert "--crop or --flip" in jem(*base, "mlp-4", "--augment-data", expect=2)
+    assert "less than 8" in jem(*base, "mlp-4", "--crop", 8, expect=2)
+    assert "--sam-rho" in jem(*base, "mlp-4", "--sam-adaptive", expect=2)
+    assert "--schedule cosine" in jem(*base, "mlp-4", "--lr-floor", 0.1, expect=2)
+    for words in ([0.5, 0.5], [0.5, 0.4], [1], ["a"], [0.1] * 9, ["nan"], ["0.5x"]):
+        assert "milestones" in jem(*base, "mlp-4", "--milestones", *words, expect=2)
+    assert "--schedule step" in jem(*base, "mlp-4", "--schedule", "cosine", "--milestones", 0.5,
+                                    expect=2)
+    assert "--noise-std" in jem(*base, "mlp-4", "--matched-noise", "--noise-std", 0.1, expect=2)
+    assert "--start-rank" in jem(*base, "mlp-4", "--start", "data", "--start-rank", 3, expect=2)
     assert "resnet-9" in jem(*base, "resnet-9", "--steps", 1, expect=2)
     assert "--capacity" in jem(*base, "mlp-4", "--steps", 1, "--capacity", 3, expect=2)
     assert "below" in jem(*base, "mlp-4", "--steps", 1, "--x-low", 1, "--x-high", 0, expect=2)
     sample = ["sample", "--model", model, "--png", tmp_path / "s.png"]
     assert "0..2" in jem(*sample, "--class", 3, expect=2)
     assert "--data" in jem(*sample, "--start", "gaussian", expect=2)
+    assert "--data" in jem(*sample, "--start", "data", expect=2)
+    assert "--start-rank" in jem(*sample, "--start-rank", 3, expect=2)
     assert "--class" in jem(*sample, "--grid", "--class", 1, expect=2)
     assert "too large" in jem(*sample, "--n", 1000000, "--scale", 64, expect=2)
     assert os.listdir(tmp_path) == []

@@ -120,6 +120,7 @@ static uint64_t script_sampler(void)
     jem_model *model = create_model();
     jem_sampler_config config = support_sampler_config(CAPACITY, 3);
     config.start = JEM_START_MIXTURE;
+    config.start_rank = 2;
     config.class_conditional = 1;
     config.reinit_prob = 0.4f;
     jem_sampler *sampler;
@@ -142,20 +143,29 @@ static uint64_t script_sampler(void)
 static uint64_t script_train(void)
 {
     jem_model *model = create_model();
-    const jem_sampler_config sampler_config = support_sampler_config(CAPACITY, 2);
+    jem_sampler_config sampler_config = support_sampler_config(CAPACITY, 2);
+    sampler_config.start = JEM_START_DATA;
+    sampler_config.reinit_prob = 0.5f;
     jem_optimizer_config config;
     MUST(jem_optimizer_config_init(&config, sizeof config));
     config.lr = 0.01f;
+    config.sam_rho = 0.1f;
+    config.ema_decay = 0.9f;
+    jem_train_config train_config;
+    MUST(jem_train_config_init(&train_config, sizeof train_config));
+    train_config.augment_flip = 1;
     jem_sampler *sampler;
     jem_optimizer *optimizer;
     CREATE(sampler, jem_sampler_create(&sampler, model, &sampler_config));
     CREATE(optimizer, jem_optimizer_create(&optimizer, model, &config));
     jem_train_batch batch = support_batch(ROWS, x, labels);
-    STEP(jem_train_step(model, optimizer, sampler, NULL, &batch, NULL));
+    STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
+    STEP(jem_sampler_fit(sampler, ROWS, x, labels));
+    STEP(jem_sampler_fit(sampler, ROWS, x, NULL)); // the failed one leaves the first
     batch.n_data = 5;
     batch.x_data = x;
     batch.n_samples = 12;
-    STEP(jem_train_step(model, optimizer, sampler, NULL, &batch, NULL));
+    STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
     float out[2][ROWS * FEATURES] = {{0}};
     STEP(jem_logits(model, ROWS, x, out[0]));
     STEP(jem_sampler_get_chains(sampler, 0, ROWS, out[1], NULL, NULL));

@@ -305,6 +305,15 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("capacity", jem.JemInvalidError, "n is 9", lambda m: jem.Sampler(m, capacity=8).draw(9)),
     ("lr", jem.JemInvalidError, "lr is -1", lambda m: jem.Optimizer(m, lr=-1)),
     ("lr", jem.JemInvalidError, "lr is 0", lambda m: setattr(jem.Optimizer(m), "lr", 0)),
+    ("schedule", ValueError, "constant, step, cosine", lambda m: jem.Optimizer(m, schedule="x")),
+    ("milestones", ValueError, "9 values; expected 8", lambda m: jem.Optimizer(
+        m, milestones=[0.1] * 9)),
+    ("milestones", jem.JemInvalidError, r"milestones\[1\] is 0.2", lambda m: jem.Optimizer(
+        m, milestones=(0.5, 0.2))),
+    ("milestone", TypeError, "iterable", lambda m: jem.Optimizer(m, milestones=0.5)),
+    ("progress", jem.JemInvalidError, "total_steps = 9", lambda m: jem.Optimizer(
+        m, total_steps=9).set_progress(0.5)),
+    ("average", jem.JemInvalidError, "ema_decay is 0", lambda m: jem.Optimizer(m).ema()),
     ("no rows", jem.JemInvalidError, "no labelled", lambda m: jem.train_step(m, jem.Optimizer(m))),
     ("auroc", jem.JemInvalidError, "n_usual is 0", lambda m: jem.auroc([], [1])),
     ("sampler shape", jem.JemMismatchError, "sampler", lambda m: jem.Sampler(m).draw(
@@ -343,7 +352,7 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("load", TypeError, "'seed'.*threads", lambda m: jem.Model.load("x", seed=2)),
     ("sampler", TypeError, "'step'; valid are seed.*step_size", lambda m: jem.Sampler(m, step=2)),
     ("optimizer", TypeError, "'decay'.*weight_decay", lambda m: jem.Optimizer(m, decay=2)),
-    ("train", TypeError, "'noise'.*w_px.*input_noise$", lambda m: jem.train_step(
+    ("train", TypeError, "'noise'.*w_px.*augment_data$", lambda m: jem.train_step(
         m, jem.Optimizer(m), noise=1)),
     ("struct size", TypeError, "'struct_size'", lambda m: jem.Sampler(m, struct_size=8)),
 ]

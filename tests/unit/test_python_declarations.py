@@ -139,6 +139,7 @@ HEADER_CHANGES = [
     ("field type", r"int64_t warmup_steps;", "int32_t warmup_steps;"),
     ("field order", r"float beta1, beta2;", "float beta2, beta1;"),
     ("field length", r"char name\[64\]", "char name[80]"),
+    ("numbers in a field", r"float milestones\[8\]", "float milestones[9]"),
     ("field callback", r"void \(\*release\)\(void \*user,", "void (*release)(int32_t user,"),
     ("constant added", r"JEM_EVENT_NONE = 0", "JEM_EVENT_NONE = 0, JEM_EVENT_X = 1"),
     ("constant removed", r"JEM_LOG_DEBUG = 1,", ""),
@@ -238,9 +239,12 @@ DEFAULTS = [
     ("jem_model_config", {"height": 1, "width": 1, "input_low": -1, "input_high": 1}),
     ("jem_exec_config", {"precision_training": 1, "runners_max": 64}),
     ("jem_sampler_config", {"capacity": 10000, "steps": 20, "start_low": -1, "x_high": np.inf}),
+    ("jem_sampler_config", {"start_rank": 0, "matched_noise": 0}),
     ("jem_optimizer_config", {"kind": 1, "beta1": 0.9, "clip_norm": np.inf, "warmup_steps": 0}),
+    ("jem_optimizer_config", {"sam_rho": 0, "schedule": 1, "lr_factor": 0.3, "ema_decay": 0}),
     ("jem_train_config", {"w_px": 1, "w_pyx": 1, "energy_l2": 0.1, "input_noise": 0.03}),
-    ("jem_train_batch", {"n_labelled": 0, "x_samples": None}),
+    ("jem_train_config", {"w_pxy": 0, "augment_crop": 0, "augment_flip": 0, "augment_data": 0}),
+    ("jem_train_batch", {"n_labelled": 0, "x_samples": None, "y_samples": None}),
 ]
 
 

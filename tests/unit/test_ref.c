@@ -371,9 +371,9 @@ END_TEST
 
 /* ---- the rest of the table ------------------------------------------------------------------ */
 
-static void append_line(void *user, const char *line)
+static void append_line(void *user, const jemi_step *step)
 {
-    strcat(user, line);
+    strcat(user, step->line);
     strcat(user, "\n");
 }
 

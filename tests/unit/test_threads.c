@@ -35,6 +35,15 @@ static void join_threads(const pthread_t *threads, int n)
 
 // ---- many readers -------------------------------------------------------------------------------
 
+enum { MOST_FLOATS = 64 }; // of a row
+
+typedef struct network_row {
+    const char *arch;
+    int32_t channels, side; /* channels * side^2 <= MOST_FLOATS */
+} network_row;
+
+static const network_row dense = {"mlp-12-8", FEATURES, 1}, convolutions = {"wrn-10-1", 1, 8};
+
 typedef struct readers {
     jem_model *model;
     const float *x;
@@ -45,7 +54,7 @@ typedef struct readers {
 
 static jem_status hash_outputs(const jem_model *model, int64_t n, const float *x, uint64_t *hash)
 {
-    float out[3][MOST_ROWS * FEATURES] = {{0}};
+    float out[3][MOST_ROWS * MOST_FLOATS] = {{0}};
     jem_status status = jem_logits(model, n, x, out[0]);
     if (status == JEM_OK)
         status = jem_energy_grad(model, n, x, labels, out[1] + 1, out[2]);
@@ -70,13 +79,18 @@ static void *read_many(void *argument)
     return NULL;
 }
 
-static void check_readers(const jem_exec_config *exec, int calls)
+static jem_model *make_network(const network_row *network, const jem_exec_config *exec)
+{
+    return support_image_model(network->arch, network->channels, network->side, CLASSES, exec);
+}
+
+static void check_readers(const network_row *network, const jem_exec_config *exec, int calls)
 {
     readers r = {.calls = calls};
-    r.model = support_model("mlp-12-8", FEATURES, CLASSES, exec);
-    float *x = support_uniform(MOST_ROWS * FEATURES, 3);
+    r.model = make_network(network, exec);
+    float *x = support_uniform(MOST_ROWS * MOST_FLOATS, 3);
     r.x = x;
-    jem_model *serial = support_model("mlp-12-8", FEATURES, CLASSES, exec);
+    jem_model *serial = make_network(network, exec);
     for (int64_t n = 1; n <= MOST_ROWS / 2; n++)
         MUST(hash_outputs(serial, n, x, &r.expected[n]));
     pthread_t threads[THREADS];
@@ -90,9 +104,10 @@ static void check_readers(const jem_exec_config *exec, int calls)
 START_TEST(test_many_readers)
 {
     jem_exec_config exec = support_exec(support_backends[_i], 1);
-    check_readers(&exec, 400);
+    check_readers(&dense, &exec, 400);
+    check_readers(&convolutions, &exec, 10);
     exec.threads = 2;
-    check_readers(&exec, 30);
+    check_readers(&dense, &exec, 30);
 }
 END_TEST
 
@@ -100,7 +115,7 @@ START_TEST(test_one_runner)
 {
     jem_exec_config exec = support_exec(support_backends[_i], 1);
     exec.runners_max = 1;
-    check_readers(&exec, 50);
+    check_readers(&dense, &exec, 50);
 }
 END_TEST
 
@@ -133,7 +148,12 @@ static void begin_training(training *t, int32_t backend)
     t->model = support_model("mlp-12", FEATURES, CLASSES, &exec);
     const jem_sampler_config config = support_sampler_config(MOST_ROWS, 2);
     t->sampler = support_sampler(t->model, &config);
-    t->optimizer = support_optimizer(t->model, 0.01f);
+    jem_optimizer_config optimizer;
+    MUST(jem_optimizer_config_init(&optimizer, sizeof optimizer));
+    optimizer.lr = 0.01f;
+    optimizer.sam_rho = 0.5f; // so that there are parameters which nobody must see
+    optimizer.ema_decay = 0.9f;
+    MUST(jem_optimizer_create(&t->optimizer, t->model, &optimizer));
     t->x = support_uniform(MOST_ROWS * FEATURES, 5);
 }
 
@@ -317,6 +337,8 @@ static void *try_everything(void *argument)
     BUSY(jem_model_set_params(t->model, count, params));
     BUSY(train_once(t, NULL, NULL));
     BUSY(jem_optimizer_set_lr(t->optimizer, 1.0f));
+    BUSY(jem_optimizer_set_progress(t->optimizer, 0.5f));
+    BUSY(jem_optimizer_get_ema(t->optimizer, count, params));
     BUSY(jem_sampler_fit(t->sampler, 4, t->x, NULL));
     BUSY(jem_sampler_start(t->sampler, 1, NULL, out));
     BUSY(jem_sgld_step(t->model, t->sampler, 1, NULL, out));

@@ -83,7 +83,7 @@ static uint64_t params_hash(const trainer *t)
 // ---- figures ------------------------------------------------------------------------------------
 
 typedef struct figures {
-    double f, f_squared, cross_entropy, accuracy; /* means over rows */
+    double f, f_squared, cross_entropy, label_logit, accuracy; /* means over rows */
 } figures;
 
 static figures figures_of(const jem_model *model, int64_t n, const float *rows,
@@ -104,6 +104,7 @@ static figures figures_of(const jem_model *model, int64_t n, const float *rows,
         sum.f += f / (double)n;
         sum.f_squared += f * f / (double)n;
         sum.cross_entropy += labels != NULL ? (f - row[labels[i]]) / (double)n : 0.0;
+        sum.label_logit += labels != NULL ? row[labels[i]] / (double)n : 0.0;
         sum.accuracy += labels != NULL && best == labels[i] ? 1.0 / (double)n : 0.0;
     }
     return sum;
@@ -111,7 +112,7 @@ static figures figures_of(const jem_model *model, int64_t n, const float *rows,
 
 typedef struct objective_row {
     const char *name;
-    float w_px, w_pyx, energy_l2;
+    float w_px, w_pyx, energy_l2, w_pxy;
     bool own_data; /* a data batch beside the labelled one */
     bool no_labels;
     int64_t n_samples;
@@ -119,13 +120,16 @@ typedef struct objective_row {
 } objective_row;
 
 static const objective_row objectives[] = {
-    {"defaults", 1, 1, 0.1f, false, false, ROWS, CLASSES},
-    {"other weights", 0.5f, 2, 0.3f, false, false, 5, CLASSES},
-    {"data of its own", 1, 1, 0.1f, true, false, 7, CLASSES},
-    {"classifier", 0, 1, 0, false, false, 0, CLASSES},
-    {"energy penalty alone", 0, 0, 1, false, true, 9, CLASSES},
-    {"pure energy model", 1, 0, 0.1f, false, true, ROWS, 1},
-    {"unlabelled data alone", 1, 0, 0, true, true, 3, CLASSES},
+    {"defaults", 1, 1, 0.1f, 0, false, false, ROWS, CLASSES},
+    {"other weights", 0.5f, 2, 0.3f, 0, false, false, 5, CLASSES},
+    {"data of its own", 1, 1, 0.1f, 0, true, false, 7, CLASSES},
+    {"classifier", 0, 1, 0, 0, false, false, 0, CLASSES},
+    {"energy penalty alone", 0, 0, 1, 0, false, true, 9, CLASSES},
+    {"pure energy model", 1, 0, 0.1f, 0, false, true, ROWS, 1},
+    {"unlabelled data alone", 1, 0, 0, 0, true, true, 3, CLASSES},
+    {"joint term alone", 0, 0, 0, 1, false, false, 7, CLASSES},
+    {"all terms", 0.5f, 2, 0.3f, 0.7f, true, false, 7, CLASSES},
+    {"joint term beside a classifier", 0, 1, 0, 0.5f, false, false, ROWS, CLASSES},
 };
 
 // Given samples and no input noise, every figure follows from the logits before the step.
@@ -139,6 +143,7 @@ START_TEST(test_figures)
     const int64_t n_data = row->own_data ? 11 : 0;
     t.config.w_px = row->w_px;
     t.config.w_pyx = row->w_pyx;
+    t.config.w_pxy = row->w_pxy;
     t.config.energy_l2 = row->energy_l2;
     t.config.input_noise = 0.0f;
     t.batch.y_labelled = row->no_labels ? NULL : y;
@@ -147,11 +152,13 @@ START_TEST(test_figures)
     t.batch.x_data = row->own_data ? other : NULL;
     t.batch.n_samples = row->n_samples;
     t.batch.x_samples = row->n_samples > 0 ? samples : NULL;
+    t.batch.y_samples = row->w_pxy > 0 ? y : NULL;
     const bool density = row->w_px > 0 || row->energy_l2 > 0;
     const figures labelled = figures_of(t.model, ROWS, x, row->no_labels ? NULL : y, row->classes);
     const figures data =
         row->own_data ? figures_of(t.model, n_data, other, NULL, row->classes) : labelled;
-    const figures sampled = figures_of(t.model, row->n_samples, samples, NULL, row->classes);
+    const figures sampled =
+        figures_of(t.model, row->n_samples, samples, t.batch.y_samples, row->classes);
     jem_train_stats stats;
     MUST(step(&t, &stats));
     const double tolerance = 3e-6; // of sums of values near 1, logits in float
@@ -159,12 +166,13 @@ START_TEST(test_figures)
     ck_assert_int_eq(stats.step, 1);
     ck_assert_int_eq(stats.event, JEM_EVENT_NONE);
     ck_assert_float_eq(stats.lr, 0.01f);
-    NEAR(stats.loss, stats.loss_px + stats.loss_pyx + stats.loss_l2, 1e-12);
+    NEAR(stats.loss, stats.loss_px + stats.loss_pyx + stats.loss_pxy + stats.loss_l2, 1e-12);
     NEAR(stats.f_data, density || !row->no_labels ? data.f : 0.0, tolerance);
     NEAR(stats.f_samples, sampled.f, tolerance);
-    NEAR(stats.gap, density ? gap : 0.0, tolerance);
+    NEAR(stats.gap, row->n_samples > 0 ? gap : 0.0, tolerance);
     NEAR(stats.loss_px, density ? -row->w_px * gap : 0.0, tolerance);
     NEAR(stats.loss_pyx, row->w_pyx * labelled.cross_entropy, tolerance);
+    NEAR(stats.loss_pxy, row->w_pxy * (sampled.label_logit - labelled.label_logit), tolerance);
     NEAR(stats.loss_l2, row->energy_l2 * (data.f_squared + sampled.f_squared), tolerance);
     NEAR(stats.accuracy, labelled.accuracy, 1e-12);
     ck_assert(stats.grad_norm > 0.0 && stats.seconds_sampling >= 0.0);
@@ -195,6 +203,60 @@ START_TEST(test_drawn_samples)
     free(drawn);
     free_trainer(&t);
     free_trainer(&twin);
+}
+END_TEST
+
+// Class-conditional chains serve w_px, w_pxy or both, with the classes of their slots.
+START_TEST(test_class_conditional_samples)
+{
+    exec = support_exec(support_backends[_i / 3], 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    trainer t = make_trainer(CLASSES, &config), twin = make_trainer(CLASSES, &config);
+    jem_sampler_config conditional = support_sampler_config(2 * ROWS, 3);
+    conditional.class_conditional = 1;
+    jem_sampler_destroy(t.sampler);
+    jem_sampler_destroy(twin.sampler);
+    t.sampler = support_sampler(t.model, &conditional);
+    twin.sampler = support_sampler(twin.model, &conditional);
+    t.config.w_px = _i % 3 == 1 ? 0.0f : 1.0f;
+    t.config.w_pxy = _i % 3 == 0 ? 0.0f : 0.6f;
+    t.config.energy_l2 = 0.0f;
+    twin.config = t.config;
+    float drawn[ROWS * FEATURES];
+    int64_t classes[ROWS], moved = 0;
+    for (int i = 0; i < 3; i++) {
+        MUST(jem_sampler_draw(twin.model, twin.sampler, ROWS, drawn, classes, NULL, NULL));
+        twin.batch.n_samples = ROWS;
+        twin.batch.x_samples = drawn;
+        twin.batch.y_samples = classes;
+        for (int r = 0; r < ROWS; r++)
+            moved += classes[r] != r % CLASSES;
+        MUST(step(&t, NULL));
+        MUST(step(&twin, NULL));
+        ck_assert_uint_eq(params_hash(&t), params_hash(&twin));
+    }
+    ck_assert_int_gt(moved, 0);
+    free_trainer(&t);
+    free_trainer(&twin);
+}
+END_TEST
+
+START_TEST(test_joint_term_wants_classes)
+{
+    exec = support_exec(0, 1);
+    const jem_optimizer_config config = optimizer_config(0.01f);
+    trainer t = make_trainer(CLASSES, &config);
+    t.config.w_pxy = 0.5f;
+    REFUSED(JEM_EINVAL, "class_conditional", step(&t, NULL));
+    t.batch.n_samples = ROWS;
+    t.batch.x_samples = other;
+    REFUSED(JEM_EINVAL, "y_samples", step(&t, NULL));
+    t.batch.y_samples = y;
+    MUST(step(&t, NULL));
+    t.batch.y_labelled = NULL;
+    t.config.w_pyx = 0.0f;
+    REFUSED(JEM_EINVAL, "w_pxy", step(&t, NULL));
+    free_trainer(&t);
 }
 END_TEST
 
@@ -302,6 +364,88 @@ START_TEST(test_clip_norm)
 }
 END_TEST
 
+// ---- SAM and the average ------------------------------------------------------------------------
+
+// The second gradient is of the same samples and noise: with a tiny radius it is the first.
+START_TEST(test_sam_repeats_the_step)
+{
+    exec = support_exec(support_backends[_i], 1);
+    jem_optimizer_config config = optimizer_config(0.01f);
+    config.kind = JEM_OPTIMIZER_SGD;
+    trainer plain = make_trainer(CLASSES, &config);
+    config.sam_rho = 1e-6f;
+    trainer sam = make_trainer(CLASSES, &config);
+    config.sam_rho = 1.0f;
+    trainer wide = make_trainer(CLASSES, &config);
+    plain.config.input_noise = sam.config.input_noise = wide.config.input_noise = 1.0f;
+    jem_train_stats of_plain, of_sam, of_wide;
+    MUST(step(&plain, &of_plain));
+    MUST(step(&sam, &of_sam));
+    MUST(step(&wide, &of_wide));
+    NEAR(of_sam.loss, of_plain.loss, 0.0); // of the parameters before, all three
+    NEAR(of_wide.loss, of_plain.loss, 0.0);
+    NEAR(of_sam.grad_norm, of_plain.grad_norm, 1e-4);
+    ck_assert_double_gt(fabs(of_wide.grad_norm - of_plain.grad_norm), 1e-3);
+    float *a = support_params(plain.model), *b = support_params(sam.model);
+    for (int64_t i = 0; i < support_param_count(plain.model); i++)
+        NEAR(a[i], b[i], 1e-6);
+    free(a);
+    free(b);
+    free_trainer(&plain);
+    free_trainer(&sam);
+    free_trainer(&wide);
+}
+END_TEST
+
+START_TEST(test_sam_beyond_all_bounds)
+{
+    exec = support_exec(support_backends[_i], 1);
+    jem_optimizer_config config = optimizer_config(0.01f);
+    config.sam_rho = 1e29f;
+    trainer t = make_trainer(CLASSES, &config);
+    const uint64_t before = params_hash(&t);
+    float logits[2][ROWS * CLASSES];
+    MUST(jem_logits(t.model, ROWS, x, logits[0]));
+    REFUSED(JEM_EDIVERGED, "second", step(&t, NULL));
+    MUST(jem_logits(t.model, ROWS, x, logits[1]));
+    support_same_bits(logits[0], logits[1], sizeof logits[0], "logits after a failed step");
+    ck_assert_uint_eq(params_hash(&t), before);
+    free_trainer(&t);
+}
+END_TEST
+
+START_TEST(test_average)
+{
+    exec = support_exec(0, 1);
+    jem_optimizer_config config = optimizer_config(0.05f);
+    config.ema_decay = 0.6f;
+    trainer t = make_trainer(CLASSES, &config);
+    const int64_t count = support_param_count(t.model);
+    float *average = support_params(t.model), *got = malloc((size_t)count * sizeof *got);
+    REFUSED(JEM_EINVAL, "no step", jem_optimizer_get_ema(t.optimizer, count, got));
+    for (int i = 1; i <= 20; i++) {
+        MUST(step(&t, NULL));
+        float *now = support_params(t.model);
+        const double decay = fmin(0.6, i / (9.0 + i));
+        MUST(jem_optimizer_get_ema(t.optimizer, count, got));
+        for (int64_t k = 0; k < count; k++) {
+            average[k] = (float)(decay * average[k] + (1.0 - decay) * now[k]);
+            NEAR(got[k], average[k], 1e-6);
+        }
+        free(now);
+    }
+    REFUSED(JEM_EINVAL, "count", jem_optimizer_get_ema(t.optimizer, count - 1, got));
+    REFUSED(JEM_EINVAL, "params", jem_optimizer_get_ema(t.optimizer, count, NULL));
+    REFUSED(JEM_EINVAL, "optimizer", jem_optimizer_get_ema(NULL, count, got));
+    jem_optimizer *without = support_optimizer(t.model, 0.1f);
+    REFUSED(JEM_EINVAL, "ema_decay", jem_optimizer_get_ema(without, count, got));
+    jem_optimizer_destroy(without);
+    free(average);
+    free(got);
+    free_trainer(&t);
+}
+END_TEST
+
 // ---- nothing happened ---------------------------------------------------------------------------
 
 static int32_t cancel(void *user, int64_t done, int64_t total)
@@ -384,6 +528,12 @@ static void check_twins(trainer *t, trainer *twin, const char *name)
     MUST(jem_optimizer_get(t->optimizer, NULL, &steps));
     MUST(jem_optimizer_get(twin->optimizer, NULL, &twin_steps));
     ck_assert_int_eq(steps, twin_steps);
+    const int64_t count = support_param_count(t->model);
+    float *ema = malloc(2 * (size_t)count * sizeof *ema);
+    MUST(jem_optimizer_get_ema(t->optimizer, count, ema));
+    MUST(jem_optimizer_get_ema(twin->optimizer, count, ema + count));
+    support_same_bits(ema, ema + count, (size_t)count * sizeof *ema, name);
+    free(ema);
 }
 
 // The samples are handed in, as the replay buffer may have moved on.
@@ -403,6 +553,8 @@ START_TEST(test_failed_steps_change_nothing)
     exec = support_exec(support_backends[_i / 2 % support_n_backends], 1);
     jem_optimizer_config config = optimizer_config(0.01f);
     config.kind = _i % 2 == 0 ? JEM_OPTIMIZER_ADAM : JEM_OPTIMIZER_SGD;
+    config.ema_decay = 0.9f;
+    config.sam_rho = _i % 2 == 0 ? 0.05f : 0.0f;
     trainer t = make_trainer(CLASSES, &config), twin = make_trainer(CLASSES, &config);
     sound_steps(&t, 3);
     sound_steps(&twin, 3);
@@ -442,10 +594,15 @@ static void add_tests(TCase *tcase)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, test_figures, 0, COUNT(objectives) * n);
     tcase_add_loop_test(tcase, test_drawn_samples, 0, n);
+    tcase_add_loop_test(tcase, test_class_conditional_samples, 0, 3 * n);
+    tcase_add_test(tcase, test_joint_term_wants_classes);
     tcase_add_test(tcase, test_input_noise);
     tcase_add_test(tcase, test_warm_up_and_rate);
     tcase_add_test(tcase, test_set_rate_within_warm_up);
     tcase_add_test(tcase, test_clip_norm);
+    tcase_add_loop_test(tcase, test_sam_repeats_the_step, 0, n);
+    tcase_add_loop_test(tcase, test_sam_beyond_all_bounds, 0, n);
+    tcase_add_test(tcase, test_average);
     tcase_add_loop_test(tcase, test_failed_steps_change_nothing, 0, COUNT(failures) * 2 * n);
     tcase_add_loop_test(tcase, test_extreme_parameters, 0, n);
 }

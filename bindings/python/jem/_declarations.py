@@ -13,6 +13,7 @@ TYPEDEFS = {
     "jem_status": "int32_t",
     "jem_log_fn": "void (*)(void *, int32_t, const char *)",
     "jem_progress_fn": "int32_t (*)(void *, int64_t, int64_t)",
+    "jem_step_fn": "void (*)(void *, const jem_step_info *)",
 }
 
 CONSTANTS = {
@@ -35,6 +36,7 @@ CONSTANTS = {
     "JEM_BACKEND_ONEDNN": 2,
     "JEM_PRECISION_F32": 1,
     "JEM_PRECISION_F32_STRICT": 2,
+    "JEM_PRECISION_BF16": 3,
     "JEM_PREPARE_LOGITS": 1,
     "JEM_PREPARE_GRAD": 2,
     "JEM_PREPARE_TRAIN": 4,
@@ -46,8 +48,12 @@ CONSTANTS = {
     "JEM_START_UNIFORM": 1,
     "JEM_START_GAUSSIAN": 2,
     "JEM_START_MIXTURE": 3,
+    "JEM_START_DATA": 4,
     "JEM_OPTIMIZER_ADAM": 1,
     "JEM_OPTIMIZER_SGD": 2,
+    "JEM_SCHEDULE_CONSTANT": 1,
+    "JEM_SCHEDULE_STEP": 2,
+    "JEM_SCHEDULE_COSINE": 3,
     "JEM_EVENT_NONE": 0,
 }
 
@@ -76,6 +82,12 @@ STRUCTS = {
         ("precision_chains", "int32_t"),
         ("precision_training", "int32_t"),
         ("runners_max", "int32_t"),
+    ),
+    "jem_step_info": (
+        ("struct_size", "size_t"),
+        ("text", "const char *"),
+        ("macs", "int64_t"),
+        ("seconds", "double"),
     ),
     "jem_model_info": (
         ("struct_size", "size_t"),
@@ -124,6 +136,8 @@ STRUCTS = {
         ("x_low", "float"),
         ("x_high", "float"),
         ("class_conditional", "int32_t"),
+        ("start_rank", "int32_t"),
+        ("matched_noise", "int32_t"),
     ),
     "jem_optimizer_config": (
         ("struct_size", "size_t"),
@@ -137,6 +151,14 @@ STRUCTS = {
         ("clip_norm", "float"),
         ("warmup_steps", "int64_t"),
         ("seed", "uint64_t"),
+        ("sam_rho", "float"),
+        ("sam_adaptive", "int32_t"),
+        ("schedule", "int32_t"),
+        ("lr_factor", "float"),
+        ("total_steps", "int64_t"),
+        ("milestones", "float[8]"),
+        ("lr_floor", "float"),
+        ("ema_decay", "float"),
     ),
     "jem_train_config": (
         ("struct_size", "size_t"),
@@ -146,6 +168,10 @@ STRUCTS = {
         ("input_noise", "float"),
         ("progress", "jem_progress_fn"),
         ("progress_user", "void *"),
+        ("w_pxy", "float"),
+        ("augment_crop", "int32_t"),
+        ("augment_flip", "int32_t"),
+        ("augment_data", "int32_t"),
     ),
     "jem_train_batch": (
         ("struct_size", "size_t"),
@@ -156,6 +182,7 @@ STRUCTS = {
         ("x_data", "const float *"),
         ("n_samples", "int64_t"),
         ("x_samples", "const float *"),
+        ("y_samples", "const int64_t *"),
     ),
     "jem_train_stats": (
         ("struct_size", "size_t"),
@@ -174,6 +201,7 @@ STRUCTS = {
         ("chain_grad_norm", "double"),
         ("seconds_sampling", "double"),
         ("seconds_updating", "double"),
+        ("loss_pxy", "double"),
     ),
 }
 
@@ -187,6 +215,7 @@ ENUM_FIELDS = {
     ("jem_model_info", "backend"): "JEM_BACKEND_",
     ("jem_sampler_config", "start"): "JEM_START_",
     ("jem_optimizer_config", "kind"): "JEM_OPTIMIZER_",
+    ("jem_optimizer_config", "schedule"): "JEM_SCHEDULE_",
     ("jem_train_stats", "event"): "JEM_EVENT_",
 }
 
@@ -214,6 +243,9 @@ FUNCTIONS = {
     "jem_model_save": ("jem_status", "const jem_model *", "const char *"),
     "jem_model_destroy": ("void", "jem_model *"),
     "jem_model_prepare": ("jem_status", "const jem_model *", "int32_t", "int64_t"),
+    "jem_model_profile": (
+        "jem_status", "const jem_model *", "int32_t", "int64_t", "int32_t", "jem_step_fn", "void *",
+    ),
     "jem_model_get_info": ("jem_status", "const jem_model *", "jem_model_info *"),
     "jem_model_arch": ("const char *", "const jem_model *"),
     "jem_model_bytes": ("size_t", "const jem_model *"),
@@ -298,7 +330,9 @@ FUNCTIONS = {
     ),
     "jem_optimizer_destroy": ("void", "jem_optimizer *"),
     "jem_optimizer_set_lr": ("jem_status", "jem_optimizer *", "float"),
+    "jem_optimizer_set_progress": ("jem_status", "jem_optimizer *", "float"),
     "jem_optimizer_get": ("jem_status", "const jem_optimizer *", "float *", "int64_t *"),
+    "jem_optimizer_get_ema": ("jem_status", "jem_optimizer *", "int64_t", "float *"),
     "jem_train_config_init": ("jem_status", "jem_train_config *", "size_t"),
     "jem_train_batch_init": ("jem_status", "jem_train_batch *", "size_t"),
     "jem_train_step": (

@@ -173,6 +173,15 @@ def _constant_names(prefix: str) -> dict[int, str]:
 
 # ---- settings --------------------------------------------------------------------------------
 
+
+def _float_array(values: Any, array_type: Any, name: str) -> Any:
+    """A field of several floats; those not given are 0."""
+    numbers = [float(value) for value in values]
+    room = array_type._length_
+    if len(numbers) > room:
+        raise ValueError(f"{name} has {len(numbers)} values; expected {room} at most")
+    return array_type(*numbers)
+
 _NOT_KEYWORDS = ("struct_size", "progress", "progress_user")
 
 
@@ -181,6 +190,8 @@ def _field_value(struct: str, field: str, spelling: str, value: Any) -> Any:
         return constant(ENUM_FIELDS[struct, field], value, field)
     if spelling == "const char *":
         return text(value, field)
+    if spelling.endswith("]"):
+        return _float_array(value, _native.value_type(spelling), field)
     return float(value) if spelling == "float" else integer(value, spelling, field)
 
 

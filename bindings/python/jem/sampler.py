@@ -30,9 +30,10 @@ class Sampler(Handle):
 
     Args:
         model: Whose shape the chains have. The methods use it unless they are given another.
-        **config: seed, capacity, steps, step_size, noise_std, reinit_prob, start ("uniform",
-            "gaussian", "mixture"), start_low, start_high, uniform_fraction, grad_clamp, x_low,
-            x_high, class_conditional. jem.h explains them at jem_sampler_config.
+        **config: seed, capacity, steps, step_size, noise_std, matched_noise, reinit_prob, start
+            ("uniform", "gaussian", "mixture", "data"), start_low, start_high, start_rank,
+            uniform_fraction, grad_clamp, x_low, x_high, class_conditional. jem.h explains them at
+            jem_sampler_config.
 
     One caller at a time: a second one gets JemBusyError. `progress` arguments are functions
     progress(done, total), called between chain steps; a true result cancels the call with
@@ -51,7 +52,8 @@ class Sampler(Handle):
         self._shape = model.shape
 
     def fit(self, x: ArrayLike, labels: ArrayLike | None = None) -> Sampler:
-        """Fits the Gaussian starts, per class when there are labels. Returns the sampler."""
+        """Takes the data that chains start from, per class when there are labels: fits the
+        Gaussians or, for start="data", keeps the rows. Returns the sampler."""
         inputs = _values.rows(x, self._shape)
         classes = _values.labels(labels, len(inputs))
         call("jem_sampler_fit", self, len(inputs), inputs, classes)

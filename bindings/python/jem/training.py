@@ -4,6 +4,7 @@ The loss of a step, with F(x) = -E(x):
 
     L = w_px  * -( mean F(x_data) - mean F(x_sample) )
       + w_pyx * CE(f(x_labelled), y_labelled)
+      + w_pxy * -( mean f(x_labelled)[y_labelled] - mean f(x_sample)[y_sample] )
       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
 """
 
@@ -31,7 +32,9 @@ class Optimizer(Handle):
     Args:
         model: Whose parameters it will update; a clone will do as well.
         **config: kind ("adam", "sgd"), lr, beta1, beta2, eps, momentum, weight_decay, clip_norm,
-            warmup_steps, seed. jem.h explains them at jem_optimizer_config.
+            warmup_steps, seed; sam_rho, sam_adaptive; schedule ("constant", "step", "cosine"),
+            total_steps, milestones (a sequence of fractions), lr_factor, lr_floor; ema_decay.
+            jem.h explains them at jem_optimizer_config.
 
     One caller at a time: a second one gets JemBusyError.
     """
@@ -42,10 +45,11 @@ class Optimizer(Handle):
         (settings,) = _values.configs("Optimizer()", ("jem_optimizer_config",), config)
         pointer = create("jem_optimizer_create", "jem_optimizer", model, ctypes.byref(settings))
         super().__init__(pointer)
+        self._param_count: int = model.info.param_count
 
     @property
     def lr(self) -> float:
-        """The base learning rate, which warm-up still scales. Assignable at any time."""
+        """The base learning rate, which warm-up and schedule scale. Assignable at any time."""
         lr = np.empty(1, np.float32)
         call("jem_optimizer_get", self, lr, None)
         return float(lr[0])
@@ -60,6 +64,16 @@ class Optimizer(Handle):
         steps = np.empty(1, np.int64)
         call("jem_optimizer_get", self, None, steps)
         return int(steps[0])
+
+    def set_progress(self, s: float) -> None:
+        """How much of the run is done, 0..1: places the schedule where there is no total_steps."""
+        call("jem_optimizer_set_progress", self, float(s))
+
+    def ema(self) -> np.ndarray:
+        """The moving average of the parameters, flat, to be assigned to a clone's `params`."""
+        average = np.empty(self._param_count, np.float32)
+        call("jem_optimizer_get_ema", self, average.size, average)
+        return average
 
 
 def _optional_rows(x: ArrayLike | None, model: Model, name: str) -> np.ndarray | None:
@@ -79,6 +93,7 @@ def train_step(
     y_labelled: ArrayLike | None = None,
     x_data: ArrayLike | None = None,
     x_samples: ArrayLike | None = None,
+    y_samples: ArrayLike | None = None,
     n_samples: int = 0,
     progress: Progress | None = None,
     **config: Any,
@@ -89,18 +104,20 @@ def train_step(
     or after, never a mixture.
 
     Args:
-        sampler: May be None when no chains are drawn: w_px and energy_l2 are 0, or x_samples
-            given.
-        x_labelled, y_labelled: Rows of the classification term, (n, C, H, W) and (n,).
-        x_data: Rows of the density term; by default the labelled rows serve both.
+        sampler: May be None when no chains are drawn: w_px, w_pxy and energy_l2 are 0, or
+            x_samples is given.
+        x_labelled, y_labelled: Rows of the terms with labels, (n, C, H, W) and (n,).
+        x_data: Rows of the density term, without labels; by default the labelled rows serve both.
         x_samples: Samples to use instead of drawing.
+        y_samples: Their classes; needed with x_samples if w_pxy > 0.
         n_samples: Chains to draw; 0 = as many as data rows.
         progress: progress(done, total), called between chain steps. A true result cancels, and
             so does an exception, which is raised again.
-        **config: w_px, w_pyx, energy_l2, input_noise. jem.h explains them at jem_train_config.
+        **config: w_px, w_pyx, w_pxy, energy_l2, input_noise, augment_crop, augment_flip,
+            augment_data. jem.h explains them at jem_train_config.
 
     Returns:
-        TrainStats: step, loss, loss_px, loss_pyx, loss_l2, gap, accuracy, grad_norm, ...
+        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, gap, accuracy, ...
 
     Raises:
         JemDivergedError: Something is not finite.
@@ -112,6 +129,7 @@ def train_step(
     data = _optional_rows(x_data, model, "x_data")
     samples = _optional_rows(x_samples, model, "x_samples")
     labels = _values.labels(y_labelled, _length(labelled), "y_labelled")
+    classes = _values.labels(y_samples, _length(samples), "y_samples")
     if samples is not None and n_samples not in (0, len(samples)):
         raise ValueError(f"n_samples is {n_samples}, but x_samples has {len(samples)} rows")
 
@@ -124,6 +142,7 @@ def train_step(
     batch.x_data = _values.field_pointer(data)
     batch.n_samples = _values.integer(n_samples or _length(samples), "int64_t", "n_samples")
     batch.x_samples = _values.field_pointer(samples)
+    batch.y_samples = _values.field_pointer(classes)
     with progress_function(progress) as report:
         settings.progress = report
         return _values.result_of(

@@ -21,7 +21,7 @@ jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision
     if (precision != JEM_PRECISION_F32 || !jemi_avx512_available())
         return JEMI_OWN_NONE;
     const bool conv = node->kind == JEMI_NODE_CONV;
-    if (conv && node->kernel == 3 && node->stride == 1 && node->pad == 1 && whole_blocks(in.c) &&
+    if (conv && node->kernel == 3 && node->stride <= 2 && node->pad == 1 && whole_blocks(in.c) &&
         whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4)
         return JEMI_OWN_WINOGRAD;
     return !conv || node->kernel <= JEMI_DIRECT_KERNEL_MAX ? JEMI_OWN_DIRECT : JEMI_OWN_NONE;

@@ -59,12 +59,22 @@ static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const cha
              op->impl != NULL ? op->impl : "");
 }
 
+static int64_t macs_of(const jemi_dnnl_plan *plan, const jemi_op *op)
+{
+    const bool contracts =
+        op->kind == JEMI_OP_PRIMITIVE ? op->src >= 0 : op->kind >= JEMI_OP_STEM_BACKWARD;
+    return contracts
+               ? jemi_graph_node_macs(plan->base.program->graph, op->node) * plan->base.spec.batch
+               : 0;
+}
+
 void jemi_dnnl_plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
 {
     const jemi_dnnl_plan *plan = (const jemi_dnnl_plan *)base;
     char line[LINE];
     for (int32_t i = 0; i < plan->n_ops; i++) {
         describe_op(plan, &plan->ops[i], i < plan->n_forward ? "forward" : "backward", line);
-        describe(user, line);
+        const jemi_step step = {line, macs_of(plan, &plan->ops[i]), plan->ops[i].seconds};
+        describe(user, &step);
     }
 }

@@ -36,6 +36,7 @@ const jemi_backend jemi_backend_onednn = {
     .weights_destroy = jemi_dnnl_weights_destroy,
     .plan_create = jemi_dnnl_plan_create,
     .plan_bytes = jemi_dnnl_plan_bytes,
+    .plan_time = jemi_dnnl_plan_time,
     .plan_describe = jemi_dnnl_plan_describe,
     .plan_destroy = jemi_dnnl_plan_destroy,
     .forward = jemi_dnnl_plan_forward,

@@ -42,6 +42,15 @@ static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layou
                : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, 0);
 }
 
+static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
+{
+    if (own != JEMI_OWN_WINOGRAD)
+        return backward ? JEMI_PACK_DIRECT_BACKWARD : JEMI_PACK_DIRECT;
+    if (node->stride == 1)
+        return backward ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_WINOGRAD;
+    return backward ? JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD : JEMI_PACK_WINOGRAD_STRIDE2;
+}
+
 static jem_status weights_arg(jemi_compile *c, jemi_packing how, int32_t param)
 {
     jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
@@ -62,14 +71,24 @@ static jem_status bias_arg(jemi_compile *c, int32_t param)
 }
 
 static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                  const jemi_layout *to)
+                                  const jemi_layout *to, bool backward)
 {
+    const int64_t stride = c->graph->nodes[pass->node].stride;
     pass->kind = JEMI_OP_WINOGRAD;
-    pass->impl = "own Winograd F(4x4, 3x3)";
-    pass->winograd =
-        (jemi_winograd){.n = from->n, .h = from->h, .w = from->w, .in = from->c, .out = to->c};
+    pass->impl = stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
+    pass->winograd = (jemi_winograd){
+        .n = from->n,
+        .in = from->c,
+        .out = to->c,
+        .src_h = from->h,
+        .src_w = from->w,
+        .dst_h = to->h,
+        .dst_w = to->w,
+        .stride = stride,
+        .backward = backward,
+    };
     JEMI_TRY(jemi_compile_pass(c, pass));
-    const int64_t floats = jemi_winograd_workspace(from->c, to->c, c->plan->base.spec.threads);
+    const int64_t floats = jemi_winograd_workspace(&pass->winograd, c->plan->base.spec.threads);
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
     return JEM_OK;
 }
@@ -121,9 +140,9 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
     if (fused->act)
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
     const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst)
+    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst, false)
                       : append_direct(c, &pass, &s.src, &s.dst, false));
-    JEMI_TRY(weights_arg(c, winograd ? JEMI_PACK_WINOGRAD : JEMI_PACK_DIRECT, node->weight));
+    JEMI_TRY(weights_arg(c, packing_of(own, node, false), node->weight));
     return bias_arg(c, node->bias);
 }
 
@@ -145,10 +164,9 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
     pass.src = diff_dst;
     pass.dst = *diff_src;
     const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src)
+    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src, true)
                       : append_direct(c, &pass, &s.dst, &s.src, true));
-    JEMI_TRY(weights_arg(c, winograd ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_DIRECT_BACKWARD,
-                         node->weight));
+    JEMI_TRY(weights_arg(c, packing_of(own, node, true), node->weight));
     return flat && !as_image
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
                : JEM_OK;

@@ -211,19 +211,37 @@ static dims dims_of(const jemi_param *param)
     return (dims){param->shape[0], param->shape[1], param->rank == 4 ? param->shape[2] : 1};
 }
 
+// 0 for a way of packing that is not Winograd's.
+static int64_t winograd_stride(jemi_packing how)
+{
+    switch (how) {
+    case JEMI_PACK_WINOGRAD:
+    case JEMI_PACK_WINOGRAD_BACKWARD:
+        return 1;
+    case JEMI_PACK_WINOGRAD_STRIDE2:
+    case JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD:
+        return 2;
+    default:
+        return 0;
+    }
+}
+
 static int64_t own_count(jemi_packing how, const dims *d)
 {
-    const bool winograd = how == JEMI_PACK_WINOGRAD || how == JEMI_PACK_WINOGRAD_BACKWARD;
-    return winograd ? jemi_winograd_weights_count(d->in, d->out)
-                    : jemi_direct_weights_count(d->in, d->out, d->kernel);
+    const int64_t stride = winograd_stride(how);
+    return stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
+                      : jemi_direct_weights_count(d->in, d->out, d->kernel);
 }
 
 static void pack_own(jemi_packing how, const dims *d, float *packed, const float *plain)
 {
-    if (how == JEMI_PACK_WINOGRAD || how == JEMI_PACK_WINOGRAD_BACKWARD)
-        jemi_winograd_pack(packed, plain, d->out, d->in, how == JEMI_PACK_WINOGRAD_BACKWARD);
+    const int64_t stride = winograd_stride(how);
+    const bool backward = how == JEMI_PACK_WINOGRAD_BACKWARD || how == JEMI_PACK_DIRECT_BACKWARD ||
+                          how == JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD;
+    if (stride > 0)
+        jemi_winograd_pack(packed, plain, d->out, d->in, stride, backward);
     else
-        jemi_direct_pack(packed, plain, d->out, d->in, d->kernel, how == JEMI_PACK_DIRECT_BACKWARD);
+        jemi_direct_pack(packed, plain, d->out, d->in, d->kernel, backward);
 }
 
 jem_status jemi_dnnl_program_own_slot(jemi_program *base, jemi_packing how, int32_t param,

@@ -33,6 +33,8 @@ typedef enum jemi_packing {
     JEMI_PACK_REORDER, /* by oneDNN, or not at all where the orders are the same */
     JEMI_PACK_WINOGRAD,
     JEMI_PACK_WINOGRAD_BACKWARD,
+    JEMI_PACK_WINOGRAD_STRIDE2,
+    JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD,
     JEMI_PACK_DIRECT,
     JEMI_PACK_DIRECT_BACKWARD,
 } jemi_packing;

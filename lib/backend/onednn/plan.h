@@ -69,6 +69,7 @@ typedef struct jemi_op {
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
     bool fused_sum, fused_act;
+    double seconds; /* while the plan is timed */
     dnnl_primitive_t primitive;
     int32_t n_args;
     jemi_arg args[JEMI_OP_ARGS];
@@ -90,6 +91,7 @@ typedef struct jemi_dnnl_plan {
     float *arena;
     size_t arena_bytes;
     const float *bound_dparams;
+    bool timed;
     /* arguments of the running call */
     int64_t n;
     const float *in, *dout;
@@ -100,6 +102,7 @@ typedef struct jemi_dnnl_plan {
 jem_status jemi_dnnl_plan_create(jemi_plan **out, jemi_program *program,
                                  const jemi_plan_spec *spec);
 size_t jemi_dnnl_plan_bytes(const jemi_plan *plan);
+void jemi_dnnl_plan_time(jemi_plan *plan, bool on);
 void jemi_dnnl_plan_describe(const jemi_plan *plan, jemi_describe_fn describe, void *user);
 void jemi_dnnl_plan_destroy(jemi_plan *plan);
 jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_t n,

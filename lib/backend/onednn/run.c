@@ -8,6 +8,7 @@
 #include "backend/onednn/packed.h"
 #include "backend/onednn/plan.h"
 #include "base/status.h"
+#include "base/threads.h"
 
 static float *data_of(const jemi_dnnl_plan *plan, int32_t tensor)
 {
@@ -140,6 +141,29 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
     }
 }
 
+// The wanted ones of the steps first .. last - 1.
+static jem_status run_ops(jemi_dnnl_plan *plan, int32_t first, int32_t last, uint32_t asked)
+{
+    for (int32_t i = first; i < last; i++) {
+        jemi_op *op = &plan->ops[i];
+        if (asked != 0 && (op->wants & asked) == 0)
+            continue;
+        const double begin = plan->timed ? jemi_seconds() : 0.0;
+        JEMI_TRY(run_op(plan, op));
+        if (plan->timed)
+            op->seconds += jemi_seconds() - begin;
+    }
+    return JEM_OK;
+}
+
+void jemi_dnnl_plan_time(jemi_plan *base, bool on)
+{
+    jemi_dnnl_plan *plan = (jemi_dnnl_plan *)base;
+    plan->timed = on;
+    for (int32_t i = 0; on && i < plan->n_ops; i++)
+        plan->ops[i].seconds = 0.0;
+}
+
 jem_status jemi_dnnl_plan_forward(jemi_plan *base, jemi_weights *weights, int64_t n,
                                   const float *in, float *out)
 {
@@ -149,8 +173,7 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *base, jemi_weights *weights, int64_
     plan->in = in;
     plan->out = out;
     JEMI_TRY(put_weights(plan->ops, plan->n_forward, weights));
-    for (int32_t i = 0; i < plan->n_forward; i++)
-        JEMI_TRY(run_op(plan, &plan->ops[i]));
+    JEMI_TRY(run_ops(plan, 0, plan->n_forward, 0));
     return jemi_dnnl_check(dnnl_stream_wait(plan->stream), "forward pass");
 }
 
@@ -167,8 +190,7 @@ jem_status jemi_dnnl_plan_backward(jemi_plan *base, jemi_weights *weights, int64
     JEMI_TRY(put_weights(plan->ops + plan->n_forward, plan->n_ops - plan->n_forward, weights));
     if (dparams != NULL)
         JEMI_TRY(jemi_dnnl_check(put_dparams(plan, dparams), "parameter gradients of a plan"));
-    for (int32_t i = plan->n_forward; i < plan->n_ops; i++)
-        if ((plan->ops[i].wants & asked) != 0)
-            JEMI_TRY(run_op(plan, &plan->ops[i]));
+    if (asked != 0)
+        JEMI_TRY(run_ops(plan, plan->n_forward, plan->n_ops, asked));
     return jemi_dnnl_check(dnnl_stream_wait(plan->stream), "backward pass");
 }

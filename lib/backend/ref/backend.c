@@ -160,6 +160,11 @@ static const char *kind_name(jemi_node_kind kind)
     return "?";
 }
 
+static void plan_time(jemi_plan *base, bool on)
+{
+    (void)base, (void)on; // rows run whole, not step by step
+}
+
 static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
 {
     const jemi_graph *graph = base->program->graph;
@@ -168,7 +173,8 @@ static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void
         char line[96];
         snprintf(line, sizeof line, "ref %s %lldx%lldx%lld", kind_name(graph->nodes[i].kind),
                  (long long)shape.c, (long long)shape.h, (long long)shape.w);
-        describe(user, line);
+        const jemi_step step = {line, jemi_graph_node_macs(graph, i) * base->spec.batch, 0.0};
+        describe(user, &step);
     }
 }
 
@@ -234,6 +240,7 @@ const jemi_backend jemi_backend_ref = {
     .weights_destroy = weights_destroy,
     .plan_create = plan_create,
     .plan_bytes = plan_bytes,
+    .plan_time = plan_time,
     .plan_describe = plan_describe,
     .plan_destroy = plan_destroy,
     .forward = forward,

@@ -11,6 +11,7 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "kernels/parallel.h"
 
 static jem_status allocate(jemi_ref_workspace *ws, int64_t rows, bool with_grads)
 {
@@ -103,9 +104,8 @@ static void take_statistics(const jemi_ref_workspace *ws, int64_t n, int32_t ind
     const jemi_ref_rows x = {jemi_ref_value(ws, 0, node->input[0]), n, ws->row_size};
     double *mean = ws->statistics + graph->states[node->mean].offset - graph->param_count;
     double *var = ws->statistics + graph->states[node->var].offset - graph->param_count;
-#pragma omp for
-    for (int64_t c = 0; c < node->shape.c; c++)
-        jemi_ref_batch_statistics(node, &x, c, &mean[c], &var[c]);
+    JEMI_PARALLEL(for (int64_t c = 0; c < node->shape.c;
+                       c++) { jemi_ref_batch_statistics(node, &x, c, &mean[c], &var[c]); });
 }
 
 void jemi_ref_statistics(const jemi_ref_workspace *ws, int64_t n, double *state)
@@ -237,13 +237,10 @@ static void batch_backward(const jemi_ref_workspace *ws, const double *params, i
 
 void jemi_ref_forward(const jemi_ref_workspace *ws, const double *params, int64_t n)
 {
-#pragma omp parallel
     for (int32_t i = 1; i < ws->graph->n_nodes; i++) {
         if (takes_batch(ws, &ws->graph->nodes[i]))
             take_statistics(ws, n, i);
-#pragma omp for
-        for (int64_t row = 0; row < n; row++)
-            node_forward(ws, params, row, i);
+        JEMI_PARALLEL(for (int64_t row = 0; row < n; row++) { node_forward(ws, params, row, i); });
     }
 }
 

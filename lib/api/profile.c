@@ -1,0 +1,53 @@
+/*
+ * What a pass consists of, and where its time goes.
+ */
+#include "api/check.h"
+#include "model/model.h"
+
+typedef struct step_receiver {
+    jem_step_fn receive;
+    void *user;
+    int32_t runs;
+} step_receiver;
+
+static void forward_step(void *user, const jemi_step *step)
+{
+    const step_receiver *to = user;
+    const double seconds = to->runs > 0 ? step->seconds / to->runs : 0.0;
+    const jem_step_info info = {sizeof info, step->line, step->macs, seconds};
+    to->receive(to->user, &info);
+}
+
+static jem_status profile(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n,
+                          step_receiver *to)
+{
+    const jem_exec_config *exec = &model->exec;
+    const bool logits = what == JEM_PREPARE_LOGITS, train = what == JEM_PREPARE_TRAIN;
+    const int32_t precision = logits  ? exec->precision_scoring
+                              : train ? exec->precision_training
+                                      : exec->precision_chains;
+    const uint32_t wants = logits  ? 0
+                           : train ? (uint32_t)JEMI_WANT_DPARAMS
+                                   : (uint32_t)JEMI_WANT_DINPUT;
+    jemi_runner_set_mode(runner, logits  ? JEMI_MODE_EVAL
+                                 : train ? JEMI_MODE_TRAIN
+                                         : JEMI_MODE_CHAIN);
+    return jemi_runner_profile(runner, precision, wants, n, to->runs, forward_step, to);
+}
+
+JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64_t n, int32_t runs,
+                                     jem_step_fn receive, void *user)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
+    JEMI_TRY(jemi_check_range_int(runs, 0, 1000000, "runs"));
+    JEMI_TRY(jemi_check_pointer((const void *)(uintptr_t)receive, "receive"));
+    if (what != JEM_PREPARE_LOGITS && what != JEM_PREPARE_GRAD && what != JEM_PREPARE_TRAIN)
+        return jemi_fail(JEM_EINVAL, "what is %d; expected one of JEM_PREPARE_*", (int)what);
+    jemi_runner *runner;
+    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
+    step_receiver to = {receive, user, runs};
+    const jem_status status = profile(model, runner, what, n, &to);
+    jemi_runner_return(runner);
+    return status;
+}

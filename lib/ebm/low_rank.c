@@ -1,0 +1,208 @@
+/*
+ * Everything is built from one step: given A and Y, both (row_len, rank), factor A^T Y = L L^T and
+ * replace Y by Y L^-T.
+ *
+ *     A = Y:           Y becomes an orthonormal basis Q of its columns
+ *     A = Q, Y = C Q:  Y becomes U, as U U^T = C Q (Q^T C Q)^-1 Q^T C
+ */
+#include "ebm/low_rank.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "kernels/clones.h"
+#include "kernels/noise.h"
+
+enum {
+    ITERATIONS = 4,   /* of the subspace; each sharpens it by the gap between eigenvalues */
+    ROWS_MAX = 512,   /* of the table at a time */
+    ELEMENTS_MAX = 32 /* that one thread takes at a time */
+};
+
+// A direction with less than this part of the largest variance is rounding.
+static const double pivot_min = 1e-12;
+
+typedef struct workspace {
+    const jemi_covariance *c;
+    int64_t rank;
+    double *basis;       /* (row_len, rank) */
+    double *image;       /* (row_len, rank), C basis */
+    double *coordinates; /* (ROWS_MAX, rank), rows times basis */
+    double *gram;        /* (rank, rank), then its Cholesky factor in the lower half */
+} workspace;
+
+// A run of one row's elements.
+typedef struct run {
+    const float *x, *mean;
+    int64_t count;
+} run;
+
+static run run_of(const jemi_covariance *c, int64_t i, int64_t begin, int64_t end)
+{
+    return (run){c->x + c->rows[i] * c->row_len + begin, c->mean + begin, end - begin};
+}
+
+// z += (x - mean)^T basis.
+JEMI_CLONES
+static void project_run(const run *r, const double *restrict basis, int64_t rank,
+                        double *restrict z)
+{
+    for (int64_t e = 0; e < r->count; e++) {
+        const double centred = (double)r->x[e] - (double)r->mean[e];
+        for (int64_t k = 0; k < rank; k++)
+            z[k] += centred * basis[e * rank + k];
+    }
+}
+
+// image += (x - mean) z^T / n.
+JEMI_CLONES
+static void spread_run(const run *r, const double *restrict z, int64_t rank, int64_t n,
+                       double *restrict image)
+{
+    for (int64_t e = 0; e < r->count; e++) {
+        const double centred = ((double)r->x[e] - (double)r->mean[e]) / (double)n;
+        for (int64_t k = 0; k < rank; k++)
+            image[e * rank + k] += centred * z[k];
+    }
+}
+
+// Coordinates of rows first .. first+n-1 in the basis.
+static void project(const workspace *w, int64_t first, int64_t n)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        double *z = w->coordinates + i * w->rank;
+        memset(z, 0, (size_t)w->rank * sizeof *z);
+        const run r = run_of(w->c, first + i, 0, w->c->row_len);
+        project_run(&r, w->basis, w->rank, z);
+    }
+}
+
+// image += the same rows' part of C basis. Threads share out elements: an element's sum has one
+// order.
+static void add_image(const workspace *w, int64_t first, int64_t n)
+{
+    const int64_t row_len = w->c->row_len;
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < row_len; begin += ELEMENTS_MAX) {
+        const int64_t end = begin + ELEMENTS_MAX < row_len ? begin + ELEMENTS_MAX : row_len;
+        for (int64_t i = 0; i < n; i++) {
+            const run r = run_of(w->c, first + i, begin, end);
+            spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n,
+                       w->image + begin * w->rank);
+        }
+    }
+}
+
+static void apply_covariance(const workspace *w)
+{
+    memset(w->image, 0, (size_t)(w->c->row_len * w->rank) * sizeof *w->image);
+    for (int64_t first = 0; first < w->c->n; first += ROWS_MAX) {
+        const int64_t left = w->c->n - first;
+        const int64_t n = left < ROWS_MAX ? left : ROWS_MAX;
+        project(w, first, n);
+        add_image(w, first, n);
+    }
+}
+
+static void make_gram(const workspace *w, const double *a)
+{
+    memset(w->gram, 0, (size_t)(w->rank * w->rank) * sizeof *w->gram);
+    for (int64_t e = 0; e < w->c->row_len; e++)
+        for (int64_t k = 0; k < w->rank; k++)
+            for (int64_t j = 0; j <= k; j++)
+                w->gram[k * w->rank + j] += w->image[e * w->rank + k] * a[e * w->rank + j];
+}
+
+static double dot(const double *a, const double *b, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t k = 0; k < n; k++)
+        sum += a[k] * b[k];
+    return sum;
+}
+
+// gram = L L^T in place, lower half. A column whose pivot is rounding becomes 0.
+static void factor_gram(const workspace *w)
+{
+    const int64_t rank = w->rank;
+    double largest = 0.0;
+    for (int64_t k = 0; k < rank; k++)
+        largest = fmax(largest, w->gram[k * rank + k]);
+    for (int64_t k = 0; k < rank; k++) {
+        double *row = w->gram + k * rank;
+        const double pivot = row[k] - dot(row, row, k);
+        row[k] = pivot > pivot_min * largest ? sqrt(pivot) : 0.0;
+        for (int64_t i = k + 1; i < rank; i++) {
+            double *below = w->gram + i * rank;
+            below[k] = row[k] > 0.0 ? (below[k] - dot(below, row, k)) / row[k] : 0.0;
+        }
+    }
+}
+
+// The step of the head comment: image becomes image L^-T.
+static void divide_by_factor(const workspace *w, const double *a)
+{
+    make_gram(w, a);
+    factor_gram(w);
+#pragma omp parallel for schedule(static)
+    for (int64_t e = 0; e < w->c->row_len; e++) {
+        double *y = w->image + e * w->rank;
+        for (int64_t k = 0; k < w->rank; k++) {
+            const double *row = w->gram + k * w->rank;
+            y[k] = row[k] > 0.0 ? (y[k] - dot(row, y, k)) / row[k] : 0.0;
+        }
+    }
+}
+
+static void orthonormalise(workspace *w)
+{
+    divide_by_factor(w, w->image);
+    double *basis = w->image;
+    w->image = w->basis;
+    w->basis = basis;
+}
+
+static void fit(workspace *w, const float *start, float *factors)
+{
+    const int64_t row_len = w->c->row_len;
+    for (int64_t i = 0; i < row_len * w->rank; i++)
+        w->image[i] = (double)start[i];
+    orthonormalise(w);
+    for (int i = 0; i < ITERATIONS; i++) {
+        apply_covariance(w);
+        orthonormalise(w);
+    }
+    apply_covariance(w);
+    divide_by_factor(w, w->basis);
+    for (int64_t e = 0; e < row_len; e++)
+        for (int64_t k = 0; k < w->rank; k++)
+            factors[k * row_len + e] = (float)w->image[e * w->rank + k];
+}
+
+jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, jemi_random_key key,
+                             uint32_t row, float *factors)
+{
+    const size_t count = (size_t)covariance->row_len * (size_t)rank;
+    workspace w = {.c = covariance, .rank = rank};
+    w.basis = jemi_alloc(count, sizeof *w.basis);
+    w.image = jemi_alloc(count, sizeof *w.image);
+    w.coordinates = jemi_alloc((size_t)rank * ROWS_MAX, sizeof *w.coordinates);
+    w.gram = jemi_alloc((size_t)rank * (size_t)rank, sizeof *w.gram);
+    jem_status status = JEM_OK;
+    if (w.basis == NULL || w.image == NULL || w.coordinates == NULL || w.gram == NULL) {
+        status = jemi_fail_memory("low-rank Gaussian");
+    } else {
+        const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
+        jemi_fill_normal(factors, (int64_t)count, key, row, 0);
+        fit(&w, factors, factors);
+        jemi_threads_leave(host_threads);
+    }
+    jemi_free(w.basis);
+    jemi_free(w.image);
+    jemi_free(w.coordinates);
+    jemi_free(w.gram);
+    return status;
+}

@@ -1,0 +1,63 @@
+/*
+ * What tells one Winograd algorithm from another: its transforms. Between winograd.c, which does the
+ * rest, and the files that hold a scheme each.
+ *
+ * A transformed tile is patch x patch places; at each, a vector of channels is multiplied by a matrix.
+ * A scheme may have several phases: sources that are summed, or destinations; each uses the places of
+ * some first rows and columns.
+ */
+#ifndef JEMI_KERNELS_WINOGRAD_SCHEME_H
+#define JEMI_KERNELS_WINOGRAD_SCHEME_H
+
+#include "kernels/winograd.h"
+
+#if defined(__x86_64__)
+
+enum {
+    JEMI_WINOGRAD_TILE = 4,
+    JEMI_WINOGRAD_PHASES = 4,
+    JEMI_WINOGRAD_VALUES = 81, /* of one kernel, at most */
+};
+
+typedef struct jemi_tile {
+    int64_t image, row, column; /* of its first pixel, in the grid that the scheme tiles */
+} jemi_tile;
+
+/** 16 channels of a transformed tile: the vector of place p lies at data + p * stride. */
+typedef struct jemi_tile_places {
+    float *data;
+    int64_t stride;
+} jemi_tile_places;
+
+typedef struct jemi_winograd_scheme {
+    int patch;
+    int in_phases, out_phases; /* one of them is 1 */
+    struct {
+        int rows, columns;
+    } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
+    /* G g G^T, by phase and place. `flip` for backward data. */
+    void (*transform_weights)(const float kernel[9], bool flip, float *values);
+    /* B^T d B of a block of 16 channels. */
+    void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,
+                            int64_t block, int phase, jemi_tile_places to);
+    /* A^T m A and the epilogue. */
+    void (*transform_output)(const jemi_winograd *conv, jemi_tile_places from, int phase,
+                             const jemi_tile *at, int64_t block, float *y);
+} jemi_winograd_scheme;
+
+extern const jemi_winograd_scheme jemi_winograd_stride1;
+extern const jemi_winograd_scheme jemi_winograd_stride2;
+extern const jemi_winograd_scheme jemi_winograd_stride2_backward;
+
+/** A pixel, or zeros outside of the image. */
+JEMI_AVX512_INLINE __m512 jemi_load_pixel(const float *image, int64_t row, int64_t column,
+                                          int64_t h, int64_t w)
+{
+    const bool inside = (uint64_t)row < (uint64_t)h && (uint64_t)column < (uint64_t)w;
+    // A masked load touches no memory where the mask is empty.
+    return _mm512_maskz_loadu_ps(inside ? (__mmask16)0xffff : (__mmask16)0,
+                                 image + (row * w + column) * JEMI_LANES);
+}
+
+#endif
+#endif

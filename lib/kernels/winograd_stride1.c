@@ -1,0 +1,123 @@
+/*
+ * F(4x4, 3x3): patches of 6x6, points 0, 1, -1, 2, -2 and infinity (Lavin & Gray 2016, section 4.3).
+ *
+ * Backward data of such a convolution is one more, with the kernel turned round.
+ */
+#include "kernels/winograd_scheme.h"
+
+#if defined(__x86_64__)
+
+enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 6, LANES = JEMI_LANES };
+
+// G g for one column of three.
+static void transform_column(const double g[3], double out[PATCH])
+{
+    out[0] = g[0] / 4.0;
+    out[1] = -(g[0] + g[1] + g[2]) / 6.0;
+    out[2] = -(g[0] - g[1] + g[2]) / 6.0;
+    out[3] = g[0] / 24.0 + g[1] / 12.0 + g[2] / 6.0;
+    out[4] = g[0] / 24.0 - g[1] / 12.0 + g[2] / 6.0;
+    out[5] = g[2];
+}
+
+static void transform_weights(const float kernel[9], bool flip, float *values)
+{
+    double rows[3][PATCH];
+    for (int i = 0; i < 3; i++) {
+        double g[3];
+        for (int j = 0; j < 3; j++)
+            g[j] = flip ? kernel[8 - (3 * i + j)] : kernel[3 * i + j];
+        transform_column(g, rows[i]);
+    }
+    for (int j = 0; j < PATCH; j++) {
+        const double g[3] = {rows[0][j], rows[1][j], rows[2][j]};
+        double column[PATCH];
+        transform_column(g, column);
+        for (int i = 0; i < PATCH; i++)
+            values[i * PATCH + j] = (float)column[i];
+    }
+}
+
+// B^T d in one dimension.
+JEMI_AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 five = _mm512_set1_ps(5.0f);
+    t[0] = _mm512_fmadd_ps(four, d[0], _mm512_fnmadd_ps(five, d[2], d[4]));
+    const __m512 even = _mm512_fnmadd_ps(four, d[2], d[4]);
+    const __m512 odd = _mm512_fnmadd_ps(four, d[1], d[3]);
+    t[1] = _mm512_add_ps(even, odd);
+    t[2] = _mm512_sub_ps(even, odd);
+    const __m512 even2 = _mm512_sub_ps(d[4], d[2]);
+    const __m512 odd2 = _mm512_sub_ps(d[3], d[1]);
+    t[3] = _mm512_fmadd_ps(two, odd2, even2);
+    t[4] = _mm512_fnmadd_ps(two, odd2, even2);
+    t[5] = _mm512_fmadd_ps(four, d[1], _mm512_fnmadd_ps(five, d[3], d[5]));
+}
+
+// A^T m in one dimension.
+JEMI_AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 eight = _mm512_set1_ps(8.0f);
+    const __m512 sum1 = _mm512_add_ps(m[1], m[2]), difference1 = _mm512_sub_ps(m[1], m[2]);
+    const __m512 sum2 = _mm512_add_ps(m[3], m[4]), difference2 = _mm512_sub_ps(m[3], m[4]);
+    y[0] = _mm512_add_ps(m[0], _mm512_add_ps(sum1, sum2));
+    y[1] = _mm512_fmadd_ps(two, difference2, difference1);
+    y[2] = _mm512_fmadd_ps(four, sum2, sum1);
+    y[3] = _mm512_add_ps(m[5], _mm512_fmadd_ps(eight, difference2, difference1));
+}
+
+JEMI_AVX512 static void transform_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
+                                        int64_t block, int phase, jemi_tile_places to)
+{
+    (void)phase;
+    const int64_t plane = c->src_h * c->src_w * LANES;
+    const float *image = x + (at->image * (c->in / LANES) + block) * plane;
+    __m512 d[PATCH][PATCH], t[PATCH][PATCH];
+    for (int i = 0; i < PATCH; i++)
+        for (int j = 0; j < PATCH; j++)
+            d[i][j] =
+                jemi_load_pixel(image, at->row + i - 1, at->column + j - 1, c->src_h, c->src_w);
+    for (int i = 0; i < PATCH; i++)
+        input_1d(d[i], t[i]);
+    for (int j = 0; j < PATCH; j++) {
+        const __m512 column[PATCH] = {t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j]};
+        __m512 out[PATCH];
+        input_1d(column, out);
+        for (int i = 0; i < PATCH; i++)
+            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+    }
+}
+
+JEMI_AVX512 static void transform_output(const jemi_winograd *c, jemi_tile_places from, int phase,
+                                         const jemi_tile *at, int64_t block, float *y)
+{
+    (void)phase;
+    __m512 t[TILE][PATCH];
+    for (int j = 0; j < PATCH; j++) {
+        __m512 column[PATCH], out[TILE];
+        for (int i = 0; i < PATCH; i++)
+            column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
+        output_1d(column, out);
+        for (int i = 0; i < TILE; i++)
+            t[i][j] = out[i];
+    }
+    const int rows = c->dst_h - at->row < TILE ? (int)(c->dst_h - at->row) : TILE;
+    const int columns = c->dst_w - at->column < TILE ? (int)(c->dst_w - at->column) : TILE;
+    const __m512 bias = jemi_epilogue_bias(&c->then, block);
+    const int64_t plane = (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w;
+    for (int i = 0; i < rows; i++) {
+        __m512 out[TILE];
+        output_1d(t[i], out);
+        for (int j = 0; j < columns; j++)
+            jemi_epilogue_finish(&c->then, _mm512_add_ps(out[j], bias),
+                                 (plane + (at->row + i) * c->dst_w + at->column + j) * LANES, y);
+    }
+}
+
+const jemi_winograd_scheme jemi_winograd_stride1 = {
+    PATCH, 1, 1, {{PATCH, PATCH}}, transform_weights, transform_input, transform_output,
+};
+
+#endif
