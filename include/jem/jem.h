@@ -163,8 +163,12 @@ JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct
 
 enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
 /**
- * Float throughout. F32 may compute 3x3 convolutions by Winograd's algorithm, within 1e-4 of the
- * largest value; F32_STRICT never does, and is slower.
+ * How products are computed; parameters, values and sums are floats in all of them.
+ *
+ *   F32         3x3 convolutions may go by Winograd's algorithm, within 1e-4 of the largest value
+ *   F32_STRICT  never do, and are slower
+ *   BF16        as F32, but where that is faster factors are rounded to bfloat16: some percent of
+ *               the largest value. On processors without bfloat16 instructions the same as F32.
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 

@@ -33,7 +33,7 @@ INLINE void pixel_sums(float (*tile)[TILE * LANES], int64_t place, const float *
                        const float *weights, const jemi_stem *s, int64_t y, int64_t x,
                        int64_t channels)
 {
-    const jemi_layout *out = &s->diff_dst;
+    const jemi_layout *out = &s->dst;
     const taps rows = taps_of(y, s, out->h);
     const taps columns = taps_of(x, s, out->w);
     lanes sum[JEMI_STEM_CHANNELS] = {0};
@@ -107,9 +107,9 @@ static void line_of(float *line, const float *image, const float *weights, const
 void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
                         const jemi_stem *stem)
 {
-    const int64_t image = jemi_layout_row(&stem->diff_dst);
+    const int64_t image = jemi_layout_row(&stem->dst);
     const int64_t row = stem->c * stem->h * stem->w;
-    const int64_t tasks = stem->diff_dst.n * stem->h;
+    const int64_t tasks = stem->dst.n * stem->h;
     JEMI_PARALLEL(for (int64_t i = 0; i < tasks; i++) {
         const int64_t n = i / stem->h;
         const int64_t y = i % stem->h;

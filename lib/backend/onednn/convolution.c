@@ -306,7 +306,7 @@ static jem_status stem_data(jemi_compile *c, int32_t index, const geometry *g, i
         .src = diff_dst,
         .kept = -1,
         .add = -1,
-        .stem = {diff, g->in.c, g->in.h, g->in.w, node->kernel, node->pad},
+        .stem = {diff, g->in.c, g->in.h, g->in.w, node->kernel, 1, node->pad},
     };
     JEMI_TRY(jemi_compile_pass(c, &pass));
     jemi_md packed = {0};

@@ -9,7 +9,7 @@
 #include "backend/onednn/packed.h"
 #include "base/status.h"
 
-enum { BLOCK = 16, PLAIN_CHANNELS = 4 }; // images of few channels are read as they come
+enum { BLOCK = 16 };
 
 typedef struct sides {
     jemi_layout src, dst; // of the forward convolution
@@ -23,7 +23,7 @@ static sides sides_of(const jemi_compile *c, int32_t index)
     const bool linear = node->kind == JEMI_NODE_LINEAR;
     return (sides){
         .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, BLOCK}
-                      : (jemi_layout){n, in.c, in.h, in.w, in.c <= PLAIN_CHANNELS ? 1 : BLOCK},
+                      : (jemi_layout){n, in.c, in.h, in.w, in.c <= JEMI_STEM_CHANNELS ? 1 : BLOCK},
         .dst = {n, node->shape.c, node->shape.h, node->shape.w, BLOCK},
     };
 }
@@ -44,11 +44,28 @@ static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layou
 
 static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
 {
+    if (own == JEMI_OWN_DIRECT_BF16)
+        return backward ? JEMI_PACK_DIRECT_BF16_BACKWARD : JEMI_PACK_DIRECT_BF16;
     if (own != JEMI_OWN_WINOGRAD)
         return backward ? JEMI_PACK_DIRECT_BACKWARD : JEMI_PACK_DIRECT;
     if (node->stride == 1)
         return backward ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_WINOGRAD;
     return backward ? JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD : JEMI_PACK_WINOGRAD_STRIDE2;
+}
+
+static jem_status stem_weights_arg(jemi_compile *c, const jemi_param *param, int32_t index)
+{
+    jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
+    jemi_md plain = {0}, packed = {0};
+    dnnl_status_t made = jemi_md_init(&plain, 4, param->shape, JEMI_MD_PLAIN);
+    if (made == dnnl_success)
+        made = jemi_md_init(&packed, 4, param->shape, JEMI_MD_STEM);
+    jem_status status = jemi_dnnl_check(made, "weights");
+    if (status == JEM_OK)
+        status = jemi_dnnl_program_slot(c->plan->base.program, index, &plain, &packed, &arg.index);
+    jemi_md_fini(&plain);
+    jemi_md_fini(&packed);
+    return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_WEIGHTS, NULL, arg) : status;
 }
 
 static jem_status weights_arg(jemi_compile *c, jemi_packing how, int32_t param)
@@ -93,13 +110,28 @@ static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_lay
     return JEM_OK;
 }
 
-static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                const jemi_layout *to, bool backward)
+// *tensor becomes a copy of itself in bf16.
+static jem_status append_rounding(jemi_compile *c, int32_t *tensor, int32_t node, uint32_t wants)
 {
+    const jemi_layout layout = c->plan->tensors[*tensor].layout;
+    jemi_op pass = {
+        .kind = JEMI_OP_BF16, .node = node, .wants = wants, .src = *tensor, .kept = -1, .add = -1};
+    JEMI_TRY(jemi_compile_tensor(c, &layout, (size_t)jemi_layout_size(&layout) * sizeof(uint16_t),
+                                 &pass.dst));
+    *tensor = pass.dst;
+    return jemi_compile_pass(c, &pass);
+}
+
+static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
+                                const jemi_layout *from, const jemi_layout *to, bool backward)
+{
+    const bool bf16 = own == JEMI_OWN_DIRECT_BF16;
+    if (bf16)
+        JEMI_TRY(append_rounding(c, &pass->src, pass->node, pass->wants));
     const jemi_node *node = &c->graph->nodes[pass->node];
     const bool linear = node->kind == JEMI_NODE_LINEAR;
     pass->kind = JEMI_OP_DIRECT;
-    pass->impl = "own direct";
+    pass->impl = bf16 ? "own direct, bf16" : "own direct";
     pass->direct = (jemi_direct){
         .n = from->n,
         .in = from->c,
@@ -112,9 +144,33 @@ static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layou
         .stride = linear ? 1 : node->stride,
         .pad = linear ? 0 : node->pad,
         .backward = backward,
-        .plain = from->block == 1,
+        .bf16 = bf16,
     };
     return jemi_compile_pass(c, pass);
+}
+
+static jem_status append_stem(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                              const jemi_layout *to)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    pass->kind = JEMI_OP_STEM;
+    pass->impl = "own, first layer";
+    pass->stem = (jemi_stem){*to, from->c, from->h, from->w, node->kernel, node->stride, node->pad};
+    return jemi_compile_pass(c, pass);
+}
+
+// The step, with its weights.
+static jem_status append(jemi_compile *c, jemi_own own, jemi_op *pass, const jemi_layout *from,
+                         const jemi_layout *to, bool backward)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    if (own == JEMI_OWN_STEM) {
+        JEMI_TRY(append_stem(c, pass, from, to));
+        return stem_weights_arg(c, &c->graph->params[node->weight], node->weight);
+    }
+    JEMI_TRY(own == JEMI_OWN_WINOGRAD ? append_winograd(c, pass, from, to, backward)
+                                      : append_direct(c, own, pass, from, to, backward));
+    return weights_arg(c, packing_of(own, node, backward), node->weight);
 }
 
 jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index, int32_t *dst,
@@ -139,10 +195,7 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
     pass.fused_act = fused->act;
     if (fused->act)
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
-    const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst, false)
-                      : append_direct(c, &pass, &s.src, &s.dst, false));
-    JEMI_TRY(weights_arg(c, packing_of(own, node, false), node->weight));
+    JEMI_TRY(append(c, own, &pass, &s.src, &s.dst, false));
     return bias_arg(c, node->bias);
 }
 
@@ -163,10 +216,7 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
     JEMI_TRY(jemi_compile_tensor(c, as_image ? &image : &s.src, 0, diff_src));
     pass.src = diff_dst;
     pass.dst = *diff_src;
-    const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src, true)
-                      : append_direct(c, &pass, &s.dst, &s.src, true));
-    JEMI_TRY(weights_arg(c, packing_of(own, node, true), node->weight));
+    JEMI_TRY(append(c, own == JEMI_OWN_STEM ? JEMI_OWN_DIRECT : own, &pass, &s.dst, &s.src, true));
     return flat && !as_image
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
                : JEM_OK;
@@ -249,7 +299,9 @@ jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op)
     const float *weights;
     JEMI_TRY(pointer_of(op, 0, &weights));
     JEMI_TRY(pointer_of(op, 1, &then.bias));
-    if (op->kind == JEMI_OP_WINOGRAD) {
+    if (op->kind == JEMI_OP_STEM) {
+        jemi_stem_forward(tensors[op->dst].data, tensors[op->src].data, weights, &op->stem, &then);
+    } else if (op->kind == JEMI_OP_WINOGRAD) {
         jemi_winograd conv = op->winograd;
         conv.weights = weights;
         conv.then = then;

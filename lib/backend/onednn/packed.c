@@ -226,20 +226,34 @@ static int64_t winograd_stride(jemi_packing how)
     }
 }
 
+static bool is_bf16(jemi_packing how)
+{
+    return how == JEMI_PACK_DIRECT_BF16 || how == JEMI_PACK_DIRECT_BF16_BACKWARD;
+}
+
+static bool is_backward(jemi_packing how)
+{
+    return how == JEMI_PACK_WINOGRAD_BACKWARD || how == JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD ||
+           how == JEMI_PACK_DIRECT_BACKWARD || how == JEMI_PACK_DIRECT_BF16_BACKWARD;
+}
+
+// In floats; two values of bf16 are one.
 static int64_t own_count(jemi_packing how, const dims *d)
 {
     const int64_t stride = winograd_stride(how);
-    return stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
-                      : jemi_direct_weights_count(d->in, d->out, d->kernel);
+    const int64_t count = stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
+                                     : jemi_direct_weights_count(d->in, d->out, d->kernel);
+    return is_bf16(how) ? count / 2 : count;
 }
 
-static void pack_own(jemi_packing how, const dims *d, float *packed, const float *plain)
+static void pack_own(jemi_packing how, const dims *d, void *packed, const float *plain)
 {
     const int64_t stride = winograd_stride(how);
-    const bool backward = how == JEMI_PACK_WINOGRAD_BACKWARD || how == JEMI_PACK_DIRECT_BACKWARD ||
-                          how == JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD;
+    const bool backward = is_backward(how);
     if (stride > 0)
         jemi_winograd_pack(packed, plain, d->out, d->in, stride, backward);
+    else if (is_bf16(how))
+        jemi_direct_pack_bf16(packed, plain, d->out, d->in, d->kernel, backward);
     else
         jemi_direct_pack(packed, plain, d->out, d->in, d->kernel, backward);
 }

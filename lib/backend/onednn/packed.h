@@ -37,6 +37,8 @@ typedef enum jemi_packing {
     JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD,
     JEMI_PACK_DIRECT,
     JEMI_PACK_DIRECT_BACKWARD,
+    JEMI_PACK_DIRECT_BF16,
+    JEMI_PACK_DIRECT_BF16_BACKWARD,
 } jemi_packing;
 
 /** The slot of a layer's weights for our own kernels, found or added. */

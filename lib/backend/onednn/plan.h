@@ -43,12 +43,14 @@ typedef enum jemi_op_kind {
     JEMI_OP_DIFF_INPUT,  /* src -> the caller's din */
     JEMI_OP_LOAD,        /* canonical src -> dst in its layout */
     JEMI_OP_STORE,       /* src in its layout -> canonical dst */
+    JEMI_OP_BF16,        /* dst = src, rounded */
     JEMI_OP_ACT,
     JEMI_OP_ACT_BACKWARD, /* dst = src * act'(kept) + add */
     JEMI_OP_SUM,          /* dst = src + add */
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
     JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
+    JEMI_OP_STEM,          /* args: weights, bias */
     /* Convolutions by our own kernels; args: weights, then bias if there is one. */
     JEMI_OP_WINOGRAD,
     JEMI_OP_DIRECT,
@@ -110,7 +112,7 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
 
-/** Runs a step of kind JEMI_OP_WINOGRAD or JEMI_OP_DIRECT. */
+/** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Points all arguments that are this tensor at its data. */

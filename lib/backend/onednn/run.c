@@ -9,6 +9,7 @@
 #include "backend/onednn/plan.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "kernels/bf16.h"
 
 static float *data_of(const jemi_dnnl_plan *plan, int32_t tensor)
 {
@@ -89,6 +90,10 @@ static void run_pass(const jemi_dnnl_plan *plan, const jemi_op *op)
     case JEMI_OP_STORE:
         jemi_layout_store(dst, src, &plan->tensors[op->src].layout, plan->base.spec.batch);
         break;
+    case JEMI_OP_BF16:
+        jemi_bf16_from_floats((uint16_t *)dst, src,
+                              jemi_layout_size(&plan->tensors[op->src].layout));
+        break;
     case JEMI_OP_ACT:
         run_act(plan, op);
         break;
@@ -132,6 +137,7 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
         return JEM_OK;
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
+    case JEMI_OP_STEM:
     case JEMI_OP_WINOGRAD:
     case JEMI_OP_DIRECT:
         return jemi_dnnl_run_own(plan, op);
