@@ -58,7 +58,8 @@ void jemi_graph_fini(jemi_graph *graph)
 int64_t jemi_graph_node_macs(const jemi_graph *graph, int32_t node)
 {
     const jemi_node *n = &graph->nodes[node];
-    return n->weight >= 0 ? graph->params[n->weight].count * n->shape.h * n->shape.w : 0;
+    const bool contracts = n->kind == JEMI_NODE_CONV || n->kind == JEMI_NODE_LINEAR;
+    return contracts ? graph->params[n->weight].count * n->shape.h * n->shape.w : 0;
 }
 
 const jemi_param *jemi_graph_find_tensor(const jemi_graph *graph, const char *name)

@@ -137,7 +137,7 @@ int64_t jemi_graph_batch_min(const jemi_graph *graph);
  */
 jem_status jemi_graph_check_values(const jemi_graph *graph, const float *values, jem_status status);
 
-/** Multiply-adds of a node's forward pass on one row; 0 for what has no weights. */
+/** Multiply-adds of a node's forward pass on one row; 0 for what is no contraction. */
 int64_t jemi_graph_node_macs(const jemi_graph *graph, int32_t node);
 
 static inline int64_t jemi_shape_size(jemi_shape shape)

@@ -100,13 +100,8 @@ static const network_row networks[] = {
     {"wrn-10-1", 3, 2},
     {"cnn-8-8:norm=spectral", 3, 4},
     {"cnn-8-8:norm=batch,dropout=0.1", 3, 4},
+    {"cnn-8-8:norm=group4", 3, 4},
 };
-
-// The oneDNN backend refuses it.
-static bool is_refused(const network_row *network, int32_t backend)
-{
-    return backend != JEM_BACKEND_REF && strstr(network->arch, "norm=batch") != NULL;
-}
 
 static struct {
     jem_model *model;
@@ -220,8 +215,6 @@ START_TEST(test_steady_state)
 {
     const network_row *network = &networks[_i / support_n_backends];
     const int32_t backend = support_backends[_i % support_n_backends];
-    if (is_refused(network, backend))
-        return;
     set_up(network, backend, 2, ROWS);
     for (int c = 0; c < COUNT(steady_calls); c++) {
         for (int i = 0; i < WARM_UP; i++)
@@ -248,8 +241,6 @@ START_TEST(test_prepared)
 {
     const network_row *network = &networks[_i / support_n_backends];
     const int32_t backend = support_backends[_i % support_n_backends];
-    if (is_refused(network, backend))
-        return;
     set_up(network, backend, 2, ROWS);
     MUST(call_energy_grad()); // libgomp's team and the C library's own first times
     const jem_exec_config exec = support_exec(backend, 2);

@@ -566,24 +566,6 @@ START_TEST(test_optimizer_of_another_norm)
 }
 END_TEST
 
-#if JEM_HAVE_ONEDNN
-static const char *const unsupported[] = {"mlp-4:norm=batch", "mlp-4:norm=layer",
-                                          "mlp-4:dropout=0.1"};
-
-START_TEST(test_onednn_refuses)
-{
-    jem_model_config config;
-    MUST(jem_model_config_init(&config, sizeof config));
-    config.arch = unsupported[_i];
-    config.channels = config.classes = 2;
-    exec = support_exec(JEM_BACKEND_ONEDNN, 1);
-    jem_model *model;
-    REFUSED(JEM_EUNSUPPORTED, "JEM_BACKEND_REF", jem_model_create(&model, &config, &exec));
-    ck_assert_ptr_null(model);
-}
-END_TEST
-#endif
-
 static void add_tests(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, set_up, tear_down);
@@ -603,9 +585,6 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_state_is_the_last_of_the_vector);
     tcase_add_test(tcase, test_file_with_negative_variance);
     tcase_add_test(tcase, test_optimizer_of_another_norm);
-#if JEM_HAVE_ONEDNN
-    tcase_add_loop_test(tcase, test_onednn_refuses, 0, COUNT(unsupported));
-#endif
 }
 
 int main(void)
