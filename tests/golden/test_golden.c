@@ -9,7 +9,6 @@
  * in the parameters after ten steps (where Adam divides small gradients by their own size).
  */
 #include <math.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

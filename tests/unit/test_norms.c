@@ -18,9 +18,15 @@ static jem_exec_config exec;
 static float *x, *other; /* (MANY, FEATURES) each */
 static int64_t y[MANY];
 
+// For test number i of a loop over the backends: they alternate.
+static void use_backend(int i)
+{
+    exec = support_exec(support_backends[i % support_n_backends], 1);
+}
+
 static void set_up(void)
 {
-    exec = support_exec(JEM_BACKEND_REF, 1);
+    use_backend(0);
     x = support_uniform(MANY * FEATURES, 1);
     other = support_uniform(MANY * FEATURES, 2);
     for (int r = 0; r < MANY; r++)
@@ -123,7 +129,8 @@ static const step_row running_rows[] = {
 // Labelled rows move them, then data rows do; samples and the chains that made them do not.
 START_TEST(test_running_statistics)
 {
-    const step_row *row = &running_rows[_i];
+    const step_row *row = &running_rows[_i / support_n_backends];
+    use_backend(_i);
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
     jem_optimizer *optimizer = support_optimizer(model, 0.1f);
     const jem_sampler_config config = support_sampler_config(2 * ROWS, 3);
@@ -160,6 +167,7 @@ END_TEST
 // More than 256 rows go in equal parts, whose statistics are averaged by their rows.
 START_TEST(test_statistics_of_chunks)
 {
+    use_backend(_i);
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
     jem_optimizer *optimizer = support_optimizer(model, 0.1f);
     const moments first = hidden_moments(model, 151, x);
@@ -181,6 +189,7 @@ END_TEST
 
 START_TEST(test_chains_move_nothing)
 {
+    use_backend(_i);
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
     train_some(model, 2);
     const uint64_t before = model_hash(model);
@@ -201,6 +210,7 @@ END_TEST
 // A failed step leaves the statistics of the rows that it had already passed behind.
 START_TEST(test_failed_steps_move_nothing)
 {
+    use_backend(_i);
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
     train_some(model, 2);
     const uint64_t before = model_hash(model);
@@ -229,6 +239,8 @@ END_TEST
 
 START_TEST(test_evaluation_is_by_row)
 {
+    use_backend(_i);
+    exec.threads = 2; // in lanes
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
     train_some(model, 5);
     float all[ROWS * CLASSES], grads[ROWS * FEATURES], one[CLASSES], grad[FEATURES];
@@ -247,6 +259,7 @@ END_TEST
 // The running statistics decide what scoring sees, and nothing of what chains do.
 START_TEST(test_chains_use_the_batch)
 {
+    use_backend(_i);
     jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec), *twin;
     train_some(model, 2);
     MUST(jem_model_clone(&twin, model, &exec));
@@ -296,7 +309,8 @@ static const single_row singles[] = {
 
 START_TEST(test_single_rows)
 {
-    const single_row *row = &singles[_i];
+    const single_row *row = &singles[_i / support_n_backends];
+    use_backend(_i);
     enum { SIDE = 4, SIZE = SIDE * SIDE };
     jem_model *model = support_image_model(row->arch, 1, SIDE, CLASSES, &exec);
     jem_optimizer *optimizer = support_optimizer(model, 0.01f);
@@ -340,6 +354,7 @@ static void count_plans(void *user, int32_t level, const char *line)
 // Rows that share statistics are neither padded nor split; others are, 5 rows into 4 and 1.
 START_TEST(test_plans_of_the_batch)
 {
+    use_backend(_i);
     const char *const names[] = {batch_arch, "mlp-5:norm=layer"};
     for (int i = 0; i < 2; i++) {
         jem_model *model = support_model(names[i], FEATURES, CLASSES, &exec);
@@ -361,6 +376,7 @@ END_TEST
 // However many sizes there are, the last twelve plans are kept.
 START_TEST(test_plans_do_not_pile_up)
 {
+    use_backend(_i);
     size_t bytes[2];
     for (int i = 0; i < 2; i++) {
         jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec);
@@ -380,6 +396,7 @@ END_TEST
 
 START_TEST(test_dropout_is_for_training_alone)
 {
+    use_backend(_i);
     jem_model *plain = support_model("mlp-5", FEATURES, CLASSES, &exec);
     jem_model *dropping = support_model("mlp-5:dropout=0.5", FEATURES, CLASSES, &exec);
     ck_assert_uint_eq(model_hash(plain), model_hash(dropping));
@@ -431,6 +448,7 @@ static float *sgd_gradient(jem_model *model, uint64_t seed, int skip, const step
 // Masks depend on seed, step, batch and row.
 START_TEST(test_masks)
 {
+    use_backend(_i);
     jem_model *model = support_model("mlp-5:dropout=0.5", FEATURES, CLASSES, &exec);
     memcpy(other, x, MANY * FEATURES * sizeof *x); // data rows are the labelled rows again
     const step_row rows[] = {{ROWS, 0, 8, false}, {ROWS, ROWS, 8, false}};
@@ -484,10 +502,12 @@ END_TEST
 
 START_TEST(test_round_trip)
 {
+    const char *arch = archs[_i / support_n_backends];
+    use_backend(_i);
     char dir[200], path[256];
     support_make_dir(dir, sizeof dir);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    jem_model *model = support_model(archs[_i], FEATURES, CLASSES, &exec), *loaded, *clone;
+    jem_model *model = support_model(arch, FEATURES, CLASSES, &exec), *loaded, *clone;
     train_some(model, 3);
     MUST(jem_model_save(model, path));
     MUST(jem_model_load(&loaded, path, &exec));
@@ -569,19 +589,20 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, test_running_statistics, 0, COUNT(running_rows));
-    tcase_add_test(tcase, test_statistics_of_chunks);
-    tcase_add_test(tcase, test_chains_move_nothing);
-    tcase_add_test(tcase, test_failed_steps_move_nothing);
-    tcase_add_test(tcase, test_evaluation_is_by_row);
-    tcase_add_test(tcase, test_chains_use_the_batch);
-    tcase_add_loop_test(tcase, test_single_rows, 0, COUNT(singles));
-    tcase_add_test(tcase, test_plans_of_the_batch);
-    tcase_add_test(tcase, test_plans_do_not_pile_up);
-    tcase_add_test(tcase, test_dropout_is_for_training_alone);
-    tcase_add_test(tcase, test_masks);
+    tcase_add_loop_test(tcase, test_running_statistics, 0,
+                        COUNT(running_rows) * support_n_backends);
+    tcase_add_loop_test(tcase, test_statistics_of_chunks, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_chains_move_nothing, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_failed_steps_move_nothing, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_evaluation_is_by_row, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_chains_use_the_batch, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_single_rows, 0, COUNT(singles) * support_n_backends);
+    tcase_add_loop_test(tcase, test_plans_of_the_batch, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_plans_do_not_pile_up, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_dropout_is_for_training_alone, 0, support_n_backends);
+    tcase_add_loop_test(tcase, test_masks, 0, support_n_backends);
     tcase_add_loop_test(tcase, test_threads_change_no_bit, 0, COUNT(archs));
-    tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(archs));
+    tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(archs) * support_n_backends);
     tcase_add_test(tcase, test_state_is_the_last_of_the_vector);
     tcase_add_test(tcase, test_file_with_negative_variance);
     tcase_add_test(tcase, test_optimizer_of_another_norm);
