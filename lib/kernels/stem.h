@@ -28,6 +28,16 @@ typedef struct jemi_stem {
 void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *stem,
                        const jemi_epilogue *then);
 
+/** Floats of workspace of the weights' gradient. */
+int64_t jemi_stem_weights_workspace(const jemi_stem *stem);
+
+/**
+ * @param images  In. As forward. @param dy  In. As stem->dst.
+ * @param dw      Out. (out, c, kernel, kernel). Parallel; summed image after image. AVX-512 only.
+ */
+void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *stem,
+                       float *workspace);
+
 /**
  * @param diff_src  Out. Canonical (n, c, h, w).
  * @param weights   In. As forward. Parallel.

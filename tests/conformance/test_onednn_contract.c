@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "conformance/fixture.h"
+#include "kernels/epilogue.h"
 
 static const net_case small = {"wrn-10-1", 3, 9, 7, 10, 4, 4, 2};
 
@@ -252,6 +253,36 @@ static jem_status build_and_run(const net_case *c)
     return status;
 }
 
+// Of our own kernels, for all nets; oneDNN splits its sums by thread.
+START_TEST(parameter_gradients_do_not_depend_on_threads)
+{
+    if (!jemi_avx512_available())
+        return;
+    static const net_case nets[] = {
+        {"wrn-10-1", 3, 17, 14, 10, 9, 9, 1},
+        {"cnn-16-20", 1, 15, 13, 10, 9, 9, 1},
+        {"mlp-40-33", 50, 1, 1, 7, 9, 9, 1},
+    };
+    const net_case *c = &nets[_i];
+    net t;
+    net_init(&t, c, c->n);
+    result one, more;
+    result_init(&one, &t, c->n);
+    result_init(&more, &t, c->n);
+    for (int32_t threads = 1; threads <= 4; threads++) {
+        jemi_plan *plan = new_plan(&t, c->batch, threads, JEMI_WANT_DPARAMS);
+        run(&t, plan, c->n, 0, threads == 1 ? &one : &more);
+        backend->plan_destroy(plan);
+        if (threads > 1)
+            ck_assert_mem_eq(one.dparams, more.dparams,
+                             (size_t)t.graph.param_count * sizeof *one.dparams);
+    }
+    result_fini(&one);
+    result_fini(&more);
+    net_fini(&t);
+}
+END_TEST
+
 START_TEST(failed_allocations_leave_nothing_behind)
 {
     const net_case c = {"wrn-10-1:act=silu", 3, 7, 5, 3, 2, 1, 1};
@@ -294,6 +325,7 @@ int main(void)
     tcase_add_test(tcase, input_may_vanish_before_backward);
     tcase_add_loop_test(tcase, nan_goes_through, 0, 6);
     tcase_add_test(tcase, repeated_runs_grow_nothing);
+    tcase_add_loop_test(tcase, parameter_gradients_do_not_depend_on_threads, 0, 3);
     tcase_add_test(tcase, failed_allocations_leave_nothing_behind);
     tcase_add_test(tcase, other_precisions_are_refused);
     suite_add_tcase(suite, tcase);

@@ -254,12 +254,73 @@ START_TEST(test_bits)
         ck_assert_mem_eq(y, other, (size_t)outputs * sizeof *y);
     }
     conv.n = 1;
+    free(a.workspace);
+    a.workspace = random_array(jemi_winograd_workspace(&conv, 3));
     for (int64_t n = 0; n < t->n; n++)
         jemi_winograd_run(&conv, a.x + n * (inputs / t->n), other + n * (outputs / t->n),
                           a.workspace);
     ck_assert_mem_eq(y, other, (size_t)outputs * sizeof *y);
     free(y);
     free(other);
+    free_operands(&a);
+}
+END_TEST
+
+// dw = sum over rows and pixels of dy times the pixel that the tap looks at.
+static double expected_weight(const row *t, const operands *a, const float *dy, int64_t o,
+                              int64_t c, int u, int v, double *size)
+{
+    const side src = source_of(t), dst = destination_of(t);
+    double sum = 0.0;
+    *size = 1.0;
+    for (int64_t n = 0; n < t->n; n++)
+        for (int64_t i = 0; i < dst.h; i++)
+            for (int64_t j = 0; j < dst.w; j++) {
+                const int64_t y = look(t, i, u, src.h), x = look(t, j, v, src.w);
+                if (y < 0 || x < 0)
+                    continue;
+                const double product = (double)dy[at(dst, n, o, i, j)] * a->x[at(src, n, c, y, x)];
+                sum += product;
+                *size += fabs(product);
+            }
+    return sum;
+}
+
+static const row gradients[] = {
+    {"one tile", 1, 16, 16, 4, 4, 1, false, false, false, false, false},
+    {"one pixel", 2, 16, 16, 1, 1, 1, false, false, false, false, false},
+    {"many blocks", 9, 16, 48, 15, 14, 1, false, false, false, false, false},
+    {"stride 2", 2, 32, 16, 16, 16, 2, false, false, false, false, false},
+    {"stride 2, many blocks", 16, 16, 32, 23, 21, 2, false, false, false, false, false},
+};
+
+START_TEST(test_weights)
+{
+    const row *t = &gradients[_i];
+    operands a = make_operands(t, 1);
+    float *dy = random_array(count_of(t, destination_of(t)));
+    const size_t count = (size_t)(t->out * t->in * 9);
+    float *dw = random_array((int64_t)count), *other = random_array((int64_t)count);
+    const jemi_winograd conv = conv_of(t, &a);
+    float *workspace = random_array(jemi_winograd_weights_workspace(&conv));
+    omp_set_num_threads(1);
+    jemi_winograd_weights_run(&conv, a.x, dy, dw, workspace);
+    for (int64_t o = 0; o < t->out; o++)
+        for (int64_t c = 0; c < t->in; c++)
+            for (int k = 0; k < 9; k++) {
+                double size;
+                const double want = expected_weight(t, &a, dy, o, c, k / 3, k % 3, &size);
+                const double have = dw[(o * t->in + c) * 9 + k];
+                ck_assert_msg(fabs(have - want) < 4e-6 * size, "%s: %g, expected %g", t->name, have,
+                              want);
+            }
+    omp_set_num_threads(3);
+    jemi_winograd_weights_run(&conv, a.x, dy, other, workspace);
+    ck_assert_mem_eq(dw, other, count * sizeof *dw);
+    free(dy);
+    free(dw);
+    free(other);
+    free(workspace);
     free_operands(&a);
 }
 END_TEST
@@ -274,6 +335,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_values, 0, (int)(sizeof rows / sizeof rows[0]));
     tcase_add_test(tcase, test_add_in_place);
     tcase_add_loop_test(tcase, test_bits, 0, 4);
+    tcase_add_loop_test(tcase, test_weights, 0, (int)(sizeof gradients / sizeof gradients[0]));
     Suite *suite = suite_create("winograd");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -25,19 +25,41 @@ static bool better_in_bf16(const jemi_node *node, jemi_shape in)
     return node->stride > 1 && node->kernel == 3 && whole_blocks(in.c);
 }
 
-jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision)
+static bool fits_winograd(const jemi_node *node, jemi_shape in)
+{
+    return node->kind == JEMI_NODE_CONV && node->kernel == 3 && node->stride <= 2 &&
+           node->pad == 1 && whole_blocks(in.c) && whole_blocks(node->shape.c) &&
+           node->shape.h >= 4 && node->shape.w >= 4;
+}
+
+static bool fits_direct(const jemi_node *node)
+{
+    return node->kind != JEMI_NODE_CONV || node->kernel <= JEMI_DIRECT_KERNEL_MAX;
+}
+
+static bool fits_stem(const jemi_node *node, jemi_shape in)
+{
+    return node->kind == JEMI_NODE_CONV && in.c <= JEMI_STEM_CHANNELS &&
+           node->kernel <= JEMI_STEM_KERNEL;
+}
+
+jemi_own jemi_choose_own_weights(const jemi_node *node, jemi_shape in, int32_t precision)
 {
     if (precision == JEM_PRECISION_F32_STRICT || !jemi_avx512_available())
         return JEMI_OWN_NONE;
-    const bool conv = node->kind == JEMI_NODE_CONV;
-    if (conv && in.c <= JEMI_STEM_CHANNELS && node->kernel <= JEMI_STEM_KERNEL)
+    if (fits_stem(node, in))
         return JEMI_OWN_STEM;
-    if (precision == JEM_PRECISION_BF16 && jemi_bf16_available() && better_in_bf16(node, in))
-        return JEMI_OWN_DIRECT_BF16;
-    if (conv && node->kernel == 3 && node->stride <= 2 && node->pad == 1 && whole_blocks(in.c) &&
-        whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4)
+    if (fits_winograd(node, in))
         return JEMI_OWN_WINOGRAD;
-    return !conv || node->kernel <= JEMI_DIRECT_KERNEL_MAX ? JEMI_OWN_DIRECT : JEMI_OWN_NONE;
+    return fits_direct(node) ? JEMI_OWN_DIRECT : JEMI_OWN_NONE;
+}
+
+jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision)
+{
+    const bool bf16 = precision == JEM_PRECISION_BF16 && jemi_bf16_available();
+    if (bf16 && !fits_stem(node, in) && better_in_bf16(node, in))
+        return JEMI_OWN_DIRECT_BF16;
+    return jemi_choose_own_weights(node, in, precision);
 }
 
 jem_status jemi_choose_check(int32_t precision)

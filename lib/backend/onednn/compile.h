@@ -77,6 +77,9 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t node,
 jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst,
                                  int32_t *diff_src);
 
+/** The weights' and bias' part of dparams, for what jemi_choose_own_weights() grants. */
+jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst);
+
 /**
  * Lets the own step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).
  * False when no such step made it, or `add` comes later.

@@ -407,6 +407,10 @@ static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 {
     const geometry g = geometry_of(c, node);
+    const jemi_own own = jemi_choose_own_weights(
+        &c->graph->nodes[node], (jemi_shape){g.in.c, g.in.h, g.in.w}, c->plan->base.spec.precision);
+    if (own != JEMI_OWN_NONE)
+        return jemi_compile_own_weights(c, own, node, diff_dst);
     JEMI_TRY(need_hint(c, node, &g));
     chosen ch = {0};
     jemi_md plain = {0};

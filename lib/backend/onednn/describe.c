@@ -32,6 +32,9 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_STEM] = "first convolution",
         [JEMI_OP_WINOGRAD] = "convolution",
         [JEMI_OP_DIRECT] = "convolution",
+        [JEMI_OP_STEM_WEIGHTS] = "first convolution backward weights",
+        [JEMI_OP_WINOGRAD_WEIGHTS] = "convolution backward weights",
+        [JEMI_OP_DIRECT_WEIGHTS] = "convolution backward weights",
     };
     return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
 }
@@ -57,7 +60,9 @@ static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *te
 // Whether what it keeps is what an activation's derivative is taken of.
 static bool masks(const jemi_op *op)
 {
-    return op->kept >= 0 && (op->kind < JEMI_OP_NORM || op->kind > JEMI_OP_DROPOUT_BACKWARD);
+    const bool otherwise = (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) ||
+                           op->kind >= JEMI_OP_STEM_WEIGHTS;
+    return op->kept >= 0 && !otherwise;
 }
 
 static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)

@@ -30,16 +30,26 @@ static sides sides_of(const jemi_compile *c, int32_t index)
 
 // A linear layer over images reads them as (n, C * H * W): in canonical order, then as features.
 static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layout *features,
-                              int32_t node)
+                              int32_t node, uint32_t wants)
 {
     jemi_layout canonical = c->plan->tensors[*tensor].layout;
     if (canonical.h * canonical.w == 1)
-        return jemi_compile_convert(c, tensor, features, node, 0);
+        return jemi_compile_convert(c, tensor, features, node, wants);
     canonical.block = 1;
-    JEMI_TRY(jemi_compile_convert(c, tensor, &canonical, node, 0));
+    JEMI_TRY(jemi_compile_convert(c, tensor, &canonical, node, wants));
     return jemi_layout_is_canonical(features)
                ? JEM_OK
-               : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, 0);
+               : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, wants);
+}
+
+// The node's input as a kernel of ours wants it.
+static jem_status source(jemi_compile *c, int32_t index, const jemi_layout *layout, uint32_t wants,
+                         int32_t *tensor)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    *tensor = c->values[node->input[0]];
+    return node->kind == JEMI_NODE_LINEAR ? to_features(c, tensor, layout, index, wants)
+                                          : jemi_compile_convert(c, tensor, layout, index, wants);
 }
 
 static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
@@ -87,13 +97,15 @@ static jem_status bias_arg(jemi_compile *c, int32_t param)
     return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_BIAS, NULL, arg) : status;
 }
 
-static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                  const jemi_layout *to, bool backward)
+static const char *winograd_name(const jemi_node *node)
 {
-    const int64_t stride = c->graph->nodes[pass->node].stride;
-    pass->kind = JEMI_OP_WINOGRAD;
-    pass->impl = stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
-    pass->winograd = (jemi_winograd){
+    return node->stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
+}
+
+static jemi_winograd winograd_of(const jemi_node *node, const jemi_layout *from,
+                                 const jemi_layout *to, bool backward)
+{
+    return (jemi_winograd){
         .n = from->n,
         .in = from->c,
         .out = to->c,
@@ -101,9 +113,18 @@ static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_lay
         .src_w = from->w,
         .dst_h = to->h,
         .dst_w = to->w,
-        .stride = stride,
+        .stride = node->stride,
         .backward = backward,
     };
+}
+
+static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                                  const jemi_layout *to, bool backward)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    pass->kind = JEMI_OP_WINOGRAD;
+    pass->impl = winograd_name(node);
+    pass->winograd = winograd_of(node, from, to, backward);
     JEMI_TRY(jemi_compile_pass(c, pass));
     const int64_t floats = jemi_winograd_workspace(&pass->winograd, c->plan->base.spec.threads);
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
@@ -149,13 +170,17 @@ static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
     return jemi_compile_pass(c, pass);
 }
 
+static jemi_stem stem_of(const jemi_node *node, const jemi_layout *image, const jemi_layout *to)
+{
+    return (jemi_stem){*to, image->c, image->h, image->w, node->kernel, node->stride, node->pad};
+}
+
 static jem_status append_stem(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
                               const jemi_layout *to)
 {
-    const jemi_node *node = &c->graph->nodes[pass->node];
     pass->kind = JEMI_OP_STEM;
     pass->impl = "own, first layer";
-    pass->stem = (jemi_stem){*to, from->c, from->h, from->w, node->kernel, node->stride, node->pad};
+    pass->stem = stem_of(&c->graph->nodes[pass->node], from, to);
     return jemi_compile_pass(c, pass);
 }
 
@@ -180,9 +205,7 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
     const jemi_lowered *low = &c->lowered[index];
     const sides s = sides_of(c, index);
     jemi_op pass = {.node = index, .kept = -1, .add = -1};
-    pass.src = c->values[node->input[0]];
-    JEMI_TRY(node->kind == JEMI_NODE_LINEAR ? to_features(c, &pass.src, &s.src, index)
-                                            : jemi_compile_convert(c, &pass.src, &s.src, index, 0));
+    JEMI_TRY(source(c, index, &s.src, 0, &pass.src));
     *fused = (jemi_conv_fused){low->add >= 0, low->act >= 0};
     if (fused->add) {
         *dst = c->values[low->addend];
@@ -221,6 +244,78 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
                : JEM_OK;
 }
+
+// ---- gradients of the weights ------------------------------------------------------------------
+
+// Sets up the step; returns the floats of workspace that it needs.
+static int64_t set_stem_weights(jemi_op *pass, const jemi_node *node, const sides *s)
+{
+    pass->kind = JEMI_OP_STEM_WEIGHTS;
+    pass->impl = "own, first layer";
+    pass->stem = stem_of(node, &s->src, &s->dst);
+    return jemi_stem_weights_workspace(&pass->stem);
+}
+
+static int64_t set_winograd_weights(jemi_op *pass, const jemi_node *node, const sides *s)
+{
+    pass->kind = JEMI_OP_WINOGRAD_WEIGHTS;
+    pass->impl = winograd_name(node);
+    pass->winograd = winograd_of(node, &s->src, &s->dst, false);
+    return jemi_winograd_weights_workspace(&pass->winograd);
+}
+
+static int64_t set_direct_weights(jemi_op *pass, const jemi_node *node, const sides *s)
+{
+    const bool linear = node->kind == JEMI_NODE_LINEAR;
+    pass->kind = JEMI_OP_DIRECT_WEIGHTS;
+    pass->impl = "own direct";
+    pass->direct_weights = (jemi_direct_weights){
+        .src = s->src,
+        .dst = s->dst,
+        .kernel = linear ? 1 : node->kernel,
+        .stride = linear ? 1 : node->stride,
+        .pad = linear ? 0 : node->pad,
+    };
+    return jemi_direct_weights_workspace(&pass->direct_weights);
+}
+
+jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t index, int32_t diff_dst)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    const sides s = sides_of(c, index);
+    jemi_op pass = {.node = index, .wants = JEMI_WANT_DPARAMS, .dst = -1, .add = -1};
+    JEMI_TRY(source(c, index, &s.src, pass.wants, &pass.src));
+    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
+    pass.kept = diff_dst;
+    const int64_t floats = own == JEMI_OWN_STEM       ? set_stem_weights(&pass, node, &s)
+                           : own == JEMI_OWN_WINOGRAD ? set_winograd_weights(&pass, node, &s)
+                                                      : set_direct_weights(&pass, node, &s);
+    JEMI_TRY(jemi_compile_pass(c, &pass));
+    jemi_compile_scratch(c, (size_t)floats * sizeof(float));
+    return JEM_OK;
+}
+
+void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op)
+{
+    const float *x = plan->tensors[op->src].data, *dy = plan->tensors[op->kept].data;
+    const jemi_graph *graph = plan->base.program->graph;
+    const jemi_node *node = &graph->nodes[op->node];
+    float *dw = plan->dparams + graph->params[node->weight].offset;
+    float *db = plan->dparams + graph->params[node->bias].offset;
+    float *workspace = plan->arena + plan->scratchpad.offset / sizeof(float);
+    if (op->kind == JEMI_OP_STEM_WEIGHTS)
+        jemi_stem_weights(dw, x, dy, &op->stem, workspace);
+    else if (op->kind == JEMI_OP_WINOGRAD_WEIGHTS)
+        jemi_winograd_weights_run(&op->winograd, x, dy, dw, workspace);
+    else
+        jemi_direct_weights_run(&op->direct_weights, x, dy, dw, workspace);
+    // Not the tensor's own layout: single pixels lie the same in any.
+    const jemi_layout layout = {plan->base.spec.batch, node->shape.c, node->shape.h, node->shape.w,
+                                BLOCK};
+    jemi_bias_gradient(&layout, dy, db);
+}
+
+// ---- fusion ------------------------------------------------------------------------------------
 
 // The last step that wrote a tensor, or -1. A primitive that only reads its `dst` counts as well.
 static int32_t last_writer(const jemi_dnnl_plan *plan, int32_t tensor)

@@ -12,6 +12,7 @@
 #include "backend/onednn/arena.h"
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/direct.h"
+#include "kernels/direct_weights.h"
 #include "kernels/norm.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
@@ -59,6 +60,10 @@ typedef enum jemi_op_kind {
     /* Convolutions by our own kernels; args: weights, then bias if there is one. */
     JEMI_OP_WINOGRAD,
     JEMI_OP_DIRECT,
+    /* Their weights' and biases' gradients into dparams, of src and kept, which is dy. */
+    JEMI_OP_STEM_WEIGHTS,
+    JEMI_OP_WINOGRAD_WEIGHTS,
+    JEMI_OP_DIRECT_WEIGHTS,
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -74,6 +79,7 @@ typedef struct jemi_op {
     int32_t moments;        /* NORM: tensor of means, then variances; -1 = the running ones */
     jemi_winograd winograd; /* without pointers, as the next */
     jemi_direct direct;
+    jemi_direct_weights direct_weights;
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
@@ -127,6 +133,9 @@ void jemi_dnnl_run_norm(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Runs a step of kind JEMI_OP_DROPOUT or JEMI_OP_DROPOUT_BACKWARD. (dropout.c) */
 void jemi_dnnl_run_dropout(const jemi_dnnl_plan *plan, const jemi_op *op);
+
+/** Runs a step of kind JEMI_OP_STEM_WEIGHTS, _WINOGRAD_WEIGHTS or _DIRECT_WEIGHTS. */
+void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);

@@ -149,6 +149,11 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
     case JEMI_OP_WINOGRAD:
     case JEMI_OP_DIRECT:
         return jemi_dnnl_run_own(plan, op);
+    case JEMI_OP_STEM_WEIGHTS:
+    case JEMI_OP_WINOGRAD_WEIGHTS:
+    case JEMI_OP_DIRECT_WEIGHTS:
+        jemi_dnnl_run_own_weights(plan, op);
+        return JEM_OK;
     default:
         run_pass(plan, op);
         return JEM_OK;

@@ -1,7 +1,7 @@
 /*
- * One task is one line of the destination. The lines of the image that it looks at are copied with
- * their padding, so that no pixel needs to ask where the image ends; then all taps of a block of 16
- * channels are summed for a few pixels at a time.
+ * Forward and weights' gradient. Line by line of the destination, the lines of the image that it
+ * looks at are copied with their padding, so that no pixel needs to ask where the image ends; then
+ * all taps of a block of 16 channels are summed, forward for a few pixels at a time.
  */
 #include <assert.h>
 #include <string.h>
@@ -93,12 +93,105 @@ void jemi_stem_forward(float *y, const float *images, const float *weights, cons
     });
 }
 
+// ---- gradient of the weights -------------------------------------------------------------------
+
+enum { TAPS = JEMI_STEM_KERNEL * JEMI_STEM_KERNEL * JEMI_STEM_CHANNELS };
+
+static int64_t taps_of(const jemi_stem *s)
+{
+    return s->kernel * s->kernel * s->c;
+}
+
+// Adds a line's products to the sums of all taps; the counts are constants where this is inlined.
+JEMI_AVX512_INLINE void sum_products(int channels, int kernel, const lines *from, const float *dy,
+                                     const jemi_stem *s, __m512 sums[TAPS])
+{
+    for (int64_t x = 0; x < s->dst.w; x++) {
+        const __m512 gradient = _mm512_loadu_ps(dy + x * LANES);
+        for (int ky = 0; ky < kernel; ky++)
+            for (int kx = 0; kx < kernel; kx++)
+                for (int c = 0; c < channels; c++) {
+                    const float value = from->values[ky][c][x * s->stride + kx];
+                    __m512 *sum = &sums[(ky * kernel + kx) * channels + c];
+                    *sum = _mm512_fmadd_ps(_mm512_set1_ps(value), gradient, *sum);
+                }
+    }
+}
+
+JEMI_AVX512_INLINE void sum_image(int channels, int kernel, const jemi_stem *s, const float *image,
+                                  const float *dy, float *to)
+{
+    __m512 sums[TAPS];
+    lines copy;
+    for (int t = 0; t < kernel * kernel * channels; t++)
+        sums[t] = _mm512_setzero_ps();
+    for (int64_t y = 0; y < s->dst.h; y++) {
+        copy_lines(&copy, image, s, y);
+        sum_products(channels, kernel, &copy, dy + y * s->dst.w * LANES, s, sums);
+    }
+    for (int t = 0; t < kernel * kernel * channels; t++)
+        _mm512_storeu_ps(to + t * LANES, sums[t]);
+}
+
+JEMI_AVX512 static void image_of(const jemi_stem *s, const float *image, const float *dy, float *to)
+{
+    if (s->kernel == 3 && s->c == 1)
+        sum_image(1, 3, s, image, dy, to);
+    else if (s->kernel == 3 && s->c == 3)
+        sum_image(3, 3, s, image, dy, to);
+    else
+        sum_image((int)s->c, (int)s->kernel, s, image, dy, to);
+}
+
+// The sum over images of one block's taps, to (out, c, kernel, kernel).
+static void gather_block(const jemi_stem *s, const float *sums, int64_t block, float *dw)
+{
+    const int64_t blocks = jemi_layout_blocks(&s->dst), taps = taps_of(s);
+    const int64_t left = s->dst.c - block * LANES;
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t lane = 0; lane < LANES && lane < left; lane++) {
+            double sum = 0.0;
+            for (int64_t n = 0; n < s->dst.n; n++)
+                sum += sums[((n * blocks + block) * taps + t) * LANES + lane];
+            const int64_t c = t % s->c, place = t / s->c;
+            dw[((block * LANES + lane) * s->c + c) * s->kernel * s->kernel + place] = (float)sum;
+        }
+}
+
+int64_t jemi_stem_weights_workspace(const jemi_stem *s)
+{
+    return s->dst.n * jemi_layout_blocks(&s->dst) * taps_of(s) * LANES;
+}
+
+void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
+                       float *workspace)
+{
+    const int64_t blocks = jemi_layout_blocks(&s->dst);
+    JEMI_PARALLEL(for (int64_t i = 0; i < s->dst.n * blocks; i++) image_of(
+                      s, images + i / blocks * s->c * s->h * s->w,
+                      dy + i * s->dst.h * s->dst.w * LANES, workspace + i * taps_of(s) * LANES););
+    JEMI_PARALLEL(for (int64_t b = 0; b < blocks; b++) gather_block(s, workspace, b, dw););
+}
+
 #else
 
 void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
                        const jemi_epilogue *then)
 {
     (void)y, (void)images, (void)weights, (void)s, (void)then;
+    assert(!"no first convolution for this processor");
+}
+
+int64_t jemi_stem_weights_workspace(const jemi_stem *s)
+{
+    (void)s;
+    return 0;
+}
+
+void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
+                       float *workspace)
+{
+    (void)dw, (void)images, (void)dy, (void)s, (void)workspace;
     assert(!"no first convolution for this processor");
 }
 
