@@ -1,5 +1,5 @@
 /*
- * One task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
+ * Packing, and the input gradient. There one task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
  * channel, then a tree that sums the 16 lanes of 16 pixels at once. The order of all additions is
  * fixed by the shape alone.
  */
@@ -102,6 +102,26 @@ static void line_of(float *line, const float *image, const float *weights, const
     default:
         line_backward(line, image, weights, s, y, 4);
     }
+}
+
+static int64_t blocks_of(int64_t out)
+{
+    return (out + LANES - 1) / LANES;
+}
+
+int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel)
+{
+    return blocks_of(out) * LANES * c * kernel * kernel;
+}
+
+void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c, int64_t kernel)
+{
+    const int64_t places = kernel * kernel;
+    for (int64_t o = 0; o < blocks_of(out) * LANES; o++)
+        for (int64_t place = 0; place < places; place++)
+            for (int64_t i = 0; i < c; i++)
+                packed[((o / LANES * places + place) * c + i) * LANES + o % LANES] =
+                    o < out ? weights[(o * c + i) * places + place] : 0.0f;
 }
 
 void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,

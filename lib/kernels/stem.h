@@ -19,11 +19,19 @@ typedef struct jemi_stem {
     int64_t kernel, stride, pad; /* backward: stride 1 */
 } jemi_stem;
 
+/** Floats of packed weights. */
+int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel);
+
+/**
+ * @param packed   Out. [output channel block][kernel y][kernel x][c][16], padded lanes zero.
+ * @param weights  In. (out, c, kernel, kernel).
+ */
+void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c, int64_t kernel);
+
 /**
  * @param y        Out. As stem->dst.
  * @param images   In. Canonical (n, c, h, w), w <= 1024.
- * @param weights  In. [output channel block][kernel y][kernel x][c][16], padded lanes zero.
- *                 Parallel. AVX-512 only.
+ * @param weights  In. Packed. Parallel. AVX-512 only.
  */
 void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *stem,
                        const jemi_epilogue *then);
@@ -40,7 +48,7 @@ void jemi_stem_weights(float *dw, const float *images, const float *dy, const je
 
 /**
  * @param diff_src  Out. Canonical (n, c, h, w).
- * @param weights   In. As forward. Parallel.
+ * @param weights   In. Packed. Parallel.
  */
 void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
                         const jemi_stem *stem);

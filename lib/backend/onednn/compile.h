@@ -77,6 +77,10 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t node,
 jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst,
                                  int32_t *diff_src);
 
+/** diff_dst, of block 16, -> diff_src, canonical, for what jemi_choose_stem() grants. */
+jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t node, int32_t diff_dst,
+                                      int32_t *diff_src);
+
 /** The weights' and bias' part of dparams, for what jemi_choose_own_weights() grants. */
 jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst);
 

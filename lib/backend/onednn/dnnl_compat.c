@@ -34,8 +34,6 @@ static dnnl_format_tag_t tag_of(int rank, jemi_md_order order)
         return dnnl_format_tag_any;
     if (rank == 1)
         return dnnl_a;
-    if (order == JEMI_MD_STEM)
-        return dnnl_Acdb16a;
     return order == JEMI_MD_PLAIN ? dnnl_abcd : dnnl_acdb;
 }
 

@@ -5,26 +5,21 @@
  * takes along what the convolution absorbed; the backward step, the derivative and the sum that
  * follow it, when these turn out to be next.
  */
-#include "backend/onednn/compile.h"
+#include "backend/onednn/own.h"
 #include "backend/onednn/packed.h"
 #include "base/status.h"
 
-enum { BLOCK = 16 };
-
-typedef struct sides {
-    jemi_layout src, dst; // of the forward convolution
-} sides;
-
-static sides sides_of(const jemi_compile *c, int32_t index)
+jemi_sides jemi_own_sides(const jemi_compile *c, int32_t index)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_shape in = c->graph->nodes[node->input[0]].shape;
     const int64_t n = c->plan->base.spec.batch;
     const bool linear = node->kind == JEMI_NODE_LINEAR;
-    return (sides){
-        .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, BLOCK}
-                      : (jemi_layout){n, in.c, in.h, in.w, in.c <= JEMI_STEM_CHANNELS ? 1 : BLOCK},
-        .dst = {n, node->shape.c, node->shape.h, node->shape.w, BLOCK},
+    return (jemi_sides){
+        .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, JEMI_STEM_BLOCK}
+                      : (jemi_layout){n, in.c, in.h, in.w,
+                                      in.c <= JEMI_STEM_CHANNELS ? 1 : JEMI_STEM_BLOCK},
+        .dst = {n, node->shape.c, node->shape.h, node->shape.w, JEMI_STEM_BLOCK},
     };
 }
 
@@ -43,8 +38,8 @@ static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layou
 }
 
 // The node's input as a kernel of ours wants it.
-static jem_status source(jemi_compile *c, int32_t index, const jemi_layout *layout, uint32_t wants,
-                         int32_t *tensor)
+jem_status jemi_own_source(jemi_compile *c, int32_t index, const jemi_layout *layout,
+                           uint32_t wants, int32_t *tensor)
 {
     const jemi_node *node = &c->graph->nodes[index];
     *tensor = c->values[node->input[0]];
@@ -54,6 +49,8 @@ static jem_status source(jemi_compile *c, int32_t index, const jemi_layout *layo
 
 static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
 {
+    if (own == JEMI_OWN_STEM)
+        return JEMI_PACK_STEM;
     if (own == JEMI_OWN_DIRECT_BF16)
         return backward ? JEMI_PACK_DIRECT_BF16_BACKWARD : JEMI_PACK_DIRECT_BF16;
     if (own != JEMI_OWN_WINOGRAD)
@@ -61,21 +58,6 @@ static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backwar
     if (node->stride == 1)
         return backward ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_WINOGRAD;
     return backward ? JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD : JEMI_PACK_WINOGRAD_STRIDE2;
-}
-
-static jem_status stem_weights_arg(jemi_compile *c, const jemi_param *param, int32_t index)
-{
-    jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
-    jemi_md plain = {0}, packed = {0};
-    dnnl_status_t made = jemi_md_init(&plain, 4, param->shape, JEMI_MD_PLAIN);
-    if (made == dnnl_success)
-        made = jemi_md_init(&packed, 4, param->shape, JEMI_MD_STEM);
-    jem_status status = jemi_dnnl_check(made, "weights");
-    if (status == JEM_OK)
-        status = jemi_dnnl_program_slot(c->plan->base.program, index, &plain, &packed, &arg.index);
-    jemi_md_fini(&plain);
-    jemi_md_fini(&packed);
-    return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_WEIGHTS, NULL, arg) : status;
 }
 
 static jem_status weights_arg(jemi_compile *c, jemi_packing how, int32_t param)
@@ -97,13 +79,13 @@ static jem_status bias_arg(jemi_compile *c, int32_t param)
     return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_BIAS, NULL, arg) : status;
 }
 
-static const char *winograd_name(const jemi_node *node)
+const char *jemi_own_winograd_name(const jemi_node *node)
 {
     return node->stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
 }
 
-static jemi_winograd winograd_of(const jemi_node *node, const jemi_layout *from,
-                                 const jemi_layout *to, bool backward)
+jemi_winograd jemi_own_winograd(const jemi_node *node, const jemi_layout *from,
+                                const jemi_layout *to, bool backward)
 {
     return (jemi_winograd){
         .n = from->n,
@@ -123,8 +105,8 @@ static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_lay
 {
     const jemi_node *node = &c->graph->nodes[pass->node];
     pass->kind = JEMI_OP_WINOGRAD;
-    pass->impl = winograd_name(node);
-    pass->winograd = winograd_of(node, from, to, backward);
+    pass->impl = jemi_own_winograd_name(node);
+    pass->winograd = jemi_own_winograd(node, from, to, backward);
     JEMI_TRY(jemi_compile_pass(c, pass));
     const int64_t floats = jemi_winograd_workspace(&pass->winograd, c->plan->base.spec.threads);
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
@@ -170,7 +152,7 @@ static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
     return jemi_compile_pass(c, pass);
 }
 
-static jemi_stem stem_of(const jemi_node *node, const jemi_layout *image, const jemi_layout *to)
+jemi_stem jemi_own_stem(const jemi_node *node, const jemi_layout *image, const jemi_layout *to)
 {
     return (jemi_stem){*to, image->c, image->h, image->w, node->kernel, node->stride, node->pad};
 }
@@ -180,7 +162,7 @@ static jem_status append_stem(jemi_compile *c, jemi_op *pass, const jemi_layout 
 {
     pass->kind = JEMI_OP_STEM;
     pass->impl = "own, first layer";
-    pass->stem = stem_of(&c->graph->nodes[pass->node], from, to);
+    pass->stem = jemi_own_stem(&c->graph->nodes[pass->node], from, to);
     return jemi_compile_pass(c, pass);
 }
 
@@ -189,12 +171,9 @@ static jem_status append(jemi_compile *c, jemi_own own, jemi_op *pass, const jem
                          const jemi_layout *to, bool backward)
 {
     const jemi_node *node = &c->graph->nodes[pass->node];
-    if (own == JEMI_OWN_STEM) {
-        JEMI_TRY(append_stem(c, pass, from, to));
-        return stem_weights_arg(c, &c->graph->params[node->weight], node->weight);
-    }
-    JEMI_TRY(own == JEMI_OWN_WINOGRAD ? append_winograd(c, pass, from, to, backward)
-                                      : append_direct(c, own, pass, from, to, backward));
+    JEMI_TRY(own == JEMI_OWN_STEM       ? append_stem(c, pass, from, to)
+             : own == JEMI_OWN_WINOGRAD ? append_winograd(c, pass, from, to, backward)
+                                        : append_direct(c, own, pass, from, to, backward));
     return weights_arg(c, packing_of(own, node, backward), node->weight);
 }
 
@@ -203,9 +182,9 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_lowered *low = &c->lowered[index];
-    const sides s = sides_of(c, index);
+    const jemi_sides s = jemi_own_sides(c, index);
     jemi_op pass = {.node = index, .kept = -1, .add = -1};
-    JEMI_TRY(source(c, index, &s.src, 0, &pass.src));
+    JEMI_TRY(jemi_own_source(c, index, &s.src, 0, &pass.src));
     *fused = (jemi_conv_fused){low->add >= 0, low->act >= 0};
     if (fused->add) {
         *dst = c->values[low->addend];
@@ -226,8 +205,8 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
                                  int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    sides s = sides_of(c, index);
-    s.src.block = BLOCK;
+    jemi_sides s = jemi_own_sides(c, index);
+    s.src.block = JEMI_STEM_BLOCK;
     jemi_op pass = {
         .node = index, .wants = c->lowered[node->input[0]].wants, .kept = -1, .add = -1};
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
@@ -245,74 +224,25 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
                : JEM_OK;
 }
 
-// ---- gradients of the weights ------------------------------------------------------------------
-
-// Sets up the step; returns the floats of workspace that it needs.
-static int64_t set_stem_weights(jemi_op *pass, const jemi_node *node, const sides *s)
-{
-    pass->kind = JEMI_OP_STEM_WEIGHTS;
-    pass->impl = "own, first layer";
-    pass->stem = stem_of(node, &s->src, &s->dst);
-    return jemi_stem_weights_workspace(&pass->stem);
-}
-
-static int64_t set_winograd_weights(jemi_op *pass, const jemi_node *node, const sides *s)
-{
-    pass->kind = JEMI_OP_WINOGRAD_WEIGHTS;
-    pass->impl = winograd_name(node);
-    pass->winograd = winograd_of(node, &s->src, &s->dst, false);
-    return jemi_winograd_weights_workspace(&pass->winograd);
-}
-
-static int64_t set_direct_weights(jemi_op *pass, const jemi_node *node, const sides *s)
-{
-    const bool linear = node->kind == JEMI_NODE_LINEAR;
-    pass->kind = JEMI_OP_DIRECT_WEIGHTS;
-    pass->impl = "own direct";
-    pass->direct_weights = (jemi_direct_weights){
-        .src = s->src,
-        .dst = s->dst,
-        .kernel = linear ? 1 : node->kernel,
-        .stride = linear ? 1 : node->stride,
-        .pad = linear ? 0 : node->pad,
-    };
-    return jemi_direct_weights_workspace(&pass->direct_weights);
-}
-
-jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t index, int32_t diff_dst)
+jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t index, int32_t diff_dst,
+                                      int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    const sides s = sides_of(c, index);
-    jemi_op pass = {.node = index, .wants = JEMI_WANT_DPARAMS, .dst = -1, .add = -1};
-    JEMI_TRY(source(c, index, &s.src, pass.wants, &pass.src));
-    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
-    pass.kept = diff_dst;
-    const int64_t floats = own == JEMI_OWN_STEM       ? set_stem_weights(&pass, node, &s)
-                           : own == JEMI_OWN_WINOGRAD ? set_winograd_weights(&pass, node, &s)
-                                                      : set_direct_weights(&pass, node, &s);
+    const jemi_layout image = jemi_own_sides(c, index).src;
+    const jemi_layout diff = c->plan->tensors[diff_dst].layout;
+    JEMI_TRY(jemi_compile_tensor(c, &image, 0, diff_src));
+    const jemi_op pass = {
+        .kind = JEMI_OP_STEM_BACKWARD,
+        .node = index,
+        .wants = c->lowered[node->input[0]].wants,
+        .dst = *diff_src,
+        .src = diff_dst,
+        .kept = -1,
+        .add = -1,
+        .stem = jemi_own_stem(node, &image, &diff),
+    };
     JEMI_TRY(jemi_compile_pass(c, &pass));
-    jemi_compile_scratch(c, (size_t)floats * sizeof(float));
-    return JEM_OK;
-}
-
-void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op)
-{
-    const float *x = plan->tensors[op->src].data, *dy = plan->tensors[op->kept].data;
-    const jemi_graph *graph = plan->base.program->graph;
-    const jemi_node *node = &graph->nodes[op->node];
-    float *dw = plan->dparams + graph->params[node->weight].offset;
-    float *db = plan->dparams + graph->params[node->bias].offset;
-    float *workspace = plan->arena + plan->scratchpad.offset / sizeof(float);
-    if (op->kind == JEMI_OP_STEM_WEIGHTS)
-        jemi_stem_weights(dw, x, dy, &op->stem, workspace);
-    else if (op->kind == JEMI_OP_WINOGRAD_WEIGHTS)
-        jemi_winograd_weights_run(&op->winograd, x, dy, dw, workspace);
-    else
-        jemi_direct_weights_run(&op->direct_weights, x, dy, dw, workspace);
-    // Not the tensor's own layout: single pixels lie the same in any.
-    const jemi_layout layout = {plan->base.spec.batch, node->shape.c, node->shape.h, node->shape.w,
-                                BLOCK};
-    jemi_bias_gradient(&layout, dy, db);
+    return weights_arg(c, JEMI_PACK_STEM, node->weight);
 }
 
 // ---- fusion ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/direct.h"
+#include "kernels/stem.h"
 #include "kernels/winograd.h"
 
 enum { FIRST_CHUNK = 32, N_CHUNKS = 24 };
@@ -240,6 +241,8 @@ static bool is_backward(jemi_packing how)
 // In floats; two values of bf16 are one.
 static int64_t own_count(jemi_packing how, const dims *d)
 {
+    if (how == JEMI_PACK_STEM)
+        return jemi_stem_weights_count(d->out, d->in, d->kernel);
     const int64_t stride = winograd_stride(how);
     const int64_t count = stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
                                      : jemi_direct_weights_count(d->in, d->out, d->kernel);
@@ -250,7 +253,9 @@ static void pack_own(jemi_packing how, const dims *d, void *packed, const float 
 {
     const int64_t stride = winograd_stride(how);
     const bool backward = is_backward(how);
-    if (stride > 0)
+    if (how == JEMI_PACK_STEM)
+        jemi_stem_pack(packed, plain, d->out, d->in, d->kernel);
+    else if (stride > 0)
         jemi_winograd_pack(packed, plain, d->out, d->in, stride, backward);
     else if (is_bf16(how))
         jemi_direct_pack_bf16(packed, plain, d->out, d->in, d->kernel, backward);

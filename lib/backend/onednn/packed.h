@@ -31,6 +31,7 @@ jem_status jemi_dnnl_program_slot(jemi_program *program, int32_t param, const je
 /** How weights are packed, other than by oneDNN. */
 typedef enum jemi_packing {
     JEMI_PACK_REORDER, /* by oneDNN, or not at all where the orders are the same */
+    JEMI_PACK_STEM,
     JEMI_PACK_WINOGRAD,
     JEMI_PACK_WINOGRAD_BACKWARD,
     JEMI_PACK_WINOGRAD_STRIDE2,
