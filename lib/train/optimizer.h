@@ -18,7 +18,8 @@ struct jem_optimizer {
     float *state2;            /* Adam's v; NULL for SGD */
     float *grad;              /* of the step in progress */
     float *partial;           /* gradient of one chunk of it */
-    float *ema;               /* average of the parameters; NULL when none is kept */
+    float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
+    float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
     float progress;           /* of the schedule where no total_steps is given */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
@@ -40,5 +41,8 @@ jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t coun
  */
 jem_status jemi_optimizer_update(jem_optimizer *optimizer, const float *theta, double grad_norm,
                                  float *theta_new);
+
+/** The average goes with the newest state: that of the flat vector which an update led to. */
+void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params);
 
 #endif

@@ -59,9 +59,50 @@ static const net_case cases[] = {
     {"made:late-reader", 16, 6, 6, 0, 3, 2, 2},
     {"made:negative-slope", 7, 6, 6, 0, 3, 3, 2},
     {"made:three-readers", 16, 6, 6, 0, 3, 3, 2},
+    {"mlp-64-20:norm=layer", 30, 1, 1, 10, 7, 6, 2},
+    {"mlp-40:norm=group5,act=tanh", 30, 1, 1, 10, 7, 7, 3},
+    {"mlp-33:norm=batch,dropout=0.3", 30, 1, 1, 10, 7, 5, 2},
+    {"cnn-16-33:norm=layer", 3, 8, 8, 10, 3, 2, 2},
+    {"cnn-20-40:norm=group4,act=silu", 3, 9, 7, 10, 3, 3, 2}, // groups across blocks of channels
+    {"cnn-20-33:norm=instance", 1, 9, 8, 10, 3, 3, 1},
+    {"cnn-20-33:norm=batch,act=elu,dropout=0.2", 3, 9, 7, 10, 3, 2, 3},
+    {"wrn-10-1:norm=group8", 3, 9, 7, 10, 3, 2, 2},
+    {"wrn-10-1:norm=batch", 3, 9, 7, 10, 3, 2, 2},
+    {"made:norm-first", 5, 4, 4, 0, 3, 3, 2},
+    {"made:norm-of-norm", 3, 6, 5, 0, 3, 2, 2},
+    {"made:dropped-twice", 3, 6, 5, 0, 3, 2, 2},
 };
 
-static const int n_cases = sizeof cases / sizeof cases[0];
+typedef struct mode_case {
+    net_case net;
+    jemi_mode mode;
+} mode_case;
+
+// Modes other than JEMI_MODE_EVAL. Where rows share statistics the plan has their number.
+static const mode_case mode_cases[] = {
+    {{"mlp-33-20:norm=batch", 30, 1, 1, 10, 11, 11, 2}, JEMI_MODE_CHAIN},
+    {{"mlp-33-20:norm=batch,dropout=0.3", 30, 1, 1, 10, 17, 17, 2}, JEMI_MODE_TRAIN},
+    {{"mlp-33-20:dropout=0.5", 30, 1, 1, 10, 7, 5, 2}, JEMI_MODE_TRAIN},
+    {{"cnn-20-33:norm=batch", 3, 9, 7, 10, 5, 5, 3}, JEMI_MODE_CHAIN},
+    {{"cnn-20-33:norm=batch,act=silu,dropout=0.2", 3, 9, 7, 10, 5, 5, 2}, JEMI_MODE_TRAIN},
+    {{"cnn-20-33:dropout=0.4", 3, 13, 9, 10, 5, 3, 2}, JEMI_MODE_TRAIN},
+    {{"wrn-10-1:norm=batch", 3, 9, 7, 10, 5, 5, 2}, JEMI_MODE_CHAIN},
+    {{"wrn-10-1:norm=instance,dropout=0.3", 1, 11, 11, 10, 3, 2, 1}, JEMI_MODE_TRAIN},
+    {{"wrn-10-1:norm=batch,dropout=0.3,act=silu", 3, 8, 8, 10, 4, 4, 2}, JEMI_MODE_TRAIN},
+    {{"made:norm-first", 5, 4, 4, 0, 3, 3, 2}, JEMI_MODE_TRAIN},
+    {{"made:norm-of-norm", 3, 6, 5, 0, 3, 3, 2}, JEMI_MODE_TRAIN},
+    {{"made:dropped-twice", 3, 6, 5, 0, 3, 2, 2}, JEMI_MODE_TRAIN},
+};
+
+enum {
+    N_EVAL_CASES = sizeof cases / sizeof cases[0],
+    N_CASES = N_EVAL_CASES + sizeof mode_cases / sizeof mode_cases[0],
+};
+
+static mode_case case_at(int i)
+{
+    return i < N_EVAL_CASES ? (mode_case){cases[i], JEMI_MODE_EVAL} : mode_cases[i - N_EVAL_CASES];
+}
 
 // ---- values ------------------------------------------------------------------------------------
 
@@ -87,18 +128,41 @@ static void near(const char *name, const char *what, uint32_t wants, const float
                   "%s, wants %u: %s is off by %g of %g", name, wants, what, error, largest);
 }
 
-static void check_values(const net_case *c, int32_t precision)
+// Whether its rows share statistics.
+static bool mixes_rows(const net *t)
+{
+    return t->mode != JEMI_MODE_EVAL && jemi_graph_has(&t->graph, JEMI_NODE_BATCHNORM);
+}
+
+// After a forward pass of their own: a backward pass uses the workspace up.
+static void check_statistics(const net_case *c, const net *t, jemi_plan *plan, result *r,
+                             const double *expected)
+{
+    if (!mixes_rows(t))
+        return;
+    float *state = jemi_alloc((size_t)t->graph.state_count, sizeof *state);
+    ok(backend->forward(plan, t->weights, c->n, t->in, r->out));
+    backend->statistics(plan, c->n, state);
+    near(c->name, "statistics", plan->spec.wants, state, expected, t->graph.state_count);
+    jemi_free(state);
+}
+
+static void check_values(const net_case *c, jemi_mode mode, int32_t precision)
 {
     net t;
     net_init(&t, c, c->n);
     t.precision = precision;
-    double *params = to_double(t.params, t.graph.param_count);
+    t.mode = mode;
+    double *params = to_double(t.params, jemi_graph_size(&t.graph));
     double *in = to_double(t.in, c->n * t.in_size);
     double *dout = to_double(t.dout, c->n * t.out_size);
     double *out = jemi_alloc((size_t)(c->n * t.out_size), sizeof *out);
     double *din = jemi_alloc((size_t)(c->n * t.in_size), sizeof *din);
     double *dparams = jemi_alloc((size_t)t.graph.param_count, sizeof *dparams);
-    ok(jemi_ref_run_f64(&t.graph, params, c->n, in, out, dout, din, dparams));
+    double *state = jemi_alloc((size_t)t.graph.state_count + 1, sizeof *state);
+    const jemi_dropout masks = masks_from(0);
+    ok(jemi_ref_run_mode_f64(&t.graph, mode, &masks, params, c->n, in, out, dout, din, dparams,
+                             mixes_rows(&t) ? state : NULL));
     for (uint32_t wants = 0; wants <= 3; wants++) {
         result r;
         result_init(&r, &t, c->n);
@@ -110,18 +174,20 @@ static void check_values(const net_case *c, int32_t precision)
             near(c->name, "din", wants, r.din, din, c->n * t.in_size);
         if ((wants & JEMI_WANT_DPARAMS) != 0)
             near(c->name, "dparams", wants, r.dparams, dparams, t.graph.param_count);
+        check_statistics(c, &t, plan, &r, state);
         backend->plan_destroy(plan);
         result_fini(&r);
     }
     net_fini(&t);
-    double *arrays[] = {params, in, dout, out, din, dparams};
-    for (int i = 0; i < 6; i++)
+    double *arrays[] = {params, in, dout, out, din, dparams, state};
+    for (int i = 0; i < 7; i++)
         jemi_free(arrays[i]);
 }
 
 START_TEST(values_are_those_of_the_reference)
 {
-    check_values(&cases[_i / N_PRECISIONS], precisions[_i % N_PRECISIONS]);
+    const mode_case c = case_at(_i / N_PRECISIONS);
+    check_values(&c.net, c.mode, precisions[_i % N_PRECISIONS]);
 }
 END_TEST
 
@@ -175,18 +241,54 @@ START_TEST(bits_of_a_row_depend_on_the_row_alone)
     if (!__builtin_cpu_supports("avx2"))
         return; // oneDNN falls back to general matrix products, which promise nothing
     static const int64_t batches[] = {1, 3, 16, 17};
-    const net_case *c = &cases[_i / N_PRECISIONS];
+    const mode_case at = case_at(_i / N_PRECISIONS);
+    const net_case *c = &at.net;
     net t;
     net_init(&t, c, BIT_ROWS);
     t.precision = precisions[_i % N_PRECISIONS];
+    t.mode = at.mode;
+    if (mixes_rows(&t)) {
+        net_fini(&t);
+        return;
+    }
     result all;
     result_init(&all, &t, BIT_ROWS);
     rows_one_by_one(&t, &all);
     for (int b = 0; b < 4; b++)
         for (int32_t threads = 1; threads <= (batches[b] == BIT_ROWS ? 3 : 2); threads++)
             for (uint32_t wants = 0; wants <= 3; wants += 1 + wants) // none, din, both
-                check_bits(c, &t, &all, &(jemi_plan_spec){batches[b], threads, t.precision, wants});
+                check_bits(c, &t, &all,
+                           &(jemi_plan_spec){.batch = batches[b],
+                                             .threads = threads,
+                                             .precision = t.precision,
+                                             .wants = wants});
     result_fini(&all);
+    net_fini(&t);
+}
+END_TEST
+
+// Where rows share statistics, the thread count must not matter.
+START_TEST(bits_do_not_depend_on_threads)
+{
+    const mode_case at = case_at(_i / N_PRECISIONS);
+    const net_case *c = &at.net;
+    net t;
+    net_init(&t, c, c->n);
+    t.precision = precisions[_i % N_PRECISIONS];
+    t.mode = at.mode;
+    result one, more;
+    result_init(&one, &t, c->n);
+    result_init(&more, &t, c->n);
+    for (int32_t threads = 1; threads <= 3 && mixes_rows(&t); threads++) {
+        result *r = threads == 1 ? &one : &more;
+        jemi_plan *plan = new_plan(&t, c->batch, threads, JEMI_WANT_DINPUT);
+        run(&t, plan, c->n, 0, r);
+        backend->plan_destroy(plan);
+        ck_assert_mem_eq(r->out, one.out, (size_t)(c->n * t.out_size) * sizeof(float));
+        ck_assert_mem_eq(r->din, one.din, (size_t)(c->n * t.in_size) * sizeof(float));
+    }
+    result_fini(&one);
+    result_fini(&more);
     net_fini(&t);
 }
 END_TEST
@@ -213,11 +315,12 @@ static void count_line(void *user, const jemi_step *step)
         snprintf(found->first, sizeof found->first, "%s", step->line);
 }
 
-static void check_speed(const net_case *c, int32_t precision)
+static void check_speed(const net_case *c, jemi_mode mode, int32_t precision)
 {
     net t;
     net_init(&t, c, 1);
     t.precision = precision;
+    t.mode = mode;
     for (uint32_t wants = 0; wants <= 3; wants++) {
         census found = {0};
         jemi_plan *plan = new_plan(&t, c->batch, c->threads, wants);
@@ -235,7 +338,8 @@ static void check_speed(const net_case *c, int32_t precision)
 
 START_TEST(no_step_has_a_slow_implementation)
 {
-    check_speed(&cases[_i / N_PRECISIONS], precisions[_i % N_PRECISIONS]);
+    const mode_case c = case_at(_i / N_PRECISIONS);
+    check_speed(&c.net, c.mode, precisions[_i % N_PRECISIONS]);
 }
 END_TEST
 
@@ -251,7 +355,7 @@ static const int n_used = sizeof used / sizeof used[0];
 
 START_TEST(no_step_of_a_network_in_use_is_slow)
 {
-    check_speed(&used[_i / N_PRECISIONS], precisions[_i % N_PRECISIONS]);
+    check_speed(&used[_i / N_PRECISIONS], JEMI_MODE_EVAL, precisions[_i % N_PRECISIONS]);
 }
 END_TEST
 
@@ -302,7 +406,7 @@ START_TEST(langevin_plan_of_a_wide_resnet_uses_own_kernels)
     needle needles[] = {
         {"own Winograd", 12, 0}, // all but the first and the shortcuts, each way
         {"own direct", 8, 0},    // three shortcuts, the head, each way
-        {"jit", 0, 0},          //
+        {"jit", 0, 0},           //
         {" activation: ", 3, 0},
         {" activation backward: ", 0, 0},
         {" to layout: ", 1, 0}, // the gradient of ten logits
@@ -327,9 +431,10 @@ int main(void)
     Suite *suite = suite_create("onednn");
     TCase *tcase = tcase_create("onednn");
     tcase_set_timeout(tcase, 600);
-    tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, n_cases * N_PRECISIONS);
-    tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, n_cases * N_PRECISIONS);
-    tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, n_cases * N_PRECISIONS);
+    tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, N_CASES * N_PRECISIONS);
+    tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, N_CASES * N_PRECISIONS);
+    tcase_add_loop_test(tcase, bits_do_not_depend_on_threads, 0, N_CASES * N_PRECISIONS);
+    tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, N_CASES * N_PRECISIONS);
     tcase_add_loop_test(tcase, no_step_of_a_network_in_use_is_slow, 0, n_used * N_PRECISIONS);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_is_fused);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_uses_own_kernels);

@@ -98,6 +98,9 @@ static const network_row networks[] = {
     {"mlp-20-20", 7, 1},
     {"cnn-8-8:act=silu", 3, 4},
     {"wrn-10-1", 3, 2},
+    {"cnn-8-8:norm=spectral", 3, 4},
+    {"cnn-8-8:norm=batch,dropout=0.1", 3, 4},
+    {"cnn-8-8:norm=group4", 3, 4},
 };
 
 static struct {

@@ -352,6 +352,11 @@ void jemi_dnnl_weights_set(jemi_weights *base, const float *params)
     }
 }
 
+const float *jemi_dnnl_weights_params(const jemi_weights *base)
+{
+    return ((const weights *)base)->params;
+}
+
 size_t jemi_dnnl_weights_bytes(const jemi_weights *base)
 {
     weights *w = (weights *)base;

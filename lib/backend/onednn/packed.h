@@ -46,6 +46,9 @@ typedef enum jemi_packing {
 jem_status jemi_dnnl_program_own_slot(jemi_program *program, jemi_packing how, int32_t param,
                                       int32_t *slot);
 
+/** The flat vector of the last weights_set(). */
+const float *jemi_dnnl_weights_params(const jemi_weights *weights);
+
 /**
  * The copy of these weights for a slot, packed now if it is missing or stale.
  *

@@ -135,6 +135,14 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
         jemi_layout_store(plan->din, data_of(plan, op->src), &plan->tensors[op->src].layout,
                           plan->n);
         return JEM_OK;
+    case JEMI_OP_NORM:
+    case JEMI_OP_NORM_BACKWARD:
+        jemi_dnnl_run_norm(plan, op);
+        return JEM_OK;
+    case JEMI_OP_DROPOUT:
+    case JEMI_OP_DROPOUT_BACKWARD:
+        jemi_dnnl_run_dropout(plan, op);
+        return JEM_OK;
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
     case JEMI_OP_STEM:
@@ -181,6 +189,7 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *base, jemi_weights *weights, int64_
     jemi_dnnl_plan *plan = (jemi_dnnl_plan *)base;
     assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
     plan->n = n;
+    plan->params = jemi_dnnl_weights_params(weights);
     plan->in = in;
     plan->out = out;
     JEMI_TRY(put_weights(plan->ops, plan->n_forward, weights));
