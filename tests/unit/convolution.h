@@ -74,9 +74,21 @@ static inline int64_t conv_at(const jemi_layout *l, int64_t n, int64_t c, int64_
 
 // ---- operands ----------------------------------------------------------------------------------
 
+/** Aligned as the library's own memory; what nobody writes stays NaN. */
+static inline float *conv_alloc(int64_t count)
+{
+    float *values = aligned_alloc(64, ((size_t)count * sizeof *values + 63) / 64 * 64);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = NAN;
+    return values;
+}
+
 static inline float *conv_random_tensor(const jemi_layout *layout, uint64_t seed)
 {
-    float *values = support_uniform(jemi_layout_size(layout), seed);
+    const int64_t count = jemi_layout_size(layout);
+    float *random = support_uniform(count, seed), *values = conv_alloc(count);
+    memcpy(values, random, (size_t)count * sizeof *values);
+    free(random);
     jemi_layout_clear_padding(values, layout);
     return values;
 }
@@ -112,15 +124,6 @@ static inline jemi_epilogue conv_then(const conv_case *t, const conv_operands *a
         .act = (t->with & ACT) != 0,
         .slope = conv_slope,
     };
-}
-
-/** Aligned as the library's own memory; what nobody writes stays NaN. */
-static inline float *conv_alloc(int64_t count)
-{
-    float *values = aligned_alloc(64, ((size_t)count * sizeof *values + 63) / 64 * 64);
-    for (int64_t i = 0; i < count; i++)
-        values[i] = NAN;
-    return values;
 }
 
 // ---- values ------------------------------------------------------------------------------------
