@@ -60,7 +60,8 @@ JEM_API const char *jem_version_string(void);
 
 /**
  * What this library was built with, as one JSON object: version, backends, oneDNN version and the
- * instruction set it uses here, OpenMP runtime, build options. Static storage.
+ * instruction set it uses here, which of avx512 and bf16 our own convolutions ("kernels") use here,
+ * OpenMP runtime, build options. Static storage.
  */
 JEM_API const char *jem_build_info(void);
 
