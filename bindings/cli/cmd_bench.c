@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bench_layers.h"
+#include "bench_tune.h"
 #include "commands.h"
 #include "groups.h"
 #include "peak.h"
@@ -21,7 +22,7 @@ typedef struct args_t {
     const char *arch, *shape;
     int32_t op;
     int64_t batch, classes, runs, sgld_steps;
-    bool layers, json;
+    bool layers, tune, json;
     cli_exec_args exec;
 } args_t;
 
@@ -39,6 +40,8 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
     CLI_ROW_FLAG("layers", args_t, layers, "a table of the steps, their kernels and times"),
+    CLI_ROW_FLAG("tune", args_t, tune,
+                 "a table of the kernels that f32, f32-strict and bf16 choose, and their times"),
     CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
     CLI_ROW_END,
 };
@@ -199,6 +202,14 @@ static int32_t pass_of(int32_t op)
     }
 }
 
+// What most of the operation is computed in; 0 = the default.
+static int32_t precision_of(const args_t *args)
+{
+    const cli_exec_args *exec = &args->exec;
+    const bool chains = args->op == OP_SGLD || args->op == OP_TRAIN;
+    return chains && exec->precision_chains != 0 ? exec->precision_chains : exec->precision;
+}
+
 // Not getrusage(): its figure is at least that of the program which started this one.
 static double peak_rss_mb(void)
 {
@@ -218,8 +229,7 @@ static double peak_rss_mb(void)
 static cli_status report_all(const bench *b, double rss, cli_error *err)
 {
     const args_t *args = b->args;
-    const char *instructions;
-    const double peak = cli_peak_gflops(b->info.threads, &instructions);
+    const cli_peak peak = cli_peak_measure(b->info.threads, precision_of(args));
     const double gflop = 2e-9 * (double)b->info.macs * (double)args->batch * passes(args);
     const double gflops = gflop / median(b);
     cli_report r;
@@ -237,18 +247,24 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     cli_report_number(&r, "min_ms", "minimum", 1e3 * b->seconds[0], 3, "ms");
     cli_report_number(&r, "gflop", "work", gflop, 4, "GFLOP");
     cli_report_number(&r, "gflops", "speed", gflops, 1, "GFLOP/s, of the direct algorithm");
-    cli_report_number(&r, "peak_gflops", "peak", peak, 1, "GFLOP/s, f32 multiply-adds");
-    cli_report_text(&r, "peak_instructions", "peak measured by", instructions);
-    cli_report_number(&r, "ratio", "speed / peak", gflops / peak, 3, "");
+    cli_report_number(&r, "peak_gflops", "peak", peak.gflops, 1, "GFLOP/s, multiply-adds");
+    cli_report_text(&r, "peak_precision", "peak of", peak.precision);
+    cli_report_text(&r, "peak_instructions", "peak measured by", peak.instructions);
+    cli_report_number(&r, "ratio", "speed / peak", gflops / peak.gflops, 3, "");
     cli_report_number(&r, "peak_rss_mb", "peak memory", rss, 1, "MiB");
     if (args->layers)
         CLI_TRY(cli_bench_layers(&r, b->model, pass_of(args->op), args->batch, args->runs, err));
+    if (args->tune)
+        CLI_TRY(cli_bench_tune(&r, b->model, &args->exec, pass_of(args->op), args->batch,
+                               args->runs, err));
     return cli_report_end(&r, err);
 }
 
 static cli_status run_bench(bench *b, cli_error *err)
 {
     CLI_TRY(create_model(b, err));
+    if (b->args->tune && b->info.backend != JEM_BACKEND_ONEDNN)
+        return cli_usage(err, "--tune compares kernels of oneDNN plans; this model has none");
     CLI_TRY(create_helpers(b, err));
     CLI_TRY(create_rows(b, err));
     CLI_TRY(measure(b, err));
@@ -285,7 +301,8 @@ const cli_command cli_bench = {
     "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
     "                                   forward, backward to input and parameters\n"
     "\n"
-    "so that a faster algorithm (Winograd) can exceed the peak.",
+    "so that a faster algorithm (Winograd) can exceed the peak, which is that of f32, or with "
+    "--precision bf16 that of bfloat16 factors where the processor has them.",
     options,
     sizeof(args_t),
     set_defaults,

@@ -34,8 +34,10 @@ static const cli_option options[] = {
                  CLI_REQUIRED | CLI_SESSION),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
                  "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
-                 "wrn-10-2; wrn-10-2:act=silu for another activation (default " IMAGE_ARCH
-                 " for images, " TABLE_ARCH " for small ones and tables)",
+                 "wrn-10-2 (default " IMAGE_ARCH " for images, " TABLE_ARCH
+                 " for small ones and tables); options as in wrn-10-2:act=silu,norm=batch: "
+                 "act=lrelu|relu|silu|elu|softplus|tanh, "
+                 "norm=none|batch|groupN|layer|instance|spectral, dropout=X",
                  0),
     CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
                   "passes over the data; 10 if no length is given", 0),

@@ -31,8 +31,9 @@ enum { ACCUMULATORS = 12, ROUNDS = 2000000, RUNS = 7 };
 
 typedef struct loop {
     void (*run)(int64_t rounds);
-    int lanes;
+    int products; // of one instruction
     const char *instructions;
+    bool bf16;
 } loop;
 
 #if defined(__x86_64__)
@@ -43,13 +44,27 @@ DEFINE_LOOP(loop_avx512, __attribute__((target("avx512f"), noinline)), 16)
 DEFINE_LOOP(loop_avx2, __attribute__((target("avx2,fma"), noinline)), 8)
 DEFINE_LOOP(loop_sse2, __attribute__((noinline)), 4)
 
-static loop choose_loop(void)
+// Pairs of bfloat16, 0.5 and 0.5. The instruction itself, as not every compiler knows it.
+__attribute__((target("avx512f"), noinline)) static void loop_bf16(int64_t rounds)
 {
+    typedef uint32_t pairs __attribute__((vector_size(64)));
+    const pairs halves = (pairs){0} + 0x3f003f00u;
+    loop_avx512_vector sums[ACCUMULATORS] = {{0}};
+    for (int64_t i = 0; i < rounds; i++)
+#pragma GCC unroll 12
+        for (int k = 0; k < ACCUMULATORS; k++)
+            __asm__ volatile("vdpbf16ps %1, %1, %0" : "+v"(sums[k]) : "v"(halves));
+}
+
+static loop choose_loop(bool bf16)
+{
+    if (bf16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16"))
+        return (loop){loop_bf16, 32, "AVX-512 BF16 (vdpbf16ps)", true};
     if (__builtin_cpu_supports("avx512f"))
-        return (loop){loop_avx512, 16, "AVX-512"};
+        return (loop){loop_avx512, 16, "AVX-512", false};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (loop){loop_avx2, 8, "AVX2 + FMA"};
-    return (loop){loop_sse2, 4, "SSE2"};
+        return (loop){loop_avx2, 8, "AVX2 + FMA", false};
+    return (loop){loop_sse2, 4, "SSE2", false};
 }
 #else
 #if defined(__aarch64__)
@@ -59,16 +74,17 @@ static loop choose_loop(void)
 #endif
 DEFINE_LOOP(loop_plain, __attribute__((noinline)), 4)
 
-static loop choose_loop(void)
+static loop choose_loop(bool bf16)
 {
-    return (loop){loop_plain, 4, "128-bit vectors"};
+    (void)bf16;
+    return (loop){loop_plain, 4, "128-bit vectors", false};
 }
 #endif
 
-double cli_peak_gflops(int32_t threads, const char **instructions)
+cli_peak cli_peak_measure(int32_t threads, int32_t precision)
 {
-    const loop chosen = choose_loop();
-    const double flops = 2.0 * ACCUMULATORS * chosen.lanes * (double)ROUNDS * threads;
+    const loop chosen = choose_loop(precision == JEM_PRECISION_BF16);
+    const double flops = 2.0 * ACCUMULATORS * chosen.products * (double)ROUNDS * threads;
     double best = 0.0;
     for (int run = 0; run < RUNS; run++) {
         const double begin = cli_seconds();
@@ -77,6 +93,5 @@ double cli_peak_gflops(int32_t threads, const char **instructions)
         const double gflops = 1e-9 * flops / (cli_seconds() - begin);
         best = gflops > best ? gflops : best;
     }
-    *instructions = chosen.instructions;
-    return best;
+    return (cli_peak){best, chosen.bf16 ? "bf16" : "f32", chosen.instructions};
 }

@@ -60,7 +60,8 @@ JEM_API const char *jem_version_string(void);
 
 /**
  * What this library was built with, as one JSON object: version, backends, oneDNN version and the
- * instruction set it uses here, OpenMP runtime, build options. Static storage.
+ * instruction set it uses here, which of avx512 and bf16 our own convolutions ("kernels") use here,
+ * OpenMP runtime, build options. Static storage.
  */
 JEM_API const char *jem_build_info(void);
 
@@ -138,9 +139,16 @@ typedef struct jem_model_config {
      * Architecture, options after a colon:
      *   mlp-512-512          hidden layers of those widths, flattened input
      *   cnn-32-64-128        per width 3x3 convolution, activation, 2x2 mean pooling; linear head
-     *   wrn-D-K              Wide ResNet without normalisation (Zagoruyko & Komodakis 2016, as
-     *                        Grathwohl et al. use it), depth D = 6n + 4, widening factor K
+     *   wrn-D-K              Wide ResNet (Zagoruyko & Komodakis 2016, as Grathwohl et al. use
+     *                        it), depth D = 6n + 4, widening factor K
      *   wrn-10-2:act=silu    act = lrelu (slope 0.2, the default), relu, silu, elu, softplus, tanh
+     *   wrn-10-2:norm=batch  norm = none (the default), batch, group8 (or another number of
+     *                        groups), layer (one group), instance (one per channel), spectral
+     *   mlp-512:dropout=0.1  after hidden activations (wrn: between the convolutions of a block)
+     *
+     * Batch normalisation takes the statistics of the batch in training and in the chains of a
+     * sampler, and running ones everywhere else. Dropout is active in training alone. Spectral
+     * normalisation divides each weight by its largest singular value (Miyato et al. 2018).
      */
     const char *arch;
     int32_t channels; /* 1..4096; no default */
@@ -156,8 +164,12 @@ JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct
 
 enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
 /**
- * Float throughout. F32 may compute 3x3 convolutions by Winograd's algorithm, within 1e-4 of the
- * largest value; F32_STRICT never does, and is slower.
+ * How products are computed; parameters, values and sums are floats in all of them.
+ *
+ *   F32         3x3 convolutions may go by Winograd's algorithm, within 1e-4 of the largest value
+ *   F32_STRICT  never do, and are slower
+ *   BF16        as F32, but where that is faster factors are rounded to bfloat16: some percent of
+ *               the largest value. On processors without bfloat16 instructions the same as F32.
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
@@ -238,12 +250,13 @@ typedef struct jem_model_info {
     size_t struct_size;
     int32_t channels, height, width, classes;
     int64_t input_size;   /* floats per row: C * H * W */
-    int64_t param_count;  /* floats in the flat parameter vector */
+    int64_t param_count;  /* floats in the flat parameter vector, state included */
     int32_t tensor_count; /* named tensors in it */
     int32_t threads;
     int32_t backend;
     float input_low, input_high;
-    int64_t macs; /* multiply-adds of one row's forward pass, direct algorithm */
+    int64_t macs;        /* multiply-adds of one row's forward pass, direct algorithm */
+    int64_t state_count; /* the last of param_count; no optimizer changes them */
 } jem_model_info;
 
 /** @param info  Out. Its struct_size must be set before the call. */
@@ -255,7 +268,11 @@ JEM_API const char *jem_model_arch(const jem_model *model);
 /** Bytes the model holds now: parameters, packed weights, plans and their workspaces. */
 JEM_API size_t jem_model_bytes(const jem_model *model);
 
-/* Parameters. One flat vector, the concatenation of the named tensors in order. ---------------- */
+/*
+ * Parameters. One flat vector, the concatenation of the named tensors in order. Its last
+ * state_count floats belong to the model but are not trained: the running statistics of batch
+ * normalisation, the vectors of spectral normalisation.
+ */
 
 typedef struct jem_tensor_info {
     size_t struct_size;
@@ -333,8 +350,9 @@ JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const floa
 /*
  * Each call borrows a runner (compiled plans and workspace) from the model; the first call of its
  * kind and size compiles and allocates, later ones do not. Any n is run in chunks; a row's result
- * depends neither on n nor on its neighbours. No lock is held while computing. All return JEM_OK,
- * JEM_EINVAL, JEM_ENOMEM or JEM_EBACKEND.
+ * depends neither on n nor on its neighbours (batch normalisation uses its running statistics
+ * here). No lock is held while computing. All return JEM_OK, JEM_EINVAL, JEM_ENOMEM or
+ * JEM_EBACKEND.
  */
 
 /**
@@ -419,6 +437,10 @@ enum {
  *
  * This is exact Langevin dynamics at temperature T = noise_std^2 / (2 * step_size). The defaults
  * are those of Grathwohl et al., T = 5e-5: a sharpened p(x), good for learning and for pictures.
+ *
+ * With batch normalisation the chains of one call share their statistics, as in training: up to 256
+ * rows at a time, more are shared out evenly. A network that normalises single values, an mlp for
+ * example, then needs at least 2 rows.
  */
 typedef struct jem_sampler_config {
     size_t struct_size;
@@ -555,7 +577,7 @@ typedef struct jem_optimizer_config {
     float weight_decay; /* >= 0, added to the gradient as weight_decay * theta, default 0 */
     float clip_norm;    /* gradient scaled to at most this 2-norm, > 0; INFINITY (default) = none */
     int64_t warmup_steps; /* step t < this uses lr * (t + 1) / this, >= 0, default 0 */
-    uint64_t seed;        /* of input noise and augmentation, default 0 */
+    uint64_t seed;        /* of input noise, augmentation and dropout, default 0 */
     float sam_rho;        /* radius of SAM, >= 0, default 0 = no SAM; adaptive ones are larger */
     int32_t sam_adaptive; /* 1: in proportion to each parameter's size; default 0 */
     int32_t schedule;     /* JEM_SCHEDULE_*, default constant */
@@ -593,7 +615,7 @@ JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, 
  *     ema <- d ema + (1 - d) theta,   d = min(ema_decay, t / (9 + t))
  *
  * so that a run which is short for its decay forgets its beginning too (as in TensorFlow's
- * ExponentialMovingAverage).
+ * ExponentialMovingAverage). State is not averaged: behind the average lies that of the last step.
  *
  * @return also JEM_EINVAL when ema_decay is 0 or no step has been taken.
  */
@@ -613,6 +635,9 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  *
  * Samples are constants: no gradient flows through the chains. The same ones serve all terms; w_pxy
  * wants them class-conditional, w_px takes either kind.
+ *
+ * With batch normalisation each of the three batches is normalised by its own statistics (of up to
+ * 256 rows at a time), and labelled and data rows move the running ones, with momentum 0.1.
  *
  * Augmented rows are moved by up to augment_crop pixels each way, the edges filled by reflection,
  * then mirrored left-right with probability 1/2, then get their noise. The caller's rows stay.

@@ -96,6 +96,22 @@ jem_status jemi_check_fingerprint(const jem_model *model, const jemi_fingerprint
         return jemi_fail(JEM_EMISMATCH,
                          "the %s was created for %lld parameters; this model has %lld", what,
                          (long long)made_for->param_count, (long long)now.param_count);
+    if (with_params && now.state_count != made_for->state_count)
+        return jemi_fail(JEM_EMISMATCH,
+                         "the %s was created for a model with %lld values of state; this one has "
+                         "%lld",
+                         what, (long long)made_for->state_count, (long long)now.state_count);
+    return JEM_OK;
+}
+
+jem_status jemi_check_batch(const jem_model *model, int64_t n, const char *what)
+{
+    const int64_t least = jemi_graph_batch_min(&model->graph);
+    if (n != 0 && n < least)
+        return jemi_fail(JEM_EINVAL,
+                         "%s is %lld; %s normalises by the statistics of the batch, which needs at "
+                         "least %lld rows",
+                         what, (long long)n, model->graph.arch, (long long)least);
     return JEM_OK;
 }
 

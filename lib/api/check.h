@@ -28,6 +28,9 @@ jem_status jemi_check_labels(const int64_t *labels, int64_t n, int32_t classes, 
 jem_status jemi_check_fingerprint(const jem_model *model, const jemi_fingerprint *made_for,
                                   bool with_params, const char *what);
 
+/** Rows of a pass by the statistics of its batch: none, or as many as batch normalisation needs. */
+jem_status jemi_check_batch(const jem_model *model, int64_t n, const char *what);
+
 /** The usual quartet of a compute call: model, n, x, finite x. */
 jem_status jemi_check_input(const jem_model *model, int64_t n, const float *x);
 

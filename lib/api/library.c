@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "kernels/bf16.h"
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
@@ -23,6 +24,11 @@ JEM_API const char *jem_version_string(void)
     return TEXT_OF(JEM_VERSION_MAJOR) "." TEXT_OF(JEM_VERSION_MINOR) "." TEXT_OF(JEM_VERSION_PATCH);
 }
 
+static const char *json_bool(bool value)
+{
+    return value ? "true" : "false";
+}
+
 static char build_info[512];
 static pthread_once_t build_info_once = PTHREAD_ONCE_INIT;
 
@@ -35,10 +41,13 @@ static void make_build_info(void)
 #endif
     jemi_format(build_info, sizeof build_info,
                 "{\"version\": \"%s\", \"backends\": [%s\"ref\"], \"default_backend\": \"%s\", "
-                "\"onednn\": %s, \"openmp\": \"libgomp\", \"openmp_version\": %d, "
+                "\"onednn\": %s, \"kernels\": {\"avx512\": %s, \"bf16\": %s}, \"openmp\": "
+                "\"libgomp\", \"openmp_version\": %d, "
                 "\"compiler\": \"%s\", \"options\": {\"assert\": %s}}",
                 jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", " : "",
-                jemi_backend_default()->name, onednn, _OPENMP, __VERSION__,
+                jemi_backend_default()->name, onednn,
+                json_bool(JEM_HAVE_ONEDNN && jemi_avx512_available()),
+                json_bool(JEM_HAVE_ONEDNN && jemi_bf16_available()), _OPENMP, __VERSION__,
 #ifdef NDEBUG
                 "false"
 #else

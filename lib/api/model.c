@@ -114,8 +114,10 @@ static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t w
         JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, 0, n));
     if (what & JEM_PREPARE_GRAD) {
         JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, dx, n));
+        jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
         JEMI_TRY(jemi_runner_warm(runner, exec->precision_chains, dx, n));
     }
+    jemi_runner_set_mode(runner, JEMI_MODE_TRAIN);
     if (what & JEM_PREPARE_TRAIN)
         JEMI_TRY(jemi_runner_warm(runner, exec->precision_training, dparams, n));
     const bool inputs = n > 0 && (what & (JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN)) != 0;
@@ -151,13 +153,14 @@ JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *in
         .width = (int32_t)input.w,
         .classes = jemi_model_classes(model),
         .input_size = jemi_shape_size(input),
-        .param_count = model->graph.param_count,
-        .tensor_count = model->graph.n_params,
+        .param_count = jemi_graph_size(&model->graph),
+        .tensor_count = jemi_graph_n_tensors(&model->graph),
         .threads = model->exec.threads,
         .backend = model->exec.backend,
         .input_low = model->input_map.low,
         .input_high = model->input_map.high,
         .macs = model->graph.macs,
+        .state_count = model->graph.state_count,
     };
     jemi_config_write(info, &own, sizeof own);
     return JEM_OK;
@@ -178,10 +181,10 @@ JEM_API size_t jem_model_bytes(const jem_model *model)
 JEM_API jem_status jem_model_tensor(const jem_model *model, int32_t index, jem_tensor_info *info)
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
-    JEMI_TRY(jemi_check_range_int(index, 0, model->graph.n_params - 1, "index"));
+    JEMI_TRY(jemi_check_range_int(index, 0, jemi_graph_n_tensors(&model->graph) - 1, "index"));
     JEMI_TRY(jemi_check_pointer(info, "info"));
     JEMI_TRY(jemi_config_check_out(info, "jem_tensor_info"));
-    const jemi_param *param = &model->graph.params[index];
+    const jemi_param *param = jemi_graph_tensor(&model->graph, index);
     jem_tensor_info own = {.rank = param->rank, .offset = param->offset, .count = param->count};
     memcpy(own.name, param->name, sizeof own.name);
     memcpy(own.shape, param->shape, sizeof own.shape);
@@ -203,11 +206,10 @@ static jem_status find_tensor(const jem_model *model, const char *name, int64_t 
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(name, "name"));
-    const int32_t index = jemi_graph_find_param(&model->graph, name);
-    if (index < 0)
+    *param = jemi_graph_find_tensor(&model->graph, name);
+    if (*param == NULL)
         return jemi_fail(JEM_ENOTFOUND, "%s has no tensor '%.80s'; its first is '%s'",
                          model->graph.arch, name, model->graph.params[0].name);
-    *param = &model->graph.params[index];
     JEMI_TRY(check_count(count, (*param)->count, name));
     return jemi_check_pointer(values, "values");
 }
@@ -215,7 +217,7 @@ static jem_status find_tensor(const jem_model *model, const char *name, int64_t 
 JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, float *params)
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
-    JEMI_TRY(check_count(count, model->graph.param_count, "the parameter vector"));
+    JEMI_TRY(check_count(count, jemi_graph_size(&model->graph), "the parameter vector"));
     JEMI_TRY(jemi_check_pointer(params, "params"));
     jemi_model_read_params(model, 0, count, params);
     return JEM_OK;
@@ -224,7 +226,7 @@ JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, f
 JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const float *params)
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
-    JEMI_TRY(check_count(count, model->graph.param_count, "the parameter vector"));
+    JEMI_TRY(check_count(count, jemi_graph_size(&model->graph), "the parameter vector"));
     JEMI_TRY(jemi_check_finite(params, 1, count, "params"));
     return jemi_model_write_params(model, 0, count, params);
 }

@@ -132,7 +132,8 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
 {
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(jemi_check_pointer(params, "params"));
-    const int64_t expected = optimizer->fingerprint.param_count;
+    const jemi_fingerprint *made_for = &optimizer->fingerprint;
+    const int64_t expected = made_for->param_count + made_for->state_count;
     if (count != expected)
         return jemi_fail(JEM_EINVAL, "count is %lld; expected %lld, the parameters of the model",
                          (long long)count, (long long)expected);

@@ -29,6 +29,9 @@ static jem_status profile(const jem_model *model, jemi_runner *runner, int32_t w
     const uint32_t wants = logits  ? 0
                            : train ? (uint32_t)JEMI_WANT_DPARAMS
                                    : (uint32_t)JEMI_WANT_DINPUT;
+    jemi_runner_set_mode(runner, logits  ? JEMI_MODE_EVAL
+                                 : train ? JEMI_MODE_TRAIN
+                                         : JEMI_MODE_CHAIN);
     return jemi_runner_profile(runner, precision, wants, n, to->runs, forward_step, to);
 }
 

@@ -140,6 +140,7 @@ JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler,
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
     JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
     JEMI_TRY(jemi_check_range_int(steps, 0, INT32_MAX, "steps"));
+    JEMI_TRY(jemi_check_batch(model, n, "n"));
     if (n == 0)
         return JEM_OK;
     jemi_runner *runner;
@@ -158,6 +159,7 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
     JEMI_TRY(jemi_check_range_int(n, 0, sampler->config.capacity, "n"));
+    JEMI_TRY(jemi_check_batch(model, n, "n"));
     JEMI_TRY(jemi_check_array(n, x, "x"));
     if (n == 0)
         return JEM_OK;

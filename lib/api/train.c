@@ -78,6 +78,18 @@ static jem_status check_batch_rows(const jem_model *model, const jem_train_batch
     return jemi_check_finite(batch->x_samples, batch->n_samples, row_len, "x_samples");
 }
 
+// Each group of rows that will be passed needs a variance.
+static jem_status check_batch_statistics(const jem_model *model, const jem_train_config *config,
+                                         const jem_train_batch *batch)
+{
+    if (jemi_train_uses_labels(config) || batch->n_data == 0)
+        JEMI_TRY(jemi_check_batch(model, batch->n_labelled, "n_labelled"));
+    if (jemi_train_uses_density(config))
+        JEMI_TRY(jemi_check_batch(model, batch->n_data, "n_data"));
+    return jemi_train_uses_samples(config) ? jemi_check_batch(model, batch->n_samples, "n_samples")
+                                           : JEM_OK;
+}
+
 // What the weights of the loss ask for must be there.
 static jem_status check_batch_complete(const jem_train_config *config, const jem_train_batch *batch)
 {
@@ -149,6 +161,7 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
     jem_train_batch own_batch = {.struct_size = sizeof own_batch};
     JEMI_TRY(jemi_config_read(&own_batch, sizeof own_batch, batch, "jem_train_batch"));
     JEMI_TRY(check_batch_rows(model, &own_batch));
+    JEMI_TRY(check_batch_statistics(model, &own_config, &own_batch));
     JEMI_TRY(check_batch_complete(&own_config, &own_batch));
     JEMI_TRY(check_sampler(model, sampler, &own_config, &own_batch));
     JEMI_TRY(take_both(optimizer, sampler));

@@ -3,7 +3,8 @@
  * into a plan (layouts, fusions, one workspace), and then only runs it.
  *
  * All arrays that cross this line are canonical: inputs (n, C, H, W), outputs (n, K), one flat
- * parameter vector, contiguous float. So everything above is written once, on plain arrays.
+ * parameter vector with the state behind it, contiguous float. So everything above is written once,
+ * on plain arrays.
  *
  * Who may do what when:
  * - A program belongs to a model, is shared by all of its plans and weights, and is immutable but
@@ -21,6 +22,7 @@
 
 #include <jem/jem.h>
 
+#include "base/random.h"
 #include "nn/graph.h"
 
 typedef struct jemi_backend jemi_backend;
@@ -37,16 +39,38 @@ typedef struct jemi_weights {
 
 enum { JEMI_WANT_DINPUT = 1, JEMI_WANT_DPARAMS = 2 };
 
+/* What a pass is part of. It matters to two kinds of nodes only. */
+typedef enum jemi_mode {
+    JEMI_MODE_EVAL,  /* BATCHNORM by the running statistics of the weights; no dropout */
+    JEMI_MODE_CHAIN, /* BATCHNORM by the statistics of the batch; no dropout */
+    JEMI_MODE_TRAIN, /* BATCHNORM by the statistics of the batch; dropout */
+} jemi_mode;
+
 typedef struct jemi_plan_spec {
     int64_t batch;     /* rows of a run, at most; >= 1 */
     int32_t threads;   /* the OpenMP count that every run will have */
     int32_t precision; /* JEM_PRECISION_* */
     uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
+    jemi_mode mode;
 } jemi_plan_spec;
+
+/**
+ * The masks of one pass. Element e of row r of a DROPOUT node is dropped when the number at
+ *
+ *     key, element node->mask_offset + e, row first_row + r, step          (base/random.h)
+ *
+ * lies below the node's rate; others are multiplied by 1 / (1 - rate).
+ */
+typedef struct jemi_dropout {
+    jemi_random_key key;
+    uint64_t step;
+    uint32_t first_row;
+} jemi_dropout;
 
 typedef struct jemi_plan {
     jemi_program *program;
     jemi_plan_spec spec;
+    jemi_dropout dropout; /* of the next forward() in JEMI_MODE_TRAIN; the caller writes it */
 } jemi_plan;
 
 typedef struct jemi_step {
@@ -67,8 +91,9 @@ struct jemi_backend {
 
     /* Empty until the first weights_set(). */
     jem_status (*weights_create)(jemi_weights **out, jemi_program *program);
-    /* New values: packed copies are stale and will be made again on first use. `params` stays valid
-     * and unchanged until the next set or the destroy. No plan is using these weights. */
+    /* New values: packed copies are stale and will be made again on first use. `params`, the state
+     * behind it included, stays valid and unchanged until the next set or the destroy. No plan is
+     * using these weights. */
     void (*weights_set)(jemi_weights *weights, const float *params);
     size_t (*weights_bytes)(const jemi_weights *weights);
     void (*weights_destroy)(jemi_weights *weights);
@@ -82,14 +107,21 @@ struct jemi_backend {
     void (*plan_destroy)(jemi_plan *plan);
 
     /* in (n, C, H, W) -> out (n, K), 1 <= n <= batch. A row's bits depend neither on n nor on batch
-     * nor on the other rows. After the first run nothing is allocated. */
+     * nor on the other rows - but where BATCHNORM takes the statistics of the batch: there they
+     * depend on all rows, n is the plan's batch, and only the count of threads must not matter.
+     * After the first run nothing is allocated. */
     jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
                           float *out);
     /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
-     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten). NULL for the one that is
-     * not wanted this time; one that the spec does not want must be NULL. */
+     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats, the
+     * state has no gradient). NULL for the one that is not wanted this time; one that the spec does
+     * not want must be NULL. Batch statistics are differentiated too. */
     jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams);
+    /* After a forward() with statistics of the batch: mean and unbiased variance of what entered
+     * each BATCHNORM, in the places of its running statistics in the state (state_count floats, all
+     * written; other places 0). Never called without such a node. */
+    void (*statistics)(const jemi_plan *plan, int64_t n, float *state);
 
     /* May be NULL. One JSON object about the library behind this backend. */
     void (*library_info)(char *out, size_t size);

@@ -29,6 +29,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_FIT = 14,              /* test matrices of the range finder: row = class */
     JEMI_RANDOM_AUGMENT_LABELLED = 15, /* shift and reflection: row, step = update */
     JEMI_RANDOM_AUGMENT_DATA = 16,
+    JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
+    JEMI_RANDOM_DROPOUT_DATA = 18,
+    JEMI_RANDOM_DROPOUT_SAMPLES = 19,
 } jemi_purpose;
 
 typedef struct jemi_random_key {

@@ -1,5 +1,7 @@
 /*
- * Chains in pieces. Samples are constants for training, so nothing of a step is kept.
+ * Chains in pieces. Samples are constants for training, so nothing of a step is kept. With batch
+ * normalisation each step of a chunk takes the statistics of its rows, as training on them will,
+ * and leaves the running ones alone.
  */
 #include "ebm/langevin.h"
 
@@ -91,6 +93,7 @@ jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_con
                                 const jemi_chains *chains)
 {
     run r = {.config = config, .chains = chains};
+    jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
     JEMI_TRY(
         jemi_runner_for_rows(runner, config->precision, JEMI_WANT_DINPUT, chains->n, run_rows, &r));
     return r.reported < config->steps * chains->n ? report(&r, true, 0) : JEM_OK;

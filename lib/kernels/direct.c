@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "kernels/bf16.h"
 #include "kernels/parallel.h"
 
 enum { LANES = 16, STRIP = 14, TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX };
@@ -25,27 +26,51 @@ int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel)
     return kernel * kernel * blocks_of(in) * blocks_of(out) * LANES * LANES;
 }
 
-// Groups of 32 destination channels, 16 where 32 are not left: (group, tap, in, width).
-static int64_t packed_index(int64_t taps, int64_t tap, int64_t i, int64_t o, int64_t in,
-                            int64_t out)
+// Where weights lie. Groups of 32 destination channels, 16 where 32 are not left:
+// (group, tap, in, width); in bf16 pairs of source channels side by side, (.., in / 2, width, 2).
+typedef struct packing {
+    int64_t taps, in, out;
+    bool pairs;
+} packing;
+
+static int64_t packed_index(const packing *p, int64_t tap, int64_t i, int64_t o)
 {
     const int64_t group = o / (2 * LANES) * (2 * LANES);
-    const int64_t width = out - group < 2 * LANES ? LANES : 2 * LANES;
-    return (group * taps + tap * width) * in + i * width + (o - group);
+    const int64_t width = p->out - group < 2 * LANES ? LANES : 2 * LANES;
+    const int64_t start = (group * p->taps + tap * width) * p->in, lane = o - group;
+    return p->pairs ? start + i / 2 * 2 * width + 2 * lane + i % 2 : start + i * width + lane;
+}
+
+static packing packing_of(int64_t out, int64_t in, int64_t kernel, bool backward, bool pairs)
+{
+    return (packing){.taps = kernel * kernel,
+                     .in = blocks_of(backward ? out : in) * LANES,
+                     .out = blocks_of(backward ? in : out) * LANES,
+                     .pairs = pairs};
 }
 
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
                       bool backward)
 {
-    const int64_t taps = kernel * kernel;
-    const int64_t from = blocks_of(backward ? out : in) * LANES;
-    const int64_t to = blocks_of(backward ? in : out) * LANES;
+    const packing p = packing_of(out, in, kernel, backward, false);
     memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
     JEMI_PARALLEL(
         for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) for (int64_t tap = 0;
-                                                                                tap < taps; tap++)
-            packed[packed_index(taps, tap, backward ? o : i, backward ? i : o, from, to)] =
-                weights[(o * in + i) * taps + tap];);
+                                                                                tap < p.taps; tap++)
+            packed[packed_index(&p, tap, backward ? o : i, backward ? i : o)] =
+                weights[(o * in + i) * p.taps + tap];);
+}
+
+void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
+                           int64_t kernel, bool backward)
+{
+    const packing p = packing_of(out, in, kernel, backward, true);
+    memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
+    JEMI_PARALLEL(
+        for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) for (int64_t tap = 0;
+                                                                                tap < p.taps; tap++)
+            packed[packed_index(&p, tap, backward ? o : i, backward ? i : o)] =
+                jemi_bf16_from_float(weights[(o * in + i) * p.taps + tap]););
 }
 
 #if defined(__x86_64__)
@@ -59,7 +84,7 @@ typedef struct phase {
     int n_taps;
     int tap[TAPS];                               // which of the kernel's
     int64_t row_shift[TAPS], column_shift[TAPS]; // from pixel to source, in source pixels
-    int64_t offset[TAPS];                        // the same, in floats
+    int64_t offset[TAPS];                        // the same, in values
 } phase;
 
 // Backward: source pixel o with o * stride + k - pad == i, for i of residue `first`; false if none.
@@ -94,7 +119,7 @@ static phase make_phase(const jemi_direct *c, int64_t first_row, int64_t first_c
             p.tap[p.n_taps] = (int)(kh * c->kernel + kw);
             p.row_shift[p.n_taps] = row;
             p.column_shift[p.n_taps] = column;
-            p.offset[p.n_taps] = (row * c->src_w + column) * (c->plain ? 1 : LANES);
+            p.offset[p.n_taps] = (row * c->src_w + column) * LANES;
             p.n_taps++;
         }
     return p;
@@ -105,27 +130,24 @@ typedef struct strip {
     int rows;
     bool interior; // every tap of every pixel lies inside its image
     int64_t dst[STRIP];
-    const float *src[STRIP];
+    int64_t src[STRIP];     // in values
     uint32_t inside[STRIP]; // bit t: tap t does
 } strip;
 
-static int64_t src_row_floats(const jemi_direct *c)
+static int64_t src_row_values(const jemi_direct *c)
 {
-    const int64_t channels = c->plain ? c->in : blocks_of(c->in) * LANES;
-    return channels * c->src_h * c->src_w;
+    return blocks_of(c->in) * LANES * c->src_h * c->src_w;
 }
 
 typedef struct pixel {
     int64_t image, row, column; // of the phase
 } pixel;
 
-static void place_pixel(const jemi_direct *c, const phase *p, const float *x, const pixel *at,
-                        strip *s, int r)
+static void place_pixel(const jemi_direct *c, const phase *p, const pixel *at, strip *s, int r)
 {
     const int64_t pace = c->backward ? 1 : c->stride;
     const int64_t row = at->row * pace, column = at->column * pace;
-    const int64_t lanes = c->plain ? 1 : LANES;
-    s->src[r] = x + at->image * src_row_floats(c) + (row * c->src_w + column) * lanes;
+    s->src[r] = at->image * src_row_values(c) + (row * c->src_w + column) * LANES;
     s->inside[r] = 0;
     for (int t = 0; t < p->n_taps; t++) {
         const uint64_t y = (uint64_t)(row + p->row_shift[t]); // negative becomes large
@@ -138,15 +160,14 @@ static void place_pixel(const jemi_direct *c, const phase *p, const float *x, co
                 p->first_column;
 }
 
-static void place_strip(const jemi_direct *c, const phase *p, const float *x, int64_t first,
-                        int rows, strip *s)
+static void place_strip(const jemi_direct *c, const phase *p, int64_t first, int rows, strip *s)
 {
     const int64_t image = p->rows * p->columns;
     pixel at = {first / image, first % image / p->columns, first % p->columns};
     s->rows = rows;
     s->interior = true;
     for (int r = 0; r < rows; r++) {
-        place_pixel(c, p, x, &at, s, r);
+        place_pixel(c, p, &at, s, r);
         if (++at.column == p->columns) {
             at.column = 0;
             if (++at.row == p->rows) {
@@ -159,43 +180,67 @@ static void place_strip(const jemi_direct *c, const phase *p, const float *x, in
 
 // ---- products ----------------------------------------------------------------------------------
 
+// What the source consists of; a constant where this is inlined.
+typedef enum source { FLOAT, BF16 } source;
+
 static const float zeros[LANES];
 
-// One block of `lanes` source channels of one tap; all three counts are constants where inlined.
-JEMI_AVX512_INLINE void accumulate(int rows, int vectors, int lanes, const float *const src[STRIP],
-                                   const float *weights, __m512 sums[STRIP][2])
+// Channel k, or pair k, of a pixel in all lanes.
+JEMI_AVX512_INLINE __m512 broadcast(source from, const char *src, int k)
 {
-    for (int k = 0; k < lanes; k++) {
+    if (from == BF16)
+        return _mm512_castsi512_ps(_mm512_set1_epi32(((const int32_t *)src)[k]));
+    return _mm512_set1_ps(((const float *)src)[k]);
+}
+
+JEMI_AVX512_INLINE __m512 multiply_add(source from, __m512 value, __m512 weights, __m512 sum)
+{
+    if (from == BF16)
+        return jemi_bf16_dot(sum, _mm512_castps_si512(weights), _mm512_castps_si512(value));
+    return _mm512_fmadd_ps(value, weights, sum);
+}
+
+// `steps` source channels, or pairs, of one tap.
+JEMI_AVX512_INLINE void accumulate(source from, int rows, int vectors, int steps,
+                                   const char *const src[STRIP], const char *weights,
+                                   __m512 sums[STRIP][2])
+{
+    for (int k = 0; k < steps; k++) {
         __m512 w[2];
         for (int v = 0; v < vectors; v++)
-            w[v] = _mm512_loadu_ps(weights + (k * vectors + v) * LANES);
+            w[v] = _mm512_loadu_ps(weights + (k * vectors + v) * (int)sizeof(__m512));
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const __m512 value = _mm512_set1_ps(src[r][k]);
+            const __m512 value = broadcast(from, src[r], k);
             for (int v = 0; v < vectors; v++)
-                sums[r][v] = _mm512_fmadd_ps(value, w[v], sums[r][v]);
+                sums[r][v] = multiply_add(from, value, w[v], sums[r][v]);
         }
     }
 }
 
-JEMI_AVX512_INLINE void sum_strip(int rows, int vectors, int lanes, const jemi_direct *c,
-                                  const phase *p, const strip *s, int64_t group, float *y)
+JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi_direct *c,
+                                  const phase *p, const strip *s, int64_t group, const char *x,
+                                  float *y)
 {
-    const int64_t blocks = lanes == 1 ? c->in : blocks_of(c->in);
-    const int64_t in = blocks_of(c->in) * LANES, plane = c->src_h * c->src_w * lanes;
+    const int size = from == BF16 ? 2 : 4, steps = from == BF16 ? LANES / 2 : LANES;
+    const int64_t blocks = blocks_of(c->in);
+    const int64_t in = blocks * LANES, plane = c->src_h * c->src_w * LANES;
     const int64_t taps = c->kernel * c->kernel, width = vectors * LANES;
     __m512 sums[STRIP][2];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             sums[r][v] = jemi_epilogue_bias(&c->then, group / LANES + v);
     for (int t = 0; t < p->n_taps; t++) {
-        const float *weights = c->weights + (group * taps + p->tap[t] * width) * in;
+        const char *weights =
+            (const char *)c->weights + (group * taps + p->tap[t] * width) * in * size;
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t offset = p->offset[t] + b * plane;
-            const float *src[STRIP];
+            const char *src[STRIP];
             for (int r = 0; r < rows; r++)
-                src[r] = s->interior || (s->inside[r] >> t & 1) != 0 ? s->src[r] + offset : zeros;
-            accumulate(rows, vectors, lanes, src, weights + b * lanes * width, sums);
+                src[r] = s->interior || (s->inside[r] >> t & 1) != 0
+                             ? x + (s->src[r] + offset) * size
+                             : (const char *)zeros;
+            accumulate(from, rows, vectors, steps, src, weights + b * LANES * width * size, sums);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -207,11 +252,11 @@ JEMI_AVX512_INLINE void sum_strip(int rows, int vectors, int lanes, const jemi_d
 
 #define STRIP_CASE(r)                                                                              \
     case r:                                                                                        \
-        sum_strip(r, vectors, lanes, c, p, s, group, y);                                           \
+        sum_strip(from, r, vectors, c, p, s, group, x, y);                                         \
         break;
 
-JEMI_AVX512_INLINE void sum_rows(int vectors, int lanes, const jemi_direct *c, const phase *p,
-                                 const strip *s, int64_t group, float *y)
+JEMI_AVX512_INLINE void sum_rows(source from, int vectors, const jemi_direct *c, const phase *p,
+                                 const strip *s, int64_t group, const char *x, float *y)
 {
     switch (s->rows) {
         STRIP_CASE(1)
@@ -231,22 +276,23 @@ JEMI_AVX512_INLINE void sum_rows(int vectors, int lanes, const jemi_direct *c, c
     }
 }
 
-JEMI_AVX512 static void sum_group(const jemi_direct *c, const phase *p, const strip *s,
-                                  int64_t group, float *y)
-{
-    const bool wide = blocks_of(c->out) * LANES - group >= 2 * LANES;
-    if (c->plain && wide)
-        sum_rows(2, 1, c, p, s, group, y);
-    else if (c->plain)
-        sum_rows(1, 1, c, p, s, group, y);
-    else if (wide)
-        sum_rows(2, LANES, c, p, s, group, y);
-    else
-        sum_rows(1, LANES, c, p, s, group, y);
-}
+#define DEFINE_GROUP(name, from)                                                                   \
+    JEMI_AVX512 static void name(const jemi_direct *c, const phase *p, const strip *s,             \
+                                 int64_t group, const char *x, float *y)                           \
+    {                                                                                              \
+        if (blocks_of(c->out) * LANES - group >= 2 * LANES)                                        \
+            sum_rows(from, 2, c, p, s, group, x, y);                                               \
+        else                                                                                       \
+            sum_rows(from, 1, c, p, s, group, x, y);                                               \
+    }
 
-static void run_phase(const jemi_direct *c, const phase *p, const float *x, float *y)
+DEFINE_GROUP(sum_float, FLOAT)
+DEFINE_GROUP(sum_bf16, BF16)
+
+static void run_phase(const jemi_direct *c, const phase *p, const char *x, float *y)
 {
+    void (*const sum_group)(const jemi_direct *, const phase *, const strip *, int64_t,
+                            const char *, float *) = c->bf16 ? sum_bf16 : sum_float;
     const int64_t pixels = c->n * p->rows * p->columns;
     const int64_t strips = (pixels + STRIP - 1) / STRIP;
     const int64_t groups = (blocks_of(c->out) + 1) / 2;
@@ -254,12 +300,12 @@ static void run_phase(const jemi_direct *c, const phase *p, const float *x, floa
     JEMI_PARALLEL(for (int64_t item = 0; item < groups * strips; item++) {
         const int64_t first = item % strips * STRIP;
         strip s;
-        place_strip(c, p, x, first, pixels - first < STRIP ? (int)(pixels - first) : STRIP, &s);
-        sum_group(c, p, &s, item / strips * 2 * LANES, y);
+        place_strip(c, p, first, pixels - first < STRIP ? (int)(pixels - first) : STRIP, &s);
+        sum_group(c, p, &s, item / strips * 2 * LANES, x, y);
     });
 }
 
-void jemi_direct_run(const jemi_direct *c, const float *x, float *y)
+void jemi_direct_run(const jemi_direct *c, const void *x, float *y)
 {
     const int64_t phases = c->backward ? c->stride : 1;
     for (int64_t row = 0; row < phases && row < c->dst_h; row++)
@@ -271,7 +317,7 @@ void jemi_direct_run(const jemi_direct *c, const float *x, float *y)
 
 #else
 
-void jemi_direct_run(const jemi_direct *c, const float *x, float *y)
+void jemi_direct_run(const jemi_direct *c, const void *x, float *y)
 {
     (void)c, (void)x, (void)y;
     assert(!"no direct kernels for this processor");

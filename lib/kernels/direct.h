@@ -2,8 +2,10 @@
  * Convolution of any stride by direct summation, forward and backward data, for kernels of up to
  * 3x3. A linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
  *
- * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero. The source may also be
- * plain (n, C, h, w), for images of few channels.
+ * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero.
+ *
+ * In bf16, source and weights are rounded to it and products summed in float; so are destination,
+ * bias and all else. Needs jemi_bf16_available().
  *
  * Every output is the sum over taps, then channels, in order, whatever the batch and thread count.
  */
@@ -20,19 +22,23 @@ typedef struct jemi_direct {
     int64_t src_h, src_w, dst_h, dst_w;
     int64_t kernel, stride, pad; /* of the forward convolution */
     bool backward;               /* source is dy, destination dx */
-    bool plain;                  /* source is (n, C, h, w); forward only */
-    const float *weights;        /* packed */
+    bool bf16;                   /* source and weights are uint16_t */
+    const void *weights;         /* packed */
     jemi_epilogue then;
 } jemi_direct;
 
-/** Floats of packed weights for `in` source and `out` destination channels. */
+/** Values of packed weights for `in` source and `out` destination channels. */
 int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel);
 
 /** Packs weights (out, in, kernel, kernel) of the forward convolution, for either direction. */
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
                       bool backward);
 
-/** Parallel over strips of pixels and groups of channels. */
-void jemi_direct_run(const jemi_direct *conv, const float *x, float *y);
+/** The same in bf16, as many values of half the size. */
+void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
+                           int64_t kernel, bool backward);
+
+/** Parallel over strips of pixels and groups of channels. @param x  float or, in bf16, uint16_t. */
+void jemi_direct_run(const jemi_direct *conv, const void *x, float *y);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * One task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
+ * Packing, and the input gradient. There one task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
  * channel, then a tree that sums the 16 lanes of 16 pixels at once. The order of all additions is
  * fixed by the shape alone.
  */
@@ -33,7 +33,7 @@ INLINE void pixel_sums(float (*tile)[TILE * LANES], int64_t place, const float *
                        const float *weights, const jemi_stem *s, int64_t y, int64_t x,
                        int64_t channels)
 {
-    const jemi_layout *out = &s->diff_dst;
+    const jemi_layout *out = &s->dst;
     const taps rows = taps_of(y, s, out->h);
     const taps columns = taps_of(x, s, out->w);
     lanes sum[JEMI_STEM_CHANNELS] = {0};
@@ -104,12 +104,32 @@ static void line_of(float *line, const float *image, const float *weights, const
     }
 }
 
+static int64_t blocks_of(int64_t out)
+{
+    return (out + LANES - 1) / LANES;
+}
+
+int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel)
+{
+    return blocks_of(out) * LANES * c * kernel * kernel;
+}
+
+void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c, int64_t kernel)
+{
+    const int64_t places = kernel * kernel;
+    for (int64_t o = 0; o < blocks_of(out) * LANES; o++)
+        for (int64_t place = 0; place < places; place++)
+            for (int64_t i = 0; i < c; i++)
+                packed[((o / LANES * places + place) * c + i) * LANES + o % LANES] =
+                    o < out ? weights[(o * c + i) * places + place] : 0.0f;
+}
+
 void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
                         const jemi_stem *stem)
 {
-    const int64_t image = jemi_layout_row(&stem->diff_dst);
+    const int64_t image = jemi_layout_row(&stem->dst);
     const int64_t row = stem->c * stem->h * stem->w;
-    const int64_t tasks = stem->diff_dst.n * stem->h;
+    const int64_t tasks = stem->dst.n * stem->h;
     JEMI_PARALLEL(for (int64_t i = 0; i < tasks; i++) {
         const int64_t n = i / stem->h;
         const int64_t y = i % stem->h;

@@ -51,17 +51,28 @@ static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t c
     return group * rows + row * width + (column - group);
 }
 
+// One row, 16 columns of all places. A kernel lies `step` floats from that of the next column.
+static void pack_item(const jemi_winograd_scheme *s, float *packed, const float *weights,
+                      int64_t step, bool backward, int64_t places)
+{
+    float kernels[9][LANES];
+    for (int64_t lane = 0; lane < LANES; lane++)
+        for (int k = 0; k < 9; k++)
+            kernels[k][lane] = weights[lane * step + k];
+    s->transform_weights(kernels, backward, packed, places);
+}
+
 void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
                         int64_t stride, bool backward)
 {
     const jemi_winograd_scheme *s = scheme_of(stride, backward);
-    const int64_t count = jemi_winograd_weights_count(1, 1, stride);
-    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) {
-        float values[JEMI_WINOGRAD_VALUES];
-        s->transform_weights(weights + (o * in + i) * 9, backward, values);
-        const int64_t at = backward ? packed_index(o, i, out, in) : packed_index(i, o, in, out);
-        for (int64_t k = 0; k < count; k++)
-            packed[k * in * out + at] = values[k];
+    const int64_t rows = backward ? out : in, columns = backward ? in : out;
+    const int64_t row_step = backward ? in * 9 : 9, column_step = backward ? 9 : in * 9;
+    JEMI_PARALLEL(for (int64_t item = 0; item < columns / LANES * rows; item++) {
+        const int64_t column = item / rows * LANES, row = item % rows;
+        pack_item(s, packed + packed_index(row, column, rows, columns),
+                  weights + row * row_step + column * column_step, column_step, backward,
+                  rows * columns);
     });
 }
 

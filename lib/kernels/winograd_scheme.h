@@ -16,7 +16,6 @@
 enum {
     JEMI_WINOGRAD_TILE = 4,
     JEMI_WINOGRAD_PHASES = 4,
-    JEMI_WINOGRAD_VALUES = 81, /* of one kernel, at most */
 };
 
 typedef struct jemi_tile {
@@ -35,14 +34,18 @@ typedef struct jemi_winograd_scheme {
     struct {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
-    /* G g G^T, by phase and place. `flip` for backward data. */
-    void (*transform_weights)(const float kernel[9], bool flip, float *values);
+    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on. `flip` for backward data. */
+    void (*transform_weights)(float kernels[9][16], bool flip, float *values, int64_t stride);
     /* B^T d B of a block of 16 channels. */
     void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,
                             int64_t block, int phase, jemi_tile_places to);
     /* A^T m A and the epilogue. */
     void (*transform_output)(const jemi_winograd *conv, jemi_tile_places from, int phase,
                              const jemi_tile *at, int64_t block, float *y);
+    /* Weights' gradient, forward schemes only: A dy A^T, and then G^T (values) G of 16 kernels. */
+    void (*transform_gradient)(const jemi_winograd *conv, const float *dy, const jemi_tile *at,
+                               int64_t block, jemi_tile_places to);
+    void (*gather_weights)(const float *values, int64_t stride, float kernels[9][16]);
 } jemi_winograd_scheme;
 
 extern const jemi_winograd_scheme jemi_winograd_stride1;

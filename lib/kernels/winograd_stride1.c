@@ -9,32 +9,39 @@
 
 enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 6, LANES = JEMI_LANES };
 
-// G g for one column of three.
-static void transform_column(const double g[3], double out[PATCH])
+// G g in one dimension.
+JEMI_AVX512_INLINE void weights_1d(const __m512 g[3], __m512 u[PATCH])
 {
-    out[0] = g[0] / 4.0;
-    out[1] = -(g[0] + g[1] + g[2]) / 6.0;
-    out[2] = -(g[0] - g[1] + g[2]) / 6.0;
-    out[3] = g[0] / 24.0 + g[1] / 12.0 + g[2] / 6.0;
-    out[4] = g[0] / 24.0 - g[1] / 12.0 + g[2] / 6.0;
-    out[5] = g[2];
+    const __m512 sixth = _mm512_set1_ps(1.0f / 6.0f), twelfth = _mm512_set1_ps(1.0f / 12.0f);
+    const __m512 ends = _mm512_mul_ps(sixth, _mm512_add_ps(g[0], g[2]));
+    const __m512 middle = _mm512_mul_ps(sixth, g[1]);
+    const __m512 outer =
+        _mm512_fmadd_ps(_mm512_set1_ps(1.0f / 24.0f), g[0], _mm512_mul_ps(sixth, g[2]));
+    const __m512 inner = _mm512_mul_ps(twelfth, g[1]);
+    u[0] = _mm512_mul_ps(_mm512_set1_ps(0.25f), g[0]);
+    u[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(ends, middle));
+    u[2] = _mm512_sub_ps(middle, ends);
+    u[3] = _mm512_add_ps(outer, inner);
+    u[4] = _mm512_sub_ps(outer, inner);
+    u[5] = g[2];
 }
 
-static void transform_weights(const float kernel[9], bool flip, float *values)
+JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float *values,
+                                          int64_t stride)
 {
-    double rows[3][PATCH];
+    __m512 rows[3][PATCH];
     for (int i = 0; i < 3; i++) {
-        double g[3];
+        __m512 g[3];
         for (int j = 0; j < 3; j++)
-            g[j] = flip ? kernel[8 - (3 * i + j)] : kernel[3 * i + j];
-        transform_column(g, rows[i]);
+            g[j] = _mm512_loadu_ps(kernels[flip ? 8 - (3 * i + j) : 3 * i + j]);
+        weights_1d(g, rows[i]);
     }
     for (int j = 0; j < PATCH; j++) {
-        const double g[3] = {rows[0][j], rows[1][j], rows[2][j]};
-        double column[PATCH];
-        transform_column(g, column);
+        const __m512 g[3] = {rows[0][j], rows[1][j], rows[2][j]};
+        __m512 column[PATCH];
+        weights_1d(g, column);
         for (int i = 0; i < PATCH; i++)
-            values[i * PATCH + j] = (float)column[i];
+            _mm512_storeu_ps(values + (i * PATCH + j) * stride, column[i]);
     }
 }
 
@@ -116,8 +123,85 @@ JEMI_AVX512 static void transform_output(const jemi_winograd *c, jemi_tile_place
     }
 }
 
+// ---- gradient of the weights -------------------------------------------------------------------
+
+// A y in one dimension.
+JEMI_AVX512_INLINE void gradient_1d(const __m512 y[TILE], __m512 m[PATCH])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 even = _mm512_add_ps(y[0], y[2]), odd = _mm512_add_ps(y[1], y[3]);
+    const __m512 even2 = _mm512_fmadd_ps(four, y[2], y[0]);
+    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
+    m[0] = y[0];
+    m[1] = _mm512_add_ps(even, odd);
+    m[2] = _mm512_sub_ps(even, odd);
+    m[3] = _mm512_add_ps(even2, odd2);
+    m[4] = _mm512_sub_ps(even2, odd2);
+    m[5] = y[3];
+}
+
+JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
+                                           const jemi_tile *at, int64_t block, jemi_tile_places to)
+{
+    const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
+    __m512 t[TILE][PATCH];
+    for (int i = 0; i < TILE; i++) {
+        __m512 y[TILE];
+        for (int j = 0; j < TILE; j++)
+            y[j] = jemi_load_pixel(image, at->row + i, at->column + j, c->dst_h, c->dst_w);
+        gradient_1d(y, t[i]);
+    }
+    for (int j = 0; j < PATCH; j++) {
+        const __m512 column[TILE] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+        __m512 out[PATCH];
+        gradient_1d(column, out);
+        for (int i = 0; i < PATCH; i++)
+            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+    }
+}
+
+// G^T u in one dimension.
+JEMI_AVX512_INLINE void gather_1d(const __m512 u[PATCH], __m512 g[3])
+{
+    const __m512 sixth = _mm512_set1_ps(1.0f / 6.0f), twelfth = _mm512_set1_ps(1.0f / 12.0f);
+    const __m512 sum1 = _mm512_add_ps(u[1], u[2]), difference1 = _mm512_sub_ps(u[2], u[1]);
+    const __m512 sum2 = _mm512_add_ps(u[3], u[4]), difference2 = _mm512_sub_ps(u[3], u[4]);
+    g[0] = _mm512_fmadd_ps(
+        _mm512_set1_ps(0.25f), u[0],
+        _mm512_fmsub_ps(_mm512_set1_ps(1.0f / 24.0f), sum2, _mm512_mul_ps(sixth, sum1)));
+    g[1] = _mm512_fmadd_ps(sixth, difference1, _mm512_mul_ps(twelfth, difference2));
+    g[2] = _mm512_fmadd_ps(sixth, _mm512_sub_ps(sum2, sum1), u[5]);
+}
+
+JEMI_AVX512 static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
+{
+    __m512 rows[PATCH][3];
+    for (int i = 0; i < PATCH; i++) {
+        __m512 u[PATCH];
+        for (int j = 0; j < PATCH; j++)
+            u[j] = _mm512_loadu_ps(values + (i * PATCH + j) * stride);
+        gather_1d(u, rows[i]);
+    }
+    for (int j = 0; j < 3; j++) {
+        __m512 u[PATCH], g[3];
+        for (int i = 0; i < PATCH; i++)
+            u[i] = rows[i][j];
+        gather_1d(u, g);
+        for (int i = 0; i < 3; i++)
+            _mm512_storeu_ps(kernels[3 * i + j], g[i]);
+    }
+}
+
 const jemi_winograd_scheme jemi_winograd_stride1 = {
-    PATCH, 1, 1, {{PATCH, PATCH}}, transform_weights, transform_input, transform_output,
+    .patch = PATCH,
+    .in_phases = 1,
+    .out_phases = 1,
+    .phases = {{PATCH, PATCH}},
+    .transform_weights = transform_weights,
+    .transform_input = transform_input,
+    .transform_output = transform_output,
+    .transform_gradient = transform_gradient,
+    .gather_weights = gather_weights,
 };
 
 #endif

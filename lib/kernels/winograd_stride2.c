@@ -27,8 +27,6 @@ enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 5, LANES = JEMI_LANES };
         }                                                                                          \
     }
 
-static const int lengths[JEMI_WINOGRAD_PHASES][2] = PHASES;
-
 static inline bool is_odd(int length)
 {
     return length == PATCH;
@@ -36,49 +34,45 @@ static inline bool is_odd(int length)
 
 // ---- weights -----------------------------------------------------------------------------------
 
-// G g for two taps.
-static void transform_pair(double g0, double g1, double out[PATCH])
+// G g in one dimension, of the taps w that the phase has.
+JEMI_AVX512_INLINE void weights_1d(int length, bool flip, const __m512 w[3], __m512 u[PATCH])
 {
-    out[0] = g0 / 2.0;
-    out[1] = -(g0 + g1) / 2.0;
-    out[2] = -(g0 - g1) / 6.0;
-    out[3] = (g0 + 2.0 * g1) / 6.0;
-    out[4] = g1;
+    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
+    const __m512 g0 = is_odd(length) ? (flip ? w[2] : w[0]) : w[1];
+    const __m512 g1 = is_odd(length) ? (flip ? w[0] : w[2]) : _mm512_setzero_ps();
+    u[0] = _mm512_mul_ps(half, g0);
+    u[1] = _mm512_mul_ps(_mm512_set1_ps(-0.5f), _mm512_add_ps(g0, g1));
+    u[2] = _mm512_mul_ps(sixth, _mm512_sub_ps(g1, g0));
+    u[3] = _mm512_mul_ps(sixth, _mm512_fmadd_ps(_mm512_set1_ps(2.0f), g1, g0));
+    u[4] = g1;
 }
 
-static void transform_line(const double w[3], int length, bool flip, double out[PATCH])
+JEMI_AVX512_INLINE void transform_phase(int rows, int columns, float kernels[9][16], bool flip,
+                                        float *values, int64_t stride)
 {
-    if (!is_odd(length))
-        transform_pair(w[1], 0.0, out);
-    else
-        transform_pair(flip ? w[2] : w[0], flip ? w[0] : w[2], out);
-}
-
-static float *transform_phase(const float kernel[9], bool flip, int rows, int columns,
-                              float *values)
-{
-    double lines[3][PATCH], out[PATCH][PATCH];
+    __m512 lines[3][PATCH];
     for (int i = 0; i < 3; i++) {
-        const double w[3] = {kernel[3 * i], kernel[3 * i + 1], kernel[3 * i + 2]};
-        transform_line(w, columns, flip, lines[i]);
+        __m512 w[3];
+        for (int j = 0; j < 3; j++)
+            w[j] = _mm512_loadu_ps(kernels[3 * i + j]);
+        weights_1d(columns, flip, w, lines[i]);
     }
     for (int j = 0; j < columns; j++) {
-        const double w[3] = {lines[0][j], lines[1][j], lines[2][j]};
-        double column[PATCH];
-        transform_line(w, rows, flip, column);
+        const __m512 w[3] = {lines[0][j], lines[1][j], lines[2][j]};
+        __m512 column[PATCH];
+        weights_1d(rows, flip, w, column);
         for (int i = 0; i < rows; i++)
-            out[i][j] = column[i];
+            _mm512_storeu_ps(values + (i * columns + j) * stride, column[i]);
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            *values++ = (float)out[i][j];
-    return values;
 }
 
-static void transform_weights(const float kernel[9], bool flip, float *values)
+JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float *values,
+                                          int64_t stride)
 {
-    for (int phase = 0; phase < JEMI_WINOGRAD_PHASES; phase++)
-        values = transform_phase(kernel, flip, lengths[phase][0], lengths[phase][1], values);
+    transform_phase(5, 5, kernels, flip, values, stride);
+    transform_phase(5, 4, kernels, flip, values + 25 * stride, stride);
+    transform_phase(4, 5, kernels, flip, values + 45 * stride, stride);
+    transform_phase(4, 4, kernels, flip, values + 65 * stride, stride);
 }
 
 // ---- transforms --------------------------------------------------------------------------------
@@ -265,12 +259,113 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
     }
 }
 
+// ---- gradient of the weights -------------------------------------------------------------------
+
+// A y in one dimension.
+JEMI_AVX512_INLINE void gradient_1d(const __m512 y[TILE], __m512 m[PATCH])
+{
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const __m512 even = _mm512_add_ps(y[0], y[2]), odd = _mm512_add_ps(y[1], y[3]);
+    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
+    m[0] = y[0];
+    m[1] = _mm512_add_ps(even, odd);
+    m[2] = _mm512_sub_ps(even, odd);
+    m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
+    m[4] = y[3];
+}
+
+JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
+                                           const jemi_tile *at, int64_t block, jemi_tile_places to)
+{
+    const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
+    __m512 t[TILE][PATCH], out[PATCH][PATCH];
+    for (int i = 0; i < TILE; i++) {
+        __m512 y[TILE];
+        for (int j = 0; j < TILE; j++)
+            y[j] = jemi_load_pixel(image, at->row + i, at->column + j, c->dst_h, c->dst_w);
+        gradient_1d(y, t[i]);
+    }
+    for (int j = 0; j < PATCH; j++) {
+        const __m512 column[TILE] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+        __m512 transformed[PATCH];
+        gradient_1d(column, transformed);
+        for (int i = 0; i < PATCH; i++)
+            out[i][j] = transformed[i];
+    }
+    store_places(PATCH, PATCH, out, to);
+}
+
+// Adds G^T u of one dimension to the taps that it belongs to.
+JEMI_AVX512_INLINE void gather_1d(int length, const __m512 u[PATCH], __m512 w[3])
+{
+    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
+    const __m512 first = _mm512_fmadd_ps(half, _mm512_sub_ps(u[0], u[1]),
+                                         _mm512_mul_ps(sixth, _mm512_sub_ps(u[3], u[2])));
+    if (!is_odd(length)) {
+        w[1] = _mm512_add_ps(w[1], first);
+        return;
+    }
+    const __m512 second =
+        _mm512_fmadd_ps(_mm512_set1_ps(1.0f / 3.0f), u[3], _mm512_fnmadd_ps(half, u[1], u[4]));
+    w[0] = _mm512_add_ps(w[0], first);
+    w[2] = _mm512_add_ps(w[2], _mm512_fmadd_ps(sixth, u[2], second));
+}
+
+JEMI_AVX512_INLINE void gather_phase(int rows, int columns, const float *values, int64_t stride,
+                                     __m512 kernel[3][3])
+{
+    __m512 lines[PATCH][3];
+    for (int i = 0; i < rows; i++) {
+        __m512 u[PATCH];
+        for (int j = 0; j < columns; j++)
+            u[j] = _mm512_loadu_ps(values + (i * columns + j) * stride);
+        for (int j = 0; j < 3; j++)
+            lines[i][j] = _mm512_setzero_ps();
+        gather_1d(columns, u, lines[i]);
+    }
+    for (int j = 0; j < 3; j++) {
+        __m512 u[PATCH], w[3] = {kernel[0][j], kernel[1][j], kernel[2][j]};
+        for (int i = 0; i < rows; i++)
+            u[i] = lines[i][j];
+        gather_1d(rows, u, w);
+        for (int i = 0; i < 3; i++)
+            kernel[i][j] = w[i];
+    }
+}
+
+JEMI_AVX512 static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
+{
+    __m512 sums[3][3];
+    for (int k = 0; k < 9; k++)
+        sums[k / 3][k % 3] = _mm512_setzero_ps();
+    gather_phase(5, 5, values, stride, sums);
+    gather_phase(5, 4, values + 25 * stride, stride, sums);
+    gather_phase(4, 5, values + 45 * stride, stride, sums);
+    gather_phase(4, 4, values + 65 * stride, stride, sums);
+    for (int k = 0; k < 9; k++)
+        _mm512_storeu_ps(kernels[k], sums[k / 3][k % 3]);
+}
+
 const jemi_winograd_scheme jemi_winograd_stride2 = {
-    PATCH, JEMI_WINOGRAD_PHASES, 1, PHASES, transform_weights, forward_input, forward_output,
+    .patch = PATCH,
+    .in_phases = JEMI_WINOGRAD_PHASES,
+    .out_phases = 1,
+    .phases = PHASES,
+    .transform_weights = transform_weights,
+    .transform_input = forward_input,
+    .transform_output = forward_output,
+    .transform_gradient = transform_gradient,
+    .gather_weights = gather_weights,
 };
 
 const jemi_winograd_scheme jemi_winograd_stride2_backward = {
-    PATCH, 1, JEMI_WINOGRAD_PHASES, PHASES, transform_weights, backward_input, backward_output,
+    .patch = PATCH,
+    .in_phases = 1,
+    .out_phases = JEMI_WINOGRAD_PHASES,
+    .phases = PHASES,
+    .transform_weights = transform_weights,
+    .transform_input = backward_input,
+    .transform_output = backward_output,
 };
 
 #endif

@@ -95,8 +95,9 @@ static bool fill_metadata(const jem_model *model, save_metadata *m)
 static jem_status write_file(const jem_model *model, const float *params, const char *path,
                              jemi_safetensor *tensors, save_metadata *m)
 {
-    for (int32_t i = 0; i < model->graph.n_params; i++) {
-        const jemi_param *param = &model->graph.params[i];
+    const int32_t n_tensors = jemi_graph_n_tensors(&model->graph);
+    for (int32_t i = 0; i < n_tensors; i++) {
+        const jemi_param *param = jemi_graph_tensor(&model->graph, i);
         tensors[i] = (jemi_safetensor){
             .name = param->name,
             .dtype = JEMI_F32,
@@ -105,13 +106,14 @@ static jem_status write_file(const jem_model *model, const float *params, const 
         };
         memcpy(tensors[i].shape, param->shape, sizeof param->shape);
     }
-    return jemi_safetensors_write(path, tensors, (size_t)model->graph.n_params, m->pairs, m->count);
+    return jemi_safetensors_write(path, tensors, (size_t)n_tensors, m->pairs, m->count);
 }
 
 jem_status jemi_model_save(const jem_model *model, const char *path)
 {
     save_metadata m = {0};
-    jemi_safetensor *tensors = jemi_alloc((size_t)model->graph.n_params, sizeof *tensors);
+    const size_t n_tensors = (size_t)jemi_graph_n_tensors(&model->graph);
+    jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
     jemi_generation *now = jemi_generation_pin(model->generations);
     pthread_mutex_lock(model->text_lock);
     m.pairs = jemi_alloc((size_t)model->metadata.count + OWN_KEYS + 3, sizeof *m.pairs);
@@ -206,8 +208,8 @@ static jem_status read_tensor(const jemi_param *param, const jemi_safetensor *te
 // Before anything large is allocated: then the file is at least as long as what it asks for.
 static jem_status check_tensors(const jemi_graph *graph, const jemi_safetensors *file)
 {
-    for (int32_t i = 0; i < graph->n_params; i++) {
-        const jemi_param *param = &graph->params[i];
+    for (int32_t i = 0; i < jemi_graph_n_tensors(graph); i++) {
+        const jemi_param *param = jemi_graph_tensor(graph, i);
         const jemi_safetensor *tensor = jemi_safetensors_find(file, param->name);
         if (tensor == NULL)
             return jemi_fail(JEM_EMISMATCH, "the file has no tensor '%s', which %s needs",
@@ -217,20 +219,20 @@ static jem_status check_tensors(const jemi_graph *graph, const jemi_safetensors 
                              "tensor '%s' of the file has not the shape that %s needs", param->name,
                              graph->arch);
     }
-    if (file->n_tensors != (size_t)graph->n_params)
+    if (file->n_tensors != (size_t)jemi_graph_n_tensors(graph))
         return jemi_fail(JEM_EMISMATCH, "the file has %zu tensors; %s needs %d", file->n_tensors,
-                         graph->arch, (int)graph->n_params);
+                         graph->arch, (int)jemi_graph_n_tensors(graph));
     return JEM_OK;
 }
 
 static jem_status read_all_tensors(const jemi_graph *graph, const jemi_safetensors *file,
                                    float *params)
 {
-    for (int32_t i = 0; i < graph->n_params; i++) {
-        const jemi_param *param = &graph->params[i];
+    for (int32_t i = 0; i < jemi_graph_n_tensors(graph); i++) {
+        const jemi_param *param = jemi_graph_tensor(graph, i);
         JEMI_TRY(read_tensor(param, jemi_safetensors_find(file, param->name), params));
     }
-    return JEM_OK;
+    return jemi_graph_check_values(graph, params, JEM_EFORMAT);
 }
 
 static jem_status take_class_name(void *model, int32_t index, const char *name)
@@ -284,10 +286,7 @@ static jem_status read_params(const jemi_safetensors *file, jem_model *model)
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
     const jem_status status = read_all_tensors(&model->graph, file, next->params);
-    if (status == JEM_OK)
-        jemi_generations_commit(model->generations, next);
-    else
-        jemi_generations_abort(model->generations, next);
+    jemi_generations_end(model->generations, next, status);
     return status;
 }
 
@@ -316,11 +315,12 @@ static jem_status read_matching(const jemi_graph *graph, const jemi_safetensors 
                                 float *params, int32_t *matched)
 {
     *matched = 0;
-    for (int32_t i = 0; i < graph->n_params; i++) {
-        const jemi_safetensor *tensor = jemi_safetensors_find(file, graph->params[i].name);
-        if (tensor == NULL || !same_shape(&graph->params[i], tensor))
+    for (int32_t i = 0; i < jemi_graph_n_tensors(graph); i++) {
+        const jemi_param *param = jemi_graph_tensor(graph, i);
+        const jemi_safetensor *tensor = jemi_safetensors_find(file, param->name);
+        if (tensor == NULL || !same_shape(param, tensor))
             continue;
-        JEMI_TRY(read_tensor(&graph->params[i], tensor, params));
+        JEMI_TRY(read_tensor(param, tensor, params));
         (*matched)++;
     }
     if (*matched == 0)
@@ -328,7 +328,7 @@ static jem_status read_matching(const jemi_graph *graph, const jemi_safetensors 
                          "no tensor of the file has a name and shape of %s; its first "
                          "is '%s'",
                          graph->arch, graph->params[0].name);
-    return JEM_OK;
+    return jemi_graph_check_values(graph, params, JEM_EFORMAT);
 }
 
 jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *file,
@@ -336,11 +336,8 @@ jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *fi
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_model_read_params(model, 0, model->graph.param_count, next->params);
+    jemi_model_read_params(model, 0, jemi_graph_size(&model->graph), next->params);
     const jem_status status = read_matching(&model->graph, file, next->params, matched);
-    if (status == JEM_OK)
-        jemi_generations_commit(model->generations, next);
-    else
-        jemi_generations_abort(model->generations, next);
+    jemi_generations_end(model->generations, next, status);
     return status;
 }

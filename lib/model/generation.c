@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/memory.h"
+#include "nn/spectral.h"
 
 jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program)
 {
@@ -22,6 +23,7 @@ static void destroy_generation(const jemi_program *program, jemi_generation *gen
         return;
     program->backend->weights_destroy(generation->weights);
     jemi_free(generation->params);
+    jemi_free(generation->normalized);
     jemi_free(generation);
 }
 
@@ -63,8 +65,11 @@ static jem_status create_generation(jemi_program *program, jemi_generation **out
     jem_status status = program->backend->weights_create(&generation->weights, program);
     if (status != JEM_OK)
         goto fail;
-    generation->params = jemi_alloc((size_t)program->graph->param_count, sizeof(float));
-    if (generation->params == NULL) {
+    const size_t count = (size_t)jemi_graph_size(program->graph);
+    const bool normalizes = jemi_spectral_any(program->graph);
+    generation->params = jemi_alloc(count, sizeof(float));
+    generation->normalized = normalizes ? jemi_alloc(count, sizeof(float)) : NULL;
+    if (generation->params == NULL || (normalizes && generation->normalized == NULL)) {
         status = jemi_fail_memory("parameters");
         goto fail;
     }
@@ -116,12 +121,16 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
 
 void jemi_generations_try(jemi_generations *generations, jemi_generation *next)
 {
-    generations->program->backend->weights_set(next->weights, next->params);
+    const jemi_program *program = generations->program;
+    if (next->normalized != NULL)
+        jemi_spectral_normalize(program->graph, next->params, next->normalized);
+    program->backend->weights_set(next->weights,
+                                  next->normalized != NULL ? next->normalized : next->params);
 }
 
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
 {
-    generations->program->backend->weights_set(next->weights, next->params);
+    jemi_generations_try(generations, next);
     pthread_mutex_lock(&generations->lock);
     if (generations->current != NULL)
         generations->current->references--;
@@ -136,10 +145,19 @@ void jemi_generations_abort(jemi_generations *generations, jemi_generation *next
     jemi_claim_release(&generations->writer);
 }
 
+void jemi_generations_end(jemi_generations *generations, jemi_generation *next, jem_status status)
+{
+    if (status == JEM_OK)
+        jemi_generations_commit(generations, next);
+    else
+        jemi_generations_abort(generations, next);
+}
+
 size_t jemi_generations_bytes(jemi_generations *generations)
 {
     const jemi_program *program = generations->program;
-    const size_t params_bytes = (size_t)program->graph->param_count * sizeof(float);
+    const size_t copies = jemi_spectral_any(program->graph) ? 2 : 1;
+    const size_t params_bytes = copies * (size_t)jemi_graph_size(program->graph) * sizeof(float);
     size_t bytes = 0;
     pthread_mutex_lock(&generations->lock);
     for (const jemi_generation *g = generations->all; g != NULL; g = g->next)

@@ -1,7 +1,8 @@
 /*
- * Parameter generations. A generation is one immutable set of parameters with its packed weights;
- * readers pin the current one, a writer builds the next and swaps it in. So scoring and training
- * run side by side, and a reader never sees half an update.
+ * Parameter generations. A generation is one immutable set of parameters, the state that belongs to
+ * them (running statistics) and their packed weights; readers pin the current one, a writer builds
+ * the next and swaps it in. So scoring and training run side by side, and a reader never sees half
+ * an update.
  *
  * Retired generations are kept and recycled: in the steady state a writer allocates nothing.
  */
@@ -14,7 +15,8 @@
 #include "base/claim.h"
 
 typedef struct jemi_generation {
-    float *params; /* flat; nobody writes them after jemi_generations_commit() */
+    float *params;     /* flat, with state; nobody writes them after jemi_generations_commit() */
+    float *normalized; /* what the backend computes with under spectral normalisation, else NULL */
     jemi_weights *weights;
     int64_t references;
     uint64_t version;             /* of the write; no two in a process are the same */
@@ -48,6 +50,9 @@ void jemi_generations_try(jemi_generations *generations, jemi_generation *next);
 
 /** The new parameters are the current ones from here on. */
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next);
+
+/** Commits on JEM_OK, else aborts. */
+void jemi_generations_end(jemi_generations *generations, jemi_generation *next, jem_status status);
 
 /** Nothing happened. */
 void jemi_generations_abort(jemi_generations *generations, jemi_generation *next);

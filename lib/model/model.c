@@ -26,7 +26,7 @@ int32_t jemi_model_classes(const jem_model *model)
 jemi_fingerprint jemi_model_fingerprint(const jem_model *model)
 {
     return (jemi_fingerprint){jemi_model_input(model), jemi_model_classes(model),
-                              model->graph.param_count};
+                              model->graph.param_count, model->graph.state_count};
 }
 
 static jem_status build_parts(jem_model *model, const jem_model_config *config)
@@ -133,7 +133,7 @@ static jem_status copy_params(jem_model *model, const jem_model *source)
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_model_read_params(source, 0, source->graph.param_count, next->params);
+    jemi_model_read_params(source, 0, jemi_graph_size(&source->graph), next->params);
     jemi_generations_commit(model->generations, next);
     return JEM_OK;
 }
@@ -177,10 +177,11 @@ jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t cou
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_model_read_params(model, 0, model->graph.param_count, next->params);
+    jemi_model_read_params(model, 0, jemi_graph_size(&model->graph), next->params);
     memcpy(next->params + offset, values, (size_t)count * sizeof *values);
-    jemi_generations_commit(model->generations, next);
-    return JEM_OK;
+    const jem_status status = jemi_graph_check_values(&model->graph, next->params, JEM_EINVAL);
+    jemi_generations_end(model->generations, next, status);
+    return status;
 }
 
 size_t jemi_model_bytes(const jem_model *model)

@@ -43,7 +43,8 @@ jem_status jemi_model_create(jem_model **out, const jem_model_config *config,
                              const jem_exec_config *exec);
 jem_status jemi_model_clone(jem_model **out, const jem_model *model, const jem_exec_config *exec);
 
-/** Copies `count` floats to `offset` of the flat vector, as a write of its own. */
+/** Copies `count` floats to `offset` of the flat vector, as a write of its own. JEM_EINVAL for
+ *  values that no network can have. */
 jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t count,
                                    const float *values);
 /** Copies `count` floats from `offset` out of the current parameters. */
@@ -52,7 +53,7 @@ void jemi_model_read_params(const jem_model *model, int64_t offset, int64_t coun
 /** Floats of a generation: all that training changes of a model. */
 static inline int64_t jemi_model_size(const jem_model *model)
 {
-    return model->graph.param_count;
+    return jemi_graph_size(&model->graph);
 }
 
 jemi_shape jemi_model_input(const jem_model *model);
@@ -64,7 +65,7 @@ size_t jemi_model_bytes(const jem_model *model);
 typedef struct jemi_fingerprint {
     jemi_shape input;
     int32_t classes;
-    int64_t param_count;
+    int64_t param_count, state_count;
 } jemi_fingerprint;
 
 jemi_fingerprint jemi_model_fingerprint(const jem_model *model);

@@ -1,16 +1,25 @@
 /*
  * Plans are compiled for batches that are powers of two, so that calls of any size share a few. A
  * remainder that fills three quarters of the next power is padded up to it, a smaller one
- * is split: at most a third of a pass is wasted.
+ * is split: at most a third of a pass is wasted. Under batch statistics neither is allowed: there a
+ * plan has the size of its batch.
  */
 #include "model/runner.h"
+
+#include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "model/runner_struct.h"
 
-enum { CHUNK_LIMIT = 256, LANE_LIMIT = 64 };
+enum {
+    CHUNK_LIMIT = 256,
+    LANE_LIMIT = 64,
+    // Of plans for one batch size each, whose sizes could go on and on. A training step needs four
+    // kinds, each in two sizes when rows are shared out unevenly.
+    SIZED_PLANS_MAX = 12,
+};
 
 // Values of one chunk are kept below this, so that large inputs do not ask for large workspaces.
 static const int64_t chunk_bytes_max = 512 << 20;
@@ -62,10 +71,13 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->generations = generations;
     pool->threads = threads;
     pool->runners_max = runners_max;
+    pool->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
+    pool->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
     pool->chunk_max = rows_that_fit(program->graph, CHUNK_LIMIT, chunk_bytes_max);
-    pool->lane_max = threads > 1 && program->graph->param_count <= lane_params_max
+    pool->lane_max = program->graph->param_count <= lane_params_max
                          ? rows_that_fit(program->graph, LANE_LIMIT, lane_bytes_max)
                          : 0;
+    pool->batch_max = pool->takes_batch ? CHUNK_LIMIT : pool->chunk_max;
     return JEM_OK;
 }
 
@@ -107,7 +119,7 @@ size_t jemi_runner_pool_bytes(jemi_runner_pool *pool)
 }
 
 static jem_status create_runner(jemi_runner_pool *pool, int32_t threads, int64_t rows_max,
-                                jemi_runner **out)
+                                int64_t rows_room, jemi_runner **out)
 {
     jemi_runner *runner = jemi_calloc(1, sizeof *runner);
     if (runner == NULL)
@@ -115,7 +127,8 @@ static jem_status create_runner(jemi_runner_pool *pool, int32_t threads, int64_t
     runner->pool = pool;
     runner->threads = threads;
     runner->rows_max = rows_max;
-    const size_t count = (size_t)(rows_max * output_size(pool->program));
+    runner->rows_room = rows_room;
+    const size_t count = (size_t)(rows_room * output_size(pool->program));
     runner->logits = jemi_alloc(count, sizeof(float));
     runner->dlogits = jemi_alloc(count, sizeof(float));
     if (runner->logits == NULL || runner->dlogits == NULL) {
@@ -134,12 +147,17 @@ jem_status jemi_runner_make_lanes(jemi_runner *runner)
     if (runner->lanes == NULL)
         return jemi_fail_memory("lanes of a runner");
     while (runner->n_lanes < runner->threads) {
-        JEMI_TRY(create_runner(runner->pool, 1, runner->pool->lane_max,
-                               &runner->lanes[runner->n_lanes]));
+        const int64_t rows = runner->pool->lane_max;
+        JEMI_TRY(create_runner(runner->pool, 1, rows, rows, &runner->lanes[runner->n_lanes]));
         runner->n_lanes++;
     }
-    for (int i = 0; i < runner->n_lanes; i++)
-        runner->lanes[i]->generation = runner->generation;
+    for (int i = 0; i < runner->n_lanes; i++) {
+        jemi_runner *lane = runner->lanes[i];
+        lane->generation = runner->generation;
+        lane->trial = runner->trial;
+        lane->mode = runner->mode;
+        lane->dropout = runner->dropout;
+    }
     return JEM_OK;
 }
 
@@ -180,7 +198,8 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
 {
     jemi_runner *runner = take_idle_or_place(pool);
     if (runner == NULL) {
-        const jem_status status = create_runner(pool, pool->threads, pool->chunk_max, &runner);
+        const jem_status status =
+            create_runner(pool, pool->threads, pool->chunk_max, pool->batch_max, &runner);
         if (status != JEM_OK) {
             give_up_place(pool);
             return status;
@@ -188,6 +207,7 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
     }
     runner->generation = jemi_generation_pin(pool->generations);
     runner->host_threads = jemi_threads_enter(jemi_threads_usable(pool->threads));
+    runner->mode = JEMI_MODE_EVAL;
     *out = runner;
     return JEM_OK;
 }
@@ -208,7 +228,30 @@ void jemi_runner_return(jemi_runner *runner)
     pthread_mutex_unlock(&pool->lock);
 }
 
-// The batch of the plan that serves n rows.
+void jemi_runner_set_mode(jemi_runner *runner, jemi_mode mode)
+{
+    runner->mode = mode;
+}
+
+void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout)
+{
+    runner->dropout = *dropout;
+}
+
+bool jemi_runner_mixes_rows(const jemi_runner *runner)
+{
+    return runner->mode != JEMI_MODE_EVAL && runner->pool->takes_batch;
+}
+
+// The mode that its plans need: modes that do the same to this network share theirs.
+static jemi_mode plan_mode(const jemi_runner *runner)
+{
+    if (runner->mode == JEMI_MODE_TRAIN && runner->pool->drops_out)
+        return JEMI_MODE_TRAIN;
+    return jemi_runner_mixes_rows(runner) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
+}
+
+// The smallest power of two that holds n rows.
 static int64_t padded(int64_t n)
 {
     int64_t batch = 1;
@@ -219,6 +262,11 @@ static int64_t padded(int64_t n)
 
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
 {
+    const int64_t together = runner->pool->batch_max;
+    if (jemi_runner_mixes_rows(runner)) {
+        const int64_t n_chunks = (n_left + together - 1) / together;
+        return (n_left + n_chunks - 1) / n_chunks;
+    }
     if (n_left >= runner->rows_max)
         return runner->rows_max;
     const int64_t batch = padded(n_left);
@@ -228,35 +276,53 @@ int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
 static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
 {
     return a->batch == b->batch && a->threads == b->threads && a->precision == b->precision &&
-           a->wants == b->wants;
+           a->wants == b->wants && a->mode == b->mode;
 }
 
-static void drop_oldest_plan(jemi_runner *runner)
+static void drop_plan(jemi_runner *runner, int index)
 {
     const jemi_backend *backend = runner->pool->program->backend;
-    jemi_plan *oldest = runner->plans[0];
-    runner->bytes -= backend->plan_bytes(oldest);
-    backend->plan_destroy(oldest);
-    runner->plans[0] = runner->plans[--runner->n_plans];
+    runner->bytes -= backend->plan_bytes(runner->plans[index]);
+    backend->plan_destroy(runner->plans[index]);
+    runner->n_plans--;
+    memmove(&runner->plans[index], &runner->plans[index + 1],
+            (size_t)(runner->n_plans - index) * sizeof runner->plans[0]);
+}
+
+// Before another plan: the oldest one goes, or the oldest one of its own size.
+static void make_room(jemi_runner *runner)
+{
+    if (runner->n_plans == JEMI_RUNNER_PLANS_MAX)
+        drop_plan(runner, 0);
+    if (!jemi_runner_mixes_rows(runner))
+        return;
+    int oldest = -1, n_sized = 0;
+    for (int i = runner->n_plans - 1; i >= 0; i--)
+        if (runner->plans[i]->spec.mode != JEMI_MODE_EVAL) {
+            oldest = i;
+            n_sized++;
+        }
+    if (n_sized >= SIZED_PLANS_MAX)
+        drop_plan(runner, oldest);
 }
 
 jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                             jemi_plan **out)
 {
     const jemi_plan_spec spec = {
-        .batch = padded(n),
+        .batch = jemi_runner_mixes_rows(runner) ? n : padded(n),
         .threads = jemi_threads_usable(runner->threads),
         .precision = precision,
         .wants = wants,
+        .mode = plan_mode(runner),
     };
     for (int i = 0; i < runner->n_plans; i++)
         if (same_spec(&runner->plans[i]->spec, &spec)) {
             *out = runner->plans[i];
             return JEM_OK;
         }
+    make_room(runner);
     const jemi_backend *backend = runner->pool->program->backend;
-    if (runner->n_plans == JEMI_RUNNER_PLANS_MAX)
-        drop_oldest_plan(runner);
     const double begin = jemi_seconds();
     JEMI_TRY(backend->plan_create(out, runner->pool->program, &spec));
     jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
@@ -267,9 +333,9 @@ jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     return JEM_OK;
 }
 
-static jemi_weights *weights_of(const jemi_runner *runner)
+static jemi_generation *generation_of(const jemi_runner *runner)
 {
-    return runner->trial != NULL ? runner->trial->weights : runner->generation->weights;
+    return runner->trial != NULL ? runner->trial : runner->generation;
 }
 
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
@@ -277,8 +343,9 @@ jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t 
 {
     jemi_plan *plan;
     JEMI_TRY(jemi_runner_plan(runner, precision, wants, n, &plan));
-    JEMI_TRY(
-        runner->pool->program->backend->forward(plan, weights_of(runner), n, x, runner->logits));
+    plan->dropout = runner->dropout;
+    JEMI_TRY(runner->pool->program->backend->forward(plan, generation_of(runner)->weights, n, x,
+                                                     runner->logits));
     runner->active = plan;
     runner->active_n = n;
     *logits = runner->logits;
@@ -292,13 +359,23 @@ float *jemi_runner_dlogits(jemi_runner *runner)
 
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
 {
-    return runner->pool->program->backend->backward(runner->active, weights_of(runner),
+    return runner->pool->program->backend->backward(runner->active, generation_of(runner)->weights,
                                                     runner->active_n, runner->dlogits, dx, dparams);
+}
+
+bool jemi_runner_takes_batch(const jemi_runner *runner)
+{
+    return runner->pool->takes_batch;
+}
+
+void jemi_runner_statistics(const jemi_runner *runner, float *state)
+{
+    runner->pool->program->backend->statistics(runner->active, runner->active_n, state);
 }
 
 float *jemi_runner_input_scratch(jemi_runner *runner)
 {
-    const size_t count = (size_t)(runner->rows_max * input_size(runner->pool->program));
+    const size_t count = (size_t)(runner->rows_room * input_size(runner->pool->program));
     if (runner->input_scratch == NULL) {
         runner->input_scratch = jemi_alloc(count, sizeof(float));
         if (runner->input_scratch != NULL)
@@ -319,5 +396,5 @@ const jemi_generation *jemi_runner_generation(const jemi_runner *runner)
 
 const float *jemi_runner_params(const jemi_runner *runner)
 {
-    return runner->generation->params;
+    return generation_of(runner)->params;
 }

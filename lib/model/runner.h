@@ -8,6 +8,11 @@
  * A runner computes many rows in one of two ways: chunk after chunk, the threads sharing each layer;
  * or, where a network is small, by lanes: each thread takes small chunks of its own through all
  * layers, so that their values stay in its core's cache. The results are the same bits.
+ *
+ * Passes are in JEMI_MODE_EVAL until the borrower sets another mode. Where that makes batch
+ * normalisation take the statistics of the batch there are no lanes, and a chunk is as many rows as
+ * are left, up to 256 whatever the size of the network; more rows than that are shared out evenly:
+ * the statistics of 300 rows are those of 150 and 150.
  */
 #ifndef JEMI_MODEL_RUNNER_H
 #define JEMI_MODEL_RUNNER_H
@@ -24,8 +29,11 @@ typedef struct jemi_runner_pool {
     jemi_generations *generations; /* borrowed */
     int32_t threads;
     int32_t runners_max;
-    int64_t chunk_max;    /* rows of the largest plan */
+    bool takes_batch;     /* has BATCHNORM: modes other than EVAL mix the rows of a pass */
+    bool drops_out;       /* has DROPOUT */
+    int64_t chunk_max;    /* rows of the largest plan for independent rows */
     int64_t lane_max;     /* rows of a lane's largest plan; 0 = this network is not run by lanes */
+    int64_t batch_max;    /* rows whose statistics are taken together, >= chunk_max */
     pthread_mutex_t lock; /* guards the fields below, never held while computing */
     pthread_cond_t returned;
     jemi_runner *idle; /* most recently used first: its memory is warm */
@@ -45,6 +53,12 @@ size_t jemi_runner_pool_bytes(jemi_runner_pool *pool);
 /** Waits while runners_max calls are computing. */
 jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out);
 void jemi_runner_return(jemi_runner *runner);
+
+/** The mode of all following calls, until the return. */
+void jemi_runner_set_mode(jemi_runner *runner, jemi_mode mode);
+
+/** The masks of the next forward in JEMI_MODE_TRAIN. */
+void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout);
 
 /** How many of n_left rows the next forward should take. */
 int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left);
@@ -78,7 +92,13 @@ float *jemi_runner_dlogits(jemi_runner *runner);
 /** Of the last forward. Either output may be NULL; dparams is overwritten. */
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams);
 
-/** Room for one chunk of inputs, (chunk_max, C, H, W), until the return. NULL: out of memory. */
+/** Whether passes in JEMI_MODE_TRAIN take statistics of the batch. */
+bool jemi_runner_takes_batch(const jemi_runner *runner);
+
+/** Those of the last forward, (state_count) as the backend's statistics() gives them. */
+void jemi_runner_statistics(const jemi_runner *runner, float *state);
+
+/** Room for one chunk of inputs, (chunk, C, H, W), until the return. NULL: out of memory. */
 float *jemi_runner_input_scratch(jemi_runner *runner);
 
 /** Compiles the plans that n rows need and runs each once on zeros: that packs the weights too. */
@@ -97,8 +117,10 @@ jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t 
  */
 void jemi_runner_try(jemi_runner *runner, jemi_generation *trial);
 
-/** The pinned generation, and its parameters. */
+/** The pinned generation. */
 const jemi_generation *jemi_runner_generation(const jemi_runner *runner);
+
+/** The parameters this runner computes with, and the state behind them. */
 const float *jemi_runner_params(const jemi_runner *runner);
 
 #endif

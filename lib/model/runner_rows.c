@@ -27,7 +27,9 @@ typedef struct request {
 static int64_t piece_of(const jemi_runner *runner, int64_t n)
 {
     const int64_t threads = jemi_threads_now();
-    if (runner->pool->lane_max == 0 || threads != runner->threads || n < threads)
+    if (runner->pool->lane_max == 0 || n < threads || jemi_runner_mixes_rows(runner))
+        return 0;
+    if (threads != 1 && threads != runner->threads)
         return 0;
     int64_t piece = runner->pool->lane_max;
     while (piece > (n + threads - 1) / threads)
@@ -45,13 +47,22 @@ static jem_status prepare_scratch(const request *r, jemi_runner *runner)
 
 // ---- chunks ------------------------------------------------------------------------------------
 
+// What is left of n rows after the chunks of `rows`, which all use one plan.
+static int64_t rest_after(const jemi_runner *runner, int64_t n, int64_t rows)
+{
+    do
+        n -= rows;
+    while (n > 0 && jemi_runner_chunk(runner, n) == rows);
+    return n;
+}
+
 static jem_status prepare_chunks(const request *r)
 {
     for (int64_t n = r->n; n > 0;) {
         const int64_t rows = jemi_runner_chunk(r->runner, n);
         jemi_plan *plan;
         JEMI_TRY(jemi_runner_plan(r->runner, r->precision, r->wants, rows, &plan));
-        n = rows == n ? 0 : n % rows; // further whole chunks use the same plan
+        n = rest_after(r->runner, n, rows);
     }
     return prepare_scratch(r, r->runner);
 }
@@ -119,8 +130,12 @@ static jem_status by_lanes(request *r)
 {
     JEMI_TRY(prepare_lanes(r));
     _Atomic int64_t next = r->piece;
+    if (jemi_threads_now() == 1) {
+        run_lane(r, 0, &next);
+    } else {
 #pragma omp parallel
-    run_lane(r, jemi_threads_index(), &next);
+        run_lane(r, jemi_threads_index(), &next);
+    }
     return atomic_load(&r->failed) ? jemi_fail(r->status, "%s", r->message) : JEM_OK;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The grammar of arch strings, and the table of architectures and activations:
+ * The grammar of arch strings, and the tables of architectures, activations and options:
  *
  *     arch = family *("-" number) [":" option *("," option)]        option = key "=" value
  *
@@ -32,6 +32,19 @@ static const act_row acts[] = {
     {"lrelu", JEMI_ACT_LRELU, 0.2f},       {"relu", JEMI_ACT_LRELU, 0.0f},
     {"silu", JEMI_ACT_SILU, 0.0f},         {"elu", JEMI_ACT_ELU, 0.0f},
     {"softplus", JEMI_ACT_SOFTPLUS, 0.0f}, {"tanh", JEMI_ACT_TANH, 0.0f},
+};
+
+typedef struct norm_row {
+    const char *name;
+    jemi_norm norm;
+    int32_t groups;
+} norm_row;
+
+// Beside group2, group3, ...
+static const norm_row norms[] = {
+    {"none", JEMI_NORM_NONE, 0},         {"batch", JEMI_NORM_BATCH, 0},
+    {"layer", JEMI_NORM_GROUP, 1},       {"instance", JEMI_NORM_GROUP, JEMI_GROUPS_INSTANCE},
+    {"spectral", JEMI_NORM_SPECTRAL, 0},
 };
 
 // A piece of a string that nobody vouches for, made fit for a message: cut, printable ASCII only.
@@ -135,8 +148,6 @@ static jem_status parse_numbers(jemi_arch *arch, const char *string, const char 
 
 static jem_status parse_act(jemi_arch *arch, const char *string, const char *value, size_t length)
 {
-    if (arch->act_name != NULL)
-        return fail_arch(string, "option act is given twice");
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
         if (token_is(value, length, acts[i].name)) {
             arch->act_name = acts[i].name;
@@ -151,6 +162,73 @@ static jem_status parse_act(jemi_arch *arch, const char *string, const char *val
                      quote(string, strlen(string)).text, quote(value, length).text);
 }
 
+static jem_status set_norm(jemi_arch *arch, const char *name, jemi_norm norm, int32_t groups)
+{
+    snprintf(arch->norm_name, sizeof arch->norm_name, "%s", name);
+    arch->norm = norm;
+    arch->groups = groups;
+    return JEM_OK;
+}
+
+static jem_status parse_norm(jemi_arch *arch, const char *string, const char *value, size_t length)
+{
+    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
+        if (token_is(value, length, norms[i].name))
+            return set_norm(arch, norms[i].name, norms[i].norm, norms[i].groups);
+    static const char group[] = "group";
+    const size_t prefix = sizeof group - 1;
+    if (length > prefix && memcmp(value, group, prefix) == 0) {
+        const int32_t groups = parse_number(value + prefix, length - prefix);
+        char name[16];
+        snprintf(name, sizeof name, "%s%d", group, (int)groups);
+        if (groups > 1 && groups <= WIDTH_MAX)
+            return set_norm(arch, name, JEMI_NORM_GROUP, groups);
+        if (groups == 1)
+            return set_norm(arch, "layer", JEMI_NORM_GROUP, 1);
+    }
+    return jemi_fail(JEM_EINVAL,
+                     "arch \"%s\": unknown norm \"%s\", expected none, batch, layer, instance, "
+                     "spectral, or group with their number, as in group8",
+                     quote(string, strlen(string)).text, quote(value, length).text);
+}
+
+// 0, or 0. and up to four decimals; -1 for anything else.
+static int32_t parse_rate(const char *value, size_t length)
+{
+    if (token_is(value, length, "0"))
+        return 0;
+    if (length < 3 || length > 6 || memcmp(value, "0.", 2) != 0)
+        return -1;
+    int32_t rate = 0;
+    for (size_t i = 2; i < 6; i++) {
+        const char digit = i < length ? value[i] : '0';
+        if (digit < '0' || digit > '9')
+            return -1;
+        rate = 10 * rate + (digit - '0');
+    }
+    return rate;
+}
+
+static jem_status parse_dropout(jemi_arch *arch, const char *string, const char *value,
+                                size_t length)
+{
+    arch->dropout = parse_rate(value, length);
+    if (arch->dropout >= 0)
+        return JEM_OK;
+    return jemi_fail(JEM_EINVAL,
+                     "arch \"%s\": dropout is \"%s\", expected 0 or a number between 0 and 1 of up "
+                     "to four decimals, as in 0.3",
+                     quote(string, strlen(string)).text, quote(value, length).text);
+}
+
+typedef struct option_row {
+    const char *key;
+    jem_status (*parse)(jemi_arch *arch, const char *string, const char *value, size_t length);
+} option_row;
+
+static const option_row options[JEMI_ARCH_OPTIONS] = {
+    {"act", parse_act}, {"norm", parse_norm}, {"dropout", parse_dropout}};
+
 // What follows the colon or a comma; leaves the cursor at the next comma or the end.
 static jem_status parse_option(jemi_arch *arch, const char *string, const char **cursor)
 {
@@ -158,11 +236,18 @@ static jem_status parse_option(jemi_arch *arch, const char *string, const char *
     const size_t length = strcspn(option, ",");
     const size_t key = strcspn(option, ",=");
     *cursor = option + length;
-    if (key < length && token_is(option, key, "act"))
-        return parse_act(arch, string, option + key + 1, length - key - 1);
+    for (int i = 0; i < JEMI_ARCH_OPTIONS; i++) {
+        if (key == length || !token_is(option, key, options[i].key))
+            continue;
+        if (arch->given[i])
+            return jemi_fail(JEM_EINVAL, "arch \"%s\": option %s is given twice",
+                             quote(string, strlen(string)).text, options[i].key);
+        arch->given[i] = true;
+        return options[i].parse(arch, string, option + key + 1, length - key - 1);
+    }
     return jemi_fail(JEM_EINVAL,
-                     "arch \"%s\": unknown option \"%s\", expected act=..., as in "
-                     "mlp-512:act=silu",
+                     "arch \"%s\": unknown option \"%s\", expected act=..., norm=... or "
+                     "dropout=..., as in mlp-512:act=silu,norm=layer",
                      quote(string, strlen(string)).text, quote(option, length).text);
 }
 
@@ -180,13 +265,26 @@ jem_status jemi_arch_parse(jemi_arch *arch, const char *string)
     return JEM_OK;
 }
 
+static size_t format_dropout(char *out, size_t size, int32_t rate)
+{
+    int digits = 4;
+    for (; rate % 10 == 0; digits--)
+        rate /= 10;
+    return (size_t)snprintf(out, size, ",dropout=0.%0*d", digits, (int)rate);
+}
+
 jem_status jemi_arch_format(const jemi_arch *arch, char *out, size_t size)
 {
-    char full[16 + (DIGITS_MAX + 1) * JEMI_ARCH_NUMBERS_MAX + 32];
+    char full[16 + (DIGITS_MAX + 1) * JEMI_ARCH_NUMBERS_MAX + 64];
     size_t length = (size_t)snprintf(full, sizeof full, "%s", arch->family->name);
     for (int32_t i = 0; i < arch->n_numbers; i++)
         length += (size_t)snprintf(full + length, sizeof full - length, "-%d", arch->numbers[i]);
     length += (size_t)snprintf(full + length, sizeof full - length, ":act=%s", arch->act_name);
+    if (arch->norm != JEMI_NORM_NONE)
+        length +=
+            (size_t)snprintf(full + length, sizeof full - length, ",norm=%s", arch->norm_name);
+    if (arch->dropout != 0)
+        length += format_dropout(full + length, sizeof full - length, arch->dropout);
     if (length >= size)
         return jemi_fail(JEM_EINVAL,
                          "arch \"%s\" is %zu characters long in its full form, at most %zu are "

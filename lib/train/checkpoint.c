@@ -35,7 +35,7 @@ static jem_status write_file(const char *path, const jem_model *model,
         pairs[n_pairs++] = (jemi_string_pair){note_key, optimizer->note};
     jemi_array list[JEMI_ARRAYS_MAX];
     jemi_safetensor tensors[JEMI_ARRAYS_MAX];
-    const int count = jemi_arrays_list(n, optimizer, a, list);
+    const int count = jemi_arrays_list(n, a, list);
     for (int i = 0; i < count; i++)
         tensors[i] = (jemi_safetensor){.name = list[i].name,
                                        .dtype = list[i].dtype,
@@ -178,6 +178,14 @@ static void read_arrays(const jemi_safetensors *file, const jemi_array *list, in
     }
 }
 
+// Into a generation that nobody sees yet.
+static jem_status read_values(const jemi_safetensors *file, const jem_model *model, float *values)
+{
+    const jemi_safetensor *tensor = jemi_safetensors_find(file, "model.values");
+    memcpy(values, tensor->data, (size_t)tensor->count * sizeof *values);
+    return jemi_graph_check_values(&model->graph, values, JEM_EFORMAT);
+}
+
 // Everything that can still fail, then the handles change.
 static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, jem_model *model,
                            jem_optimizer *optimizer, jem_sampler *sampler)
@@ -187,7 +195,9 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
     jemi_arrays a = jemi_arrays_of(next->params, optimizer, sampler);
-    jem_status status = allocate_starts(n, &a);
+    jem_status status = read_values(file, model, next->params);
+    if (status == JEM_OK)
+        status = allocate_starts(n, &a);
     if (status == JEM_OK) {
         status = jemi_optimizer_set_note(optimizer, jemi_safetensors_metadata(file, note_key));
         if (status != JEM_OK)
@@ -198,7 +208,7 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
         return status;
     }
     jemi_array list[JEMI_ARRAYS_MAX];
-    read_arrays(file, list, jemi_arrays_list(n, optimizer, &a, list));
+    read_arrays(file, list, jemi_arrays_list(n, &a, list));
     take_optimizer(n, optimizer, next->version);
     if (sampler != NULL)
         take_sampler(n, &a, sampler);

@@ -180,18 +180,17 @@ jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
     return a;
 }
 
-int jemi_arrays_list(const jemi_numbers *n, const jem_optimizer *optimizer, const jemi_arrays *a,
-                     jemi_array list[JEMI_ARRAYS_MAX])
+int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX])
 {
     const uint64_t len = n->channels * n->height * n->width;
-    const uint64_t count = (uint64_t)optimizer->fingerprint.param_count;
+    const jemi_vector *state = a->vectors;
     const uint64_t filled = n->filled ? n->capacity : 0;
     const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
     const jemi_array all[] = {
         {"model.values", JEMI_F32, 1, n->size, a->values},
-        {"optimizer.state1", JEMI_F32, 1, count, a->vectors[0]},
-        {"optimizer.state2", JEMI_F32, adam, count, a->vectors[1]},
-        {"optimizer.average", JEMI_F32, n->averages, count, a->vectors[2]},
+        {"optimizer.state1", JEMI_F32, 1, (uint64_t)state[0].count, state[0].values},
+        {"optimizer.state2", JEMI_F32, adam, (uint64_t)state[1].count, state[1].values},
+        {"optimizer.average", JEMI_F32, n->averages, (uint64_t)state[2].count, state[2].values},
         {"guard.means", JEMI_F32, n->guarded, JEMI_GAUGES, a->means},
         {"sampler.chains", JEMI_F32, filled, len, a->chains},
         {"sampler.ages", JEMI_I64, filled > 0, filled, a->ages},
@@ -258,7 +257,9 @@ jem_status jemi_arrays_check(const jemi_safetensors *file, const jemi_numbers *n
                              const jem_optimizer *optimizer)
 {
     jemi_array list[JEMI_ARRAYS_MAX];
-    const int count = jemi_arrays_list(n, optimizer, &(jemi_arrays){.values = NULL}, list);
+    jemi_arrays a = {.values = NULL};
+    jemi_optimizer_vectors(optimizer, a.vectors);
+    const int count = jemi_arrays_list(n, &a, list);
     for (int i = 0; i < count; i++)
         JEMI_TRY(check_array(file, &list[i]));
     if (file->n_tensors != (size_t)count)

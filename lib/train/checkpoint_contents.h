@@ -33,10 +33,10 @@ jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *o
 /** A metadata string; JEM_EFORMAT when there is none. */
 jem_status jemi_checkpoint_find(const jemi_safetensors *file, const char *key, const char **text);
 
-/** Where the arrays of a checkpoint are, or go to. */
+/** Where the arrays of a checkpoint are, or go to; NULL while only their sizes are asked for. */
 typedef struct jemi_arrays {
     float *values; /* of the model */
-    float *vectors[JEMI_OPTIMIZER_VECTORS];
+    jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     float *means; /* of the guard */
     float *chains;
     int64_t *ages;
@@ -57,8 +57,7 @@ typedef struct jemi_array {
 enum { JEMI_ARRAYS_MAX = 16 };
 
 /** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
-int jemi_arrays_list(const jemi_numbers *n, const jem_optimizer *optimizer, const jemi_arrays *a,
-                     jemi_array list[JEMI_ARRAYS_MAX]);
+int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX]);
 
 /** JEM_EFORMAT unless the file holds these and no others, with values that can be taken. */
 jem_status jemi_arrays_check(const jemi_safetensors *file, const jemi_numbers *n,

@@ -47,15 +47,14 @@ jem_status jemi_guard_create(jem_optimizer *optimizer, int64_t size)
     jemi_guard *guard = jemi_calloc(1, sizeof *guard);
     if (guard == NULL)
         return jemi_fail_memory("divergence guard");
-    float *vectors[JEMI_OPTIMIZER_VECTORS];
+    jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     jemi_optimizer_vectors(optimizer, vectors);
-    const size_t count = (size_t)optimizer->fingerprint.param_count;
     guard->params = jemi_alloc((size_t)size, sizeof *guard->params);
     bool complete = guard->params != NULL;
     for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++) {
-        if (vectors[i] == NULL)
+        if (vectors[i].values == NULL)
             continue;
-        guard->vectors[i] = jemi_alloc(count, sizeof *vectors[i]);
+        guard->vectors[i] = jemi_alloc((size_t)vectors[i].count, sizeof(float));
         complete = complete && guard->vectors[i] != NULL;
     }
     if (!complete) {
@@ -84,12 +83,11 @@ static jem_status take_snapshot(const jemi_guarded *g, const float *params)
     guard->valid = false;
     if (g->sampler != NULL)
         JEMI_TRY(jemi_sampler_keep(g->sampler));
-    float *vectors[JEMI_OPTIMIZER_VECTORS];
+    jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     jemi_optimizer_vectors(g->optimizer, vectors);
-    const size_t count = (size_t)g->optimizer->fingerprint.param_count;
     for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++)
-        if (vectors[i] != NULL)
-            memcpy(guard->vectors[i], vectors[i], count * sizeof *vectors[i]);
+        if (vectors[i].values != NULL)
+            memcpy(guard->vectors[i], vectors[i].values, (size_t)vectors[i].count * sizeof(float));
     memcpy(guard->params, params, (size_t)jemi_model_size(g->model) * sizeof *params);
     guard->steps = g->optimizer->steps;
     guard->valid = true;
@@ -99,12 +97,11 @@ static jem_status take_snapshot(const jemi_guarded *g, const float *params)
 static void return_to_snapshot(const jemi_guarded *g, float *params)
 {
     const jemi_guard *guard = g->optimizer->guard;
-    float *vectors[JEMI_OPTIMIZER_VECTORS];
+    jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     jemi_optimizer_vectors(g->optimizer, vectors);
-    const size_t count = (size_t)g->optimizer->fingerprint.param_count;
     for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++)
-        if (vectors[i] != NULL)
-            memcpy(vectors[i], guard->vectors[i], count * sizeof *vectors[i]);
+        if (vectors[i].values != NULL)
+            memcpy(vectors[i].values, guard->vectors[i], (size_t)vectors[i].count * sizeof(float));
     memcpy(params, guard->params, (size_t)jemi_model_size(g->model) * sizeof *params);
     g->optimizer->steps = guard->steps;
 }

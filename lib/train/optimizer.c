@@ -25,11 +25,13 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
     optimizer->state2 = adam ? jemi_calloc(count, sizeof(float)) : NULL;
     optimizer->grad = jemi_alloc(count, sizeof(float));
     optimizer->partial = jemi_alloc(count, sizeof(float));
+    const size_t n_states = (size_t)optimizer->fingerprint.state_count;
     const bool averages = config->ema_decay > 0.0f;
-    optimizer->ema = averages ? jemi_calloc(count, sizeof(float)) : NULL;
+    optimizer->statistics = n_states > 0 ? jemi_alloc(2 * n_states, sizeof(float)) : NULL;
+    optimizer->ema = averages ? jemi_calloc(count + n_states, sizeof(float)) : NULL;
     if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
         optimizer->grad == NULL || optimizer->partial == NULL ||
-        (averages && optimizer->ema == NULL)) {
+        (n_states > 0 && optimizer->statistics == NULL) || (averages && optimizer->ema == NULL)) {
         jemi_optimizer_destroy(optimizer);
         return jemi_fail_memory("optimizer state");
     }
@@ -45,6 +47,7 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->state2);
     jemi_free(optimizer->grad);
     jemi_free(optimizer->partial);
+    jemi_free(optimizer->statistics);
     jemi_free(optimizer->ema);
     jemi_free(optimizer->samples);
     jemi_guard_destroy(optimizer->guard);
@@ -161,4 +164,12 @@ void jemi_optimizer_accept(jem_optimizer *optimizer, const float *theta, double 
         jemi_sgd_velocity(optimizer->state1, theta, optimizer->grad, count, &sgd);
     follow(optimizer, theta, theta_new);
     optimizer->steps++;
+}
+
+void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params)
+{
+    const jemi_fingerprint *made_for = &optimizer->fingerprint;
+    if (optimizer->ema != NULL)
+        memcpy(optimizer->ema + made_for->param_count, params + made_for->param_count,
+               (size_t)made_for->state_count * sizeof *params);
 }

@@ -20,7 +20,8 @@ struct jem_optimizer {
     float *state2;            /* Adam's v; NULL for SGD */
     float *grad;              /* of the step in progress */
     float *partial;           /* gradient of one chunk of it */
-    float *ema;               /* average of the parameters; NULL when none is kept */
+    float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
+    float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
     float progress;           /* of the schedule where no total_steps is given */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
@@ -29,14 +30,22 @@ struct jem_optimizer {
     char *note;               /* of the caller's; NULL = none */
 };
 
-/** Optimizer state in the order of files and snapshots; those not kept are NULL. */
+/** One of the arrays that an optimizer remembers. */
+typedef struct jemi_vector {
+    float *values; /* NULL when it is not kept */
+    int64_t count;
+} jemi_vector;
+
 enum { JEMI_OPTIMIZER_VECTORS = 3 };
+
+/** state1, state2, ema. */
 static inline void jemi_optimizer_vectors(const jem_optimizer *optimizer,
-                                          float *vectors[JEMI_OPTIMIZER_VECTORS])
+                                          jemi_vector vectors[JEMI_OPTIMIZER_VECTORS])
 {
-    vectors[0] = optimizer->state1;
-    vectors[1] = optimizer->state2;
-    vectors[2] = optimizer->ema;
+    const int64_t count = optimizer->fingerprint.param_count;
+    vectors[0] = (jemi_vector){optimizer->state1, count};
+    vectors[1] = (jemi_vector){optimizer->state2, count};
+    vectors[2] = (jemi_vector){optimizer->ema, count + optimizer->fingerprint.state_count};
 }
 
 jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
@@ -62,5 +71,8 @@ void jemi_optimizer_accept(jem_optimizer *optimizer, const float *theta, double 
 
 /** Copies; NULL removes. On failure the old note stands. */
 jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note);
+
+/** The average goes with the newest state: that of the flat vector which an update led to. */
+void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params);
 
 #endif

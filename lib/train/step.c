@@ -9,9 +9,11 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/vector.h"
+#include "nn/spectral.h"
 #include "train/augment.h"
 #include "train/guard.h"
 #include "train/objective.h"
+#include "train/running.h"
 #include "train/sam.h"
 
 enum { LABELLED, DATA, SAMPLES, N_GROUPS };
@@ -22,7 +24,8 @@ typedef struct row_group {
     const float *x;
     const int64_t *labels; /* NULL when the group has none, or none that matter */
     jemi_row_weights weights;
-    jemi_purpose augment, noise; /* of the random streams that change its rows; 0 = none */
+    jemi_purpose augment, noise, dropout; /* random streams of its rows; 0 = none */
+    bool moves_running;                   /* its statistics move the running ones */
     jemi_objective_sums sums;
 } row_group;
 
@@ -69,15 +72,32 @@ static jem_status changed_rows(const step_context *c, const row_group *group, in
     return JEM_OK;
 }
 
+static void set_dropout(const step_context *c, const row_group *group, int64_t first)
+{
+    const jemi_dropout dropout = {
+        .key = jemi_random_key_make(c->optimizer->config.seed, group->dropout, c->optimizer->epoch),
+        .step = (uint64_t)c->optimizer->steps,
+        .first_row = (uint32_t)first,
+    };
+    jemi_runner_set_dropout(c->runner, &dropout);
+}
+
 static jem_status add_group_gradient(const step_context *c, row_group *group)
 {
     const int32_t n_classes = jemi_model_classes(c->model);
+    const bool moves_running = group->moves_running && jemi_runner_takes_batch(c->runner);
+    jemi_running running = {&c->model->graph, c->optimizer->statistics};
+    if (moves_running)
+        jemi_running_begin(&running);
     for (int64_t first = 0; first < group->n;) {
         const int64_t n = jemi_runner_chunk(c->runner, group->n - first);
         const float *x, *logits;
         JEMI_TRY(changed_rows(c, group, first, n, &x));
+        set_dropout(c, group, first);
         JEMI_TRY(jemi_runner_forward(c->runner, c->model->exec.precision_training,
                                      JEMI_WANT_DPARAMS, n, x, &logits));
+        if (moves_running)
+            jemi_running_add(&running, c->runner, (double)n / (double)group->n);
         const int64_t *labels = group->labels != NULL ? group->labels + first : NULL;
         jemi_objective(n, n_classes, logits, labels, &group->weights,
                        jemi_runner_dlogits(c->runner), &group->sums);
@@ -85,7 +105,7 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
         jemi_accumulate(c->optimizer->grad, c->optimizer->partial, c->model->graph.param_count);
         first += n;
     }
-    return JEM_OK;
+    return moves_running ? jemi_running_move(&running, c->next->params) : JEM_OK;
 }
 
 static row_group labelled_rows(const jem_train_config *config, const jem_train_batch *batch)
@@ -95,7 +115,9 @@ static row_group labelled_rows(const jem_train_config *config, const jem_train_b
                        .x = batch->x_labelled,
                        .labels = batch->y_labelled,
                        .weights = {.pyx = config->w_pyx / n, .pxy = -config->w_pxy / n},
-                       .noise = JEMI_RANDOM_NOISE_LABELLED};
+                       .noise = JEMI_RANDOM_NOISE_LABELLED,
+                       .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
+                       .moves_running = true};
 }
 
 static row_group data_rows(const jem_train_batch *batch)
@@ -103,7 +125,9 @@ static row_group data_rows(const jem_train_batch *batch)
     const bool own = batch->n_data > 0;
     return (row_group){.n = own ? batch->n_data : batch->n_labelled,
                        .x = own ? batch->x_data : batch->x_labelled,
-                       .noise = JEMI_RANDOM_NOISE_DATA};
+                       .noise = JEMI_RANDOM_NOISE_DATA,
+                       .dropout = JEMI_RANDOM_DROPOUT_DATA,
+                       .moves_running = true};
 }
 
 static row_group sample_rows(const jem_train_config *config, const jem_train_batch *batch)
@@ -112,6 +136,7 @@ static row_group sample_rows(const jem_train_config *config, const jem_train_bat
     return (row_group){.n = n,
                        .x = batch->x_samples,
                        .labels = config->w_pxy > 0.0f ? batch->y_samples : NULL,
+                       .dropout = JEMI_RANDOM_DROPOUT_SAMPLES,
                        .weights = {.px = config->w_px / (double)n,
                                    .l2 = config->energy_l2 / (double)n,
                                    .pxy = config->w_pxy / (double)n}};
@@ -212,9 +237,12 @@ static jem_status check_stats(const jem_train_stats *stats, int64_t step)
 
 static jem_status add_gradients(const step_context *c, row_group groups[N_GROUPS])
 {
-    memset(c->optimizer->grad, 0, (size_t)c->model->graph.param_count * sizeof(float));
+    const jemi_graph *graph = &c->model->graph;
+    memset(c->optimizer->grad, 0, (size_t)graph->param_count * sizeof(float));
+    jemi_runner_set_mode(c->runner, JEMI_MODE_TRAIN);
     for (int g = 0; g < N_GROUPS; g++)
         JEMI_TRY(add_group_gradient(c, &groups[g]));
+    jemi_spectral_gradient(graph, jemi_runner_params(c->runner), c->optimizer->grad);
     return JEM_OK;
 }
 
@@ -223,22 +251,35 @@ static double grad_norm(const step_context *c)
     return sqrt(jemi_sum_squares(c->optimizer->grad, c->model->graph.param_count));
 }
 
-// SAM's second gradient, of the same rows, at parameters that nobody else gets to see.
+// SAM's second gradient, of the same rows, at parameters that nobody else gets to see. Running
+// statistics are those of the first.
 static jem_status add_perturbed_gradients(const step_context *c, row_group groups[N_GROUPS],
                                           double norm)
 {
     jemi_sam_perturb(c->optimizer, jemi_runner_params(c->runner), norm, c->next->params);
     jemi_generations_try(c->model->generations, c->next);
     jemi_runner_try(c->runner, c->next);
+    for (int g = 0; g < N_GROUPS; g++)
+        groups[g].moves_running = false;
     const jem_status status = add_gradients(c, groups);
     jemi_runner_try(c->runner, NULL);
     return status;
+}
+
+// The next state begins as the present one; the passes of the step move it.
+static void copy_state(const step_context *c)
+{
+    const jemi_graph *graph = &c->model->graph;
+    const float *now = jemi_runner_params(c->runner);
+    memcpy(c->next->params + graph->param_count, now + graph->param_count,
+           (size_t)graph->state_count * sizeof *now);
 }
 
 static jem_status compute_gradient(const step_context *c, row_group groups[N_GROUPS],
                                    jem_train_stats *stats)
 {
     const int64_t step = c->optimizer->steps + 1;
+    copy_state(c);
     JEMI_TRY(add_gradients(c, groups));
     fill_stats(groups, stats);
     stats->grad_norm = grad_norm(c);
@@ -293,6 +334,8 @@ static jem_status update(step_context *c, const jemi_guarded *guarded, const jem
         JEMI_TRY(jemi_guard_check(optimizer, stats));
     jemi_optimizer_accept(optimizer, jemi_runner_params(c->runner), stats->grad_norm,
                           c->next->params);
+    jemi_spectral_iterate(&c->model->graph, c->next->params);
+    jemi_optimizer_keep_state(optimizer, c->next->params);
     if (c->config->guard)
         jemi_guard_passed(guarded, stats, c->next);
     return JEM_OK;
@@ -330,9 +373,6 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
     }
     stats->step = optimizer->steps;
     stats->seconds_updating = jemi_seconds() - begin - stats->seconds_sampling;
-    if (changed)
-        jemi_generations_commit(model->generations, context.next);
-    else
-        jemi_generations_abort(model->generations, context.next);
+    jemi_generations_end(model->generations, context.next, changed ? JEM_OK : status);
     return status;
 }

@@ -22,6 +22,7 @@ typedef struct net {
     int64_t in_size, out_size; // floats per row
     float *params, *in, *dout;
     int32_t precision; /* JEM_PRECISION_F32, by net_init() */
+    jemi_mode mode;    /* JEMI_MODE_EVAL, by net_init() */
 } net;
 
 typedef struct result {
@@ -48,14 +49,35 @@ static void ok(jem_status status)
     ck_assert_msg(status == JEM_OK, "status %d", (int)status);
 }
 
+// What norms begin with, ones and zeros, at random; variances above 0.
+static void randomize_norms(const jemi_graph *graph, float *params)
+{
+    uint32_t state = 3;
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        const jemi_node *node = &graph->nodes[i];
+        const bool batch = node->kind == JEMI_NODE_BATCHNORM;
+        if (!batch && node->kind != JEMI_NODE_GROUPNORM)
+            continue;
+        for (int64_t c = 0; c < node->shape.c; c++) {
+            params[graph->params[node->weight].offset + c] = 1.0f + 0.5f * uniform(&state);
+            params[graph->params[node->bias].offset + c] = uniform(&state);
+            if (batch)
+                params[graph->states[node->mean].offset + c] = 0.3f * uniform(&state);
+            if (batch)
+                params[graph->states[node->var].offset + c] = 1.0f + 0.7f * uniform(&state);
+        }
+    }
+}
+
 static void net_init(net *t, const net_case *c, int64_t rows)
 {
     memset(t, 0, sizeof *t);
     ok(net_graph(&t->graph, c));
     t->in_size = jemi_shape_size(t->graph.nodes[0].shape);
     t->out_size = jemi_shape_size(t->graph.nodes[t->graph.n_nodes - 1].shape);
-    t->params = jemi_alloc((size_t)t->graph.param_count, sizeof *t->params);
+    t->params = jemi_alloc((size_t)jemi_graph_size(&t->graph), sizeof *t->params);
     jemi_graph_init_params(&t->graph, 5, t->params);
+    randomize_norms(&t->graph, t->params);
     t->in = random_array(rows * t->in_size, 1);
     t->dout = random_array(rows * t->out_size, 2);
     t->precision = JEM_PRECISION_F32;
@@ -76,7 +98,11 @@ static void net_fini(net *t)
 
 static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_t wants)
 {
-    const jemi_plan_spec spec = {batch, threads, t->precision, wants};
+    const jemi_plan_spec spec = {.batch = batch,
+                                 .threads = threads,
+                                 .precision = t->precision,
+                                 .wants = wants,
+                                 .mode = t->mode};
     jemi_plan *plan;
     omp_set_num_threads(threads);
     ok(backend->plan_create(&plan, t->program, &spec));
@@ -99,9 +125,16 @@ static void result_fini(result *r)
     jemi_free(r->dparams);
 }
 
+// The masks of rows from first_row on.
+static jemi_dropout masks_from(int64_t first_row)
+{
+    return (jemi_dropout){.key = {{7, 8}}, .step = 9, .first_row = (uint32_t)first_row};
+}
+
 static void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
 {
     const uint32_t wants = plan->spec.wants;
+    plan->dropout = masks_from(first_row);
     ok(backend->forward(plan, t->weights, n, t->in + first_row * t->in_size, r->out));
     if (wants != 0)
         ok(backend->backward(plan, t->weights, n, t->dout + first_row * t->out_size,

@@ -37,6 +37,51 @@ static int32_t new_param(jemi_graph *g, int32_t rank, const int64_t *shape)
     return g->n_params++;
 }
 
+static int32_t new_state(jemi_graph *g, int64_t count)
+{
+    jemi_param *state = &g->states[g->n_states];
+    *state = (jemi_param){.rank = 1, .shape = {count}, .count = count, .offset = g->state_count};
+    g->state_count += count;
+    return g->n_states++;
+}
+
+static int32_t batchnorm(jemi_graph *g, int32_t x)
+{
+    const jemi_shape shape = g->nodes[x].shape;
+    const int32_t weight = new_param(g, 1, &shape.c), bias = new_param(g, 1, &shape.c);
+    const int32_t mean = new_state(g, shape.c), var = new_state(g, shape.c);
+    return new_node(g, (jemi_node){.kind = JEMI_NODE_BATCHNORM,
+                                   .input = {x, -1},
+                                   .shape = shape,
+                                   .weight = weight,
+                                   .bias = bias,
+                                   .mean = mean,
+                                   .var = var});
+}
+
+static int32_t groupnorm(jemi_graph *g, int32_t x, int32_t groups)
+{
+    const jemi_shape shape = g->nodes[x].shape;
+    const int32_t weight = new_param(g, 1, &shape.c), bias = new_param(g, 1, &shape.c);
+    return new_node(g, (jemi_node){.kind = JEMI_NODE_GROUPNORM,
+                                   .input = {x, -1},
+                                   .shape = shape,
+                                   .groups = groups,
+                                   .weight = weight,
+                                   .bias = bias});
+}
+
+static int32_t dropout(jemi_graph *g, int32_t x, float rate, int64_t mask_offset)
+{
+    return new_node(g, (jemi_node){.kind = JEMI_NODE_DROPOUT,
+                                   .input = {x, -1},
+                                   .shape = g->nodes[x].shape,
+                                   .rate = rate,
+                                   .mask_offset = mask_offset,
+                                   .weight = -1,
+                                   .bias = -1});
+}
+
 static int32_t conv(jemi_graph *g, int32_t x, int32_t channels, int32_t kernel, int32_t stride,
                     int32_t pad)
 {
@@ -117,6 +162,17 @@ static void make_nodes(jemi_graph *g, const char *name, int32_t x)
     } else if (strcmp(name, "negative-slope") == 0) { // the sign of the value does not tell
         y = act(g, conv(g, x, 20, 3, 1, 1), JEMI_ACT_LRELU, -0.5f);
         conv(g, y, 3, 3, 2, 1);
+    } else if (strcmp(name, "norm-first") == 0) { // of the caller's memory
+        conv(g, batchnorm(g, x), 20, 3, 1, 1);
+    } else if (strcmp(name, "norm-of-norm") == 0) { // the sum reads what a norm would write over
+        y = groupnorm(g, conv(g, x, 20, 3, 1, 1), 5);
+        const int32_t z = batchnorm(g, y);
+        conv(g, act(g, add(g, z, y), JEMI_ACT_SILU, 0), 7, 3, 1, 1);
+    } else if (strcmp(name, "dropped-twice") == 0) { // and read before, between and behind
+        y = act(g, conv(g, x, 20, 3, 1, 1), JEMI_ACT_LRELU, 0.2f);
+        const int32_t once = dropout(g, y, 0.3f, 0);
+        const int32_t twice = dropout(g, once, 0.2f, 800);
+        conv(g, add(g, add(g, act(g, twice, JEMI_ACT_TANH, 0), once), y), 7, 3, 1, 1);
     } else { // three gradients meet
         y = act(g, conv(g, x, 16, 3, 1, 1), JEMI_ACT_LRELU, 0.1f);
         const int32_t left = conv(g, y, 16, 3, 1, 1);
@@ -130,13 +186,16 @@ static void make_graph(jemi_graph *g, const net_case *t)
 {
     enum { MOST = 16 };
     *g = (jemi_graph){.nodes = jemi_calloc(MOST, sizeof(jemi_node)),
-                      .params = jemi_calloc(MOST, sizeof(jemi_param))};
+                      .params = jemi_calloc(MOST, sizeof(jemi_param)),
+                      .states = jemi_calloc(MOST, sizeof(jemi_param))};
     const int32_t x = new_node(g, (jemi_node){.kind = JEMI_NODE_INPUT,
                                               .input = {-1, -1},
                                               .shape = {t->c, t->h, t->w},
                                               .weight = -1,
                                               .bias = -1});
     make_nodes(g, t->name + strlen("made:"), x);
+    for (int32_t i = 0; i < g->n_states; i++)
+        g->states[i].offset += g->param_count;
 }
 
 static jem_status net_graph(jemi_graph *g, const net_case *t)

@@ -10,6 +10,7 @@ them; "golden.*", inputs and expected values; "final.*", the parameters after th
 "ema.*", their average; and metadata that say what was trained how.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -19,6 +20,7 @@ import sys
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -79,6 +81,17 @@ CASES = [
     # A pure energy model: one class, no labels.
     Case("energy-softplus", "cnn-6:act=softplus", (1, 5, 5), 1, (0, 6, 5), {
         "lr": 0.02, "weight_decay": 0.01}, w_pyx=0.0),
+    # Batch norm: forward by running statistics, training by the batch's; of features and of images.
+    Case("mlp-batch", "mlp-8-6:act=tanh,norm=batch", (4, 1, 1), 3, (6, 5, 4), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05}),
+    # Adam with a large eps: before a batch norm the gradient of a bias is 0, or what rounding leaves.
+    Case("cnn-batch", "cnn-4-6:norm=batch", (1, 6, 5), 3, (5, 0, 6), {"lr": 0.01, "eps": 1e-3}),
+    Case("mlp-layer", "mlp-8:norm=layer", (4, 1, 1), 3, (5, 0, 4), {"lr": 0.01}),
+    Case("cnn-group", "cnn-4-6:act=silu,norm=group2", (2, 6, 5), 3, (5, 0, 4), {"lr": 0.01}),
+    Case("cnn-instance", "cnn-3-5:norm=instance", (2, 7, 5), 2, (4, 0, 4), {
+        "kind": "sgd", "lr": 0.1}),
+    Case("cnn-spectral", "cnn-4-6:norm=spectral", (2, 6, 5), 3, (5, 0, 4), {
+        "kind": "sgd", "lr": 0.1, "weight_decay": 0.05}),
     # SAM, plain and adaptive, around both optimizers; and what else a recipe has, in turns.
     Case("sam-sgd", "mlp-9:act=silu", (3, 1, 1), 3, (6, 5, 7), {
         "kind": "sgd", "lr": 0.1, "weight_decay": 0.05, "clip_norm": 0.95, "sam_rho": 0.2},
@@ -95,9 +108,14 @@ CASES = [
     Case("cosine-ema", "mlp-7:act=elu", (3, 1, 1), 3, (6, 0, 7), {
         "lr": 0.03, "warmup_steps": 4, "schedule": "cosine", "total_steps": 10,
         "ema_decay": 0.7}),
+    # All at once: state is neither moved nor averaged by what moves and averages parameters.
+    Case("sam-batch", "cnn-4:act=silu,norm=batch", (1, 5, 4), 3, (6, 5, 4), {
+        "kind": "sgd", "lr": 0.05, "sam_rho": 0.2, "ema_decay": 0.7}),
+    Case("asam-spectral", "mlp-7:act=tanh,norm=spectral", (3, 1, 1), 3, (6, 0, 5), {
+        "lr": 0.02, "sam_rho": 0.5, "sam_adaptive": 1, "ema_decay": 0.8}),
 ]
 
-# ---- kinks --------------------------------------------------------------------------------------
+# ---- the twins ---------------------------------------------------------------------------------
 
 
 class Kinks:
@@ -109,6 +127,50 @@ class Kinks:
     def __call__(self, act, x):
         if act in ("lrelu", "relu"):
             self.closest = min(self.closest, x.detach().abs().min().item())
+
+
+def randomize(norm):
+    with torch.no_grad():
+        for name, value in norm.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(torch.randn_like(value) * 0.3 + (name in ("weight", "running_var")))
+                value.copy_(value.abs() if name == "running_var" else value)
+
+
+def iterate(twin):
+    """The power iteration of a step. libjem does it once, after the update; torch before each
+    forward pass in training mode, in which these modules therefore never are."""
+    for module in twin.modules():
+        for hook in module._forward_pre_hooks.values():
+            hook.compute_weight(module, do_power_iteration=True)
+
+
+def make_random_twin(case, watch=lambda act, x: None):
+    """The twin; what its norms would begin with, ones and zeros, at random."""
+    twin = make_twin(case.arch, case.shape, case.classes, watch)
+    for module in list(twin.modules()):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)):
+            randomize(module)
+        if module._forward_pre_hooks:
+            module.eval()
+    iterate(twin)
+    return twin
+
+
+def batch_norms(model):
+    return [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
+@contextlib.contextmanager
+def running_statistics_kept(model):
+    """Within, training passes leave them as they are."""
+    norms = batch_norms(model)
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm, momentum in zip(norms, before):
+        norm.momentum = momentum
 
 
 # ---- the method --------------------------------------------------------------------------------
@@ -139,7 +201,8 @@ def loss_terms(case, model, batch):
     """The three weighted terms of the loss and the figures beside them."""
     labelled = model(batch["x_labelled"]) if case.rows[0] else None
     data = model(batch["x_data"]) if case.rows[1] else labelled
-    samples = model(batch["x_samples"])
+    with running_statistics_kept(model):
+        samples = model(batch["x_samples"])
     e_data, e_samples = free_energy(data), free_energy(samples)
     values = {"f_data": -e_data.mean(), "f_samples": -e_samples.mean()}
     values["gap"] = values["f_data"] - values["f_samples"]
@@ -230,7 +293,8 @@ def train(case, model, batch):
         if settings.get("sam_rho"):
             before = perturb(settings, parameters)
             optimizer.zero_grad()
-            loss_terms(case, model, batch)["loss"].backward()
+            with running_statistics_kept(model):
+                loss_terms(case, model, batch)["loss"].backward()
             restore(parameters, before)
         values["grad_norm"] = clip(parameters, settings["clip_norm"])
         values["lr"] = torch.tensor(lr)
@@ -238,6 +302,7 @@ def train(case, model, batch):
         decay = min(settings.get("ema_decay", 0.0), (1 + step) / (10 + step))
         for name, p in model.named_parameters():
             average[name] = decay * average[name] + (1 - decay) * p.detach()
+        iterate(model)
         for name, value in values.items():
             history.setdefault(name, []).append(value.item())
     columns = {k: torch.tensor(v, dtype=torch.float64) for k, v in history.items()}
@@ -277,15 +342,26 @@ def compute(case, twin, inputs, dtype):
     """All expected values from the twin's present parameters, which it changes."""
     model = twin.to(dtype)
     wide = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+    norms = batch_norms(model)
+    for norm in norms:
+        norm.eval()
     values = {f"golden.{k}": v for k, v in forward_values(model, wide["x"], wide["y"]).items()}
+    for norm in norms:
+        norm.train()
     history, average = train(case, model, wide)
     if not case.w_pxy:
         del history["loss_pxy"]
+    final = tensors_of(model)
     values.update({f"golden.stats.{k}": v for k, v in history.items()})
-    values.update({f"final.{k}": v for k, v in model.state_dict().items()})
+    values.update({f"final.{k}": v for k, v in final.items()})
     if "ema_decay" in case.optimizer:
-        values.update({f"ema.{k}": v for k, v in average.items()})
+        values.update({f"ema.{k}": v for k, v in (final | average).items()})
     return {k: v.detach().double().numpy() for k, v in values.items()}
+
+
+def tensors_of(model):
+    """Its state_dict without PyTorch's counts of batches."""
+    return {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 def make_case(case):
@@ -293,14 +369,14 @@ def make_case(case):
     for seed in itertools.count():
         torch.manual_seed(seed)
         kinks = Kinks()
-        twin = make_twin(case.arch, case.shape, case.classes, kinks)
-        initial = {name: value.clone() for name, value in twin.state_dict().items()}
+        twin = make_random_twin(case, kinks)
+        initial = {name: value.clone() for name, value in tensors_of(twin).items()}
         inputs = make_inputs(case)
         expected = compute(case, twin, inputs, torch.float64)
         if kinks.closest >= KINK_MARGIN:
             break
-    twin = make_twin(case.arch, case.shape, case.classes)
-    twin.load_state_dict(initial)
+    twin = make_random_twin(case)
+    twin.load_state_dict(initial, strict=False)
     narrow = compute(case, twin, inputs, torch.float32)
     report(case, seed, kinks.closest, expected, narrow)
     given = {name: value.numpy() for name, value in initial.items()}

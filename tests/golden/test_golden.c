@@ -36,9 +36,10 @@ static const double EXACT_TOLERANCE = 1e-6;
 enum { STEPS = 10 };
 
 static const char *const cases[] = {
-    "mlp",        "mlp-silu",        "cnn",     "cnn-elu",  "wrn",      "mlp-relu",
-    "mlp-tanh",   "energy-softplus", "sam-sgd", "asam-sgd", "sam-adam", "asam-adam",
-    "cosine-ema",
+    "mlp",        "mlp-silu",        "cnn",           "cnn-elu",   "wrn",       "mlp-relu",
+    "mlp-tanh",   "energy-softplus", "cnn-spectral",  "mlp-batch", "cnn-batch", "mlp-layer",
+    "cnn-group",  "cnn-instance",    "sam-sgd",       "asam-sgd",  "sam-adam",  "asam-adam",
+    "cosine-ema", "sam-batch",       "asam-spectral",
 };
 
 typedef struct run {

@@ -1,7 +1,8 @@
 /*
  * The first link of the oracle chain: numeric differences prove the reference backend. For every
- * node kind, every activation and every architecture the gradients of jemi_ref_run_f64() with
- * respect to input and parameters are compared with central differences of its forward pass.
+ * node kind, every activation and every architecture the gradients of jemi_ref_run_mode_f64() with
+ * respect to input and parameters are compared with central differences of its forward pass, for
+ * normalisation and dropout in every mode.
  *
  * The graphs of the node table are put together by hand, so that kernels, strides and pads occur
  * that no architecture uses. At a kink there is no derivative to compare with: seeds are tried in
@@ -30,12 +31,17 @@ static const double KINK_MARGIN = 20e-5;
 // error above does not shrink with the element.
 static const double TOLERANCE = 1e-6;
 static const double FLOOR = 1e-2;
+// A bias in front of a norm per channel changes nothing: rounding is all that its gradient is.
+static const double ROUNDING = 1e-14, ROUNDING_NUMERIC = 1e-9;
 
-enum { ROWS = 2, KINK_TRIES = 1000, ELEMENTS = 100 };
+enum { ROWS = 3, KINK_TRIES = 1000, ELEMENTS = 100 };
+
+static const jemi_dropout dropout = {.key = {{3, 4}}, .step = 5, .first_row = 6};
 
 /* ---- one graph at one point ----------------------------------------------------------------- */
 
 typedef struct point {
+    jemi_mode mode;
     int64_t in_count, out_count, param_count; /* in and out of all rows */
     double *in, *params, *out, *dout, *din, *dparams;
 } point;
@@ -47,16 +53,17 @@ static double *doubles(int64_t count)
     return values;
 }
 
-static point point_new(const jemi_graph *graph)
+static point point_new(const jemi_graph *graph, jemi_mode mode)
 {
-    point p = {.in_count = ROWS * jemi_shape_size(graph->nodes[0].shape),
+    point p = {.mode = mode,
+               .in_count = ROWS * jemi_shape_size(graph->nodes[0].shape),
                .out_count = ROWS * jemi_shape_size(graph->nodes[graph->n_nodes - 1].shape),
                .param_count = graph->param_count};
     p.in = doubles(p.in_count);
     p.din = doubles(p.in_count);
     p.out = doubles(p.out_count);
     p.dout = doubles(p.out_count);
-    p.params = doubles(p.param_count);
+    p.params = doubles(jemi_graph_size(graph));
     p.dparams = doubles(p.param_count);
     return p;
 }
@@ -80,7 +87,8 @@ static void fill(uint64_t *state, int64_t count, double scale, double *values)
     }
 }
 
-// Inputs and gradients of size 1 and weights that keep it: U(-s, s), s^2 / 3 = 1 / fan_in.
+// Inputs and gradients of size 1 and weights that keep it: U(-s, s), s^2 / 3 = 1 / fan_in. Running
+// statistics: means of size 1/2, variances of 1/2 to 3/2.
 static void point_fill(point *p, const jemi_graph *graph, uint64_t seed)
 {
     uint64_t state = seed;
@@ -90,6 +98,19 @@ static void point_fill(point *p, const jemi_graph *graph, uint64_t seed)
     for (int32_t i = 0; i < graph->n_params; i++)
         fill(&state, graph->params[i].count, sqrt(3.0 / (double)graph->params[i].fan_in),
              p->params + graph->params[i].offset);
+    for (int32_t i = 0; i < graph->n_states; i++) {
+        double *values = p->params + graph->states[i].offset;
+        fill(&state, graph->states[i].count, 0.5, values);
+        for (int64_t k = 0; k < graph->states[i].count && i % 2 == 1; k++)
+            values[k] += 1.0;
+    }
+}
+
+static void forward(const jemi_graph *graph, const point *p, double *out)
+{
+    ck_assert_int_eq(jemi_ref_run_mode_f64(graph, p->mode, &dropout, p->params, ROWS, p->in, out,
+                                           NULL, NULL, NULL, NULL),
+                     JEM_OK);
 }
 
 // The smallest distance from 0 of anything that enters a leaky ReLU or an ELU (whose second
@@ -98,17 +119,19 @@ static double kink_distance(const jemi_graph *graph, const point *p)
 {
     double least = INFINITY;
     jemi_ref_workspace ws;
-    ck_assert_int_eq(jemi_ref_workspace_init(&ws, graph, 1, false), JEM_OK);
-    for (int64_t row = 0; row < ROWS; row++) {
-        const int64_t in_size = p->in_count / ROWS;
-        memcpy(jemi_ref_value(&ws, 0, 0), p->in + row * in_size, (size_t)in_size * sizeof *p->in);
-        jemi_ref_forward_row(&ws, p->params, 0);
-        for (int32_t i = 1; i < graph->n_nodes; i++) {
-            const jemi_node *node = &graph->nodes[i];
-            if (node->kind != JEMI_NODE_ACT ||
-                (node->act != JEMI_ACT_LRELU && node->act != JEMI_ACT_ELU))
-                continue;
-            const double *x = jemi_ref_value(&ws, 0, node->input[0]);
+    ck_assert_int_eq(jemi_ref_workspace_init(&ws, graph, ROWS, false, p->mode), JEM_OK);
+    ws.dropout = dropout;
+    const int64_t in_size = p->in_count / ROWS;
+    for (int64_t row = 0; row < ROWS; row++)
+        memcpy(jemi_ref_value(&ws, row, 0), p->in + row * in_size, (size_t)in_size * sizeof *p->in);
+    jemi_ref_forward(&ws, p->params, ROWS);
+    for (int32_t i = 1; i < graph->n_nodes; i++) {
+        const jemi_node *node = &graph->nodes[i];
+        if (node->kind != JEMI_NODE_ACT ||
+            (node->act != JEMI_ACT_LRELU && node->act != JEMI_ACT_ELU))
+            continue;
+        for (int64_t row = 0; row < ROWS; row++) {
+            const double *x = jemi_ref_value(&ws, row, node->input[0]);
             for (int64_t j = 0; j < jemi_shape_size(node->shape); j++)
                 least = fmin(least, fabs(x[j]));
         }
@@ -134,9 +157,9 @@ static double numeric(const jemi_graph *graph, point *p, double *values, int64_t
     double *below = doubles(p->out_count);
     const double value = values[at];
     values[at] = value - STEP;
-    ck_assert_int_eq(jemi_ref_run_f64(graph, p->params, ROWS, p->in, below, NULL, NULL, NULL), 0);
+    forward(graph, p, below);
     values[at] = value + STEP;
-    ck_assert_int_eq(jemi_ref_run_f64(graph, p->params, ROWS, p->in, p->out, NULL, NULL, NULL), 0);
+    forward(graph, p, p->out);
     values[at] = value;
     double sum = 0.0;
     for (int64_t i = 0; i < p->out_count; i++)
@@ -161,8 +184,11 @@ static void compare(const char *name, const char *what, const jemi_graph *graph,
     double largest = 0.0, worst = 0.0;
     for (int64_t i = 0; i < count; i++)
         largest = fmax(largest, fabs(analytic[i]));
-    ck_assert_msg(largest > 0.0, "%s: the gradient of %s is all zero", name, what);
-    for (int64_t i = 0; i < count; i += stride_of(count)) {
+    ck_assert_msg(analytic != p->din || largest > ROUNDING, "%s: no gradient of %s", name, what);
+    for (int64_t i = 0; i < count && largest < ROUNDING; i++)
+        ck_assert_msg(fabs(numeric(graph, p, values, i)) < ROUNDING_NUMERIC,
+                      "%s: the gradient of %s is all zero", name, what);
+    for (int64_t i = 0; i < count && largest >= ROUNDING; i += stride_of(count)) {
         const double expected = numeric(graph, p, values, i);
         const double scale = fmax(fmax(fabs(expected), fabs(analytic[i])), FLOOR * largest);
         const double error = fabs(expected - analytic[i]) / scale;
@@ -174,15 +200,15 @@ static void compare(const char *name, const char *what, const jemi_graph *graph,
         printf("%.1e worst relative error of %lld, %s: %s\n", worst, (long long)count, name, what);
 }
 
-static void check_gradients(const char *name, const jemi_graph *graph)
+static void check_gradients(const char *name, const jemi_graph *graph, jemi_mode mode)
 {
-    point p = point_new(graph);
+    point p = point_new(graph, mode);
     choose_point(name, &p, graph);
     // What is in the outputs before must not matter.
     fill(&(uint64_t){9}, p.in_count, 5.0, p.din);
     fill(&(uint64_t){9}, p.param_count, 5.0, p.dparams);
-    const jem_status status =
-        jemi_ref_run_f64(graph, p.params, ROWS, p.in, p.out, p.dout, p.din, p.dparams);
+    const jem_status status = jemi_ref_run_mode_f64(graph, mode, &dropout, p.params, ROWS, p.in,
+                                                    p.out, p.dout, p.din, p.dparams, NULL);
     ck_assert_int_eq(status, JEM_OK);
     compare(name, "input", graph, &p, p.in, p.din, p.in_count);
     for (int32_t i = 0; i < graph->n_params; i++) {
@@ -212,6 +238,18 @@ typedef struct node_row {
 #define POOL(c, oh, ow, wh, ww)                                                                    \
     {                                                                                              \
         .kind = JEMI_NODE_AVGPOOL, .shape = {c, oh, ow}, .window_h = wh, .window_w = ww            \
+    }
+#define GROUPNORM(c, h, w, g)                                                                      \
+    {                                                                                              \
+        .kind = JEMI_NODE_GROUPNORM, .shape = {c, h, w}, .groups = g                               \
+    }
+#define BATCHNORM(c, h, w)                                                                         \
+    {                                                                                              \
+        .kind = JEMI_NODE_BATCHNORM, .shape = {c, h, w}, .var = 1                                  \
+    }
+#define DROPOUT(c, h, w, p)                                                                        \
+    {                                                                                              \
+        .kind = JEMI_NODE_DROPOUT, .shape = {c, h, w}, .rate = p, .mask_offset = 8                 \
     }
 #define ACT(c, h, w, a, s)                                                                         \
     {                                                                                              \
@@ -247,15 +285,24 @@ static const node_row nodes[] = {
     {"elu", {2, 3, 5}, ACT(2, 3, 5, JEMI_ACT_ELU, 0.0f)},
     {"softplus", {2, 3, 5}, ACT(2, 3, 5, JEMI_ACT_SOFTPLUS, 0.0f)},
     {"tanh", {2, 3, 5}, ACT(2, 3, 5, JEMI_ACT_TANH, 0.0f)},
+    {"layer norm", {4, 3, 2}, GROUPNORM(4, 3, 2, 1)},
+    {"group norm", {6, 2, 3}, GROUPNORM(6, 2, 3, 2)},
+    {"group norm of features", {6, 1, 1}, GROUPNORM(6, 1, 1, 3)},
+    {"instance norm", {3, 2, 3}, GROUPNORM(3, 2, 3, 3)},
+    {"batch norm", {3, 2, 4}, BATCHNORM(3, 2, 4)},
+    {"batch norm of features", {5, 1, 1}, BATCHNORM(5, 1, 1)},
+    {"dropout", {3, 3, 5}, DROPOUT(3, 3, 5, 0.4f)},
 };
 
-// The tensors of a convolution or a linear layer; none for the other kinds.
+// The tensors of a convolution, a linear layer or a norm; none for the other kinds.
 static int32_t make_params(const jemi_node *node, jemi_shape in, jemi_param params[2])
 {
     const bool conv = node->kind == JEMI_NODE_CONV;
-    if (!conv && node->kind != JEMI_NODE_LINEAR)
+    const bool norm = node->kind == JEMI_NODE_GROUPNORM || node->kind == JEMI_NODE_BATCHNORM;
+    if (!conv && !norm && node->kind != JEMI_NODE_LINEAR)
         return 0;
-    const int64_t fan_in = conv ? in.c * node->kernel * node->kernel : jemi_shape_size(in);
+    const int64_t window = conv ? in.c * node->kernel * node->kernel : jemi_shape_size(in);
+    const int64_t fan_in = norm ? 1 : window;
     const int64_t count = node->shape.c * fan_in;
     params[0] = (jemi_param){.name = "weight", .count = count, .fan_in = fan_in};
     params[1] =
@@ -263,9 +310,12 @@ static int32_t make_params(const jemi_node *node, jemi_shape in, jemi_param para
     return 2;
 }
 
+// Every kind in every mode: most of them must not care.
+enum { MODES = JEMI_MODE_TRAIN + 1 };
+
 START_TEST(test_node)
 {
-    const node_row *row = &nodes[_i];
+    const node_row *row = &nodes[_i / MODES];
     jemi_node list[2] = {
         {.kind = JEMI_NODE_INPUT, .input = {-1, -1}, .shape = row->in, .weight = -1, .bias = -1},
         row->node};
@@ -275,12 +325,19 @@ START_TEST(test_node)
     list[1].input[1] = -1;
     list[1].weight = n_params > 0 ? 0 : -1;
     list[1].bias = n_params > 0 ? 1 : -1;
+    const int64_t param_count = params[0].count + params[1].count, c = row->node.shape.c;
+    jemi_param states[2] = {{.offset = param_count, .count = c},
+                            {.offset = param_count + c, .count = c}};
+    const int32_t n_states = row->node.kind == JEMI_NODE_BATCHNORM ? 2 : 0;
     const jemi_graph graph = {.nodes = list,
                               .n_nodes = 2,
                               .params = params,
                               .n_params = n_params,
-                              .param_count = params[0].count + params[1].count};
-    check_gradients(row->name, &graph);
+                              .param_count = param_count,
+                              .states = states,
+                              .n_states = n_states,
+                              .state_count = n_states * c};
+    check_gradients(row->name, &graph, (jemi_mode)(_i % MODES));
 }
 END_TEST
 
@@ -305,7 +362,7 @@ START_TEST(test_add)
     for (int i = 0; i < COUNT(list); i++)
         list[i].weight = list[i].bias = -1;
     const jemi_graph graph = {.nodes = list, .n_nodes = COUNT(list)};
-    check_gradients(adds[_i].name, &graph);
+    check_gradients(adds[_i].name, &graph, JEMI_MODE_EVAL);
 }
 END_TEST
 
@@ -315,18 +372,26 @@ typedef struct arch_row {
     const char *arch;
     jemi_shape in;
     int64_t classes;
+    jemi_mode mode;
 } arch_row;
 
 static const arch_row archs[] = {
-    {"mlp-7-5", {3, 2, 2}, 4},
-    {"mlp-9:act=softplus", {6, 1, 1}, 1},
-    {"cnn-3-4", {2, 7, 5}, 3},
-    {"cnn-3-4-2:act=elu", {1, 5, 3}, 2},
-    {"cnn-4:act=relu", {2, 1, 6}, 3},
-    {"cnn-4-3:act=tanh", {5, 1, 1}, 2},
-    {"wrn-10-1", {1, 3, 2}, 3},
-    {"wrn-10-1:act=silu", {2, 5, 3}, 2},
-    {"wrn-10-1:act=softplus", {3, 1, 1}, 2},
+    {"mlp-7-5", {3, 2, 2}, 4, JEMI_MODE_EVAL},
+    {"mlp-9:act=softplus", {6, 1, 1}, 1, JEMI_MODE_EVAL},
+    {"cnn-3-4", {2, 7, 5}, 3, JEMI_MODE_EVAL},
+    {"cnn-3-4-2:act=elu", {1, 5, 3}, 2, JEMI_MODE_EVAL},
+    {"cnn-4:act=relu", {2, 1, 6}, 3, JEMI_MODE_EVAL},
+    {"cnn-4-3:act=tanh", {5, 1, 1}, 2, JEMI_MODE_EVAL},
+    {"wrn-10-1", {1, 3, 2}, 3, JEMI_MODE_EVAL},
+    {"wrn-10-1:act=silu", {2, 5, 3}, 2, JEMI_MODE_EVAL},
+    {"wrn-10-1:act=softplus", {3, 1, 1}, 2, JEMI_MODE_EVAL},
+    {"mlp-6-5:act=tanh,norm=batch,dropout=0.3", {4, 1, 1}, 3, JEMI_MODE_EVAL},
+    {"mlp-6-5:act=tanh,norm=batch,dropout=0.3", {4, 1, 1}, 3, JEMI_MODE_TRAIN},
+    {"mlp-6-5:norm=layer", {4, 1, 1}, 3, JEMI_MODE_CHAIN},
+    {"cnn-4-6:act=silu,norm=group2,dropout=0.25", {2, 5, 4}, 3, JEMI_MODE_TRAIN},
+    {"cnn-3-4:act=silu,norm=batch", {2, 5, 4}, 3, JEMI_MODE_CHAIN},
+    {"wrn-10-1:act=silu,norm=batch,dropout=0.2", {1, 3, 2}, 2, JEMI_MODE_TRAIN},
+    {"wrn-10-1:act=silu,norm=instance", {1, 5, 5}, 2, JEMI_MODE_EVAL},
 };
 
 START_TEST(test_arch)
@@ -335,7 +400,7 @@ START_TEST(test_arch)
     jemi_graph graph;
     const jem_status status = jemi_graph_init(&graph, row->arch, row->in, row->classes);
     ck_assert_msg(status == JEM_OK, "%s: %s", row->arch, jemi_last_message());
-    check_gradients(row->arch, &graph);
+    check_gradients(row->arch, &graph, row->mode);
     jemi_graph_fini(&graph);
 }
 END_TEST
@@ -344,7 +409,7 @@ int main(void)
 {
     Suite *suite = suite_create("ref gradient");
     TCase *single = tcase_create("single nodes");
-    tcase_add_loop_test(single, test_node, 0, COUNT(nodes));
+    tcase_add_loop_test(single, test_node, 0, MODES * COUNT(nodes));
     tcase_add_loop_test(single, test_add, 0, COUNT(adds));
     suite_add_tcase(suite, single);
     TCase *whole = tcase_create("architectures");

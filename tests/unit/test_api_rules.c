@@ -4,9 +4,11 @@
  * to threads; the log goes to its receiver and nowhere else.
  */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bf16.h"
 #include "support.h"
 
 enum { ROWS = 4, FEATURES = 3, CLASSES = 3 };
@@ -107,6 +109,20 @@ START_TEST(test_success_sets_no_message)
 }
 END_TEST
 
+// What the own kernels use here is what those of this process say of themselves.
+START_TEST(test_build_info)
+{
+    char kernels[64];
+    const char *info = jem_build_info();
+    snprintf(kernels, sizeof kernels, "\"kernels\": {\"avx512\": %s, \"bf16\": %s}",
+             JEM_HAVE_ONEDNN && jemi_avx512_available() ? "true" : "false",
+             JEM_HAVE_ONEDNN && jemi_bf16_available() ? "true" : "false");
+    ck_assert_msg(strstr(info, kernels) != NULL, "%s lacks %s", info, kernels);
+    ck_assert_msg(info[strlen(info) - 1] == '}', "cut off: %s", info);
+    ck_assert_ptr_eq(jem_build_info(), info);
+}
+END_TEST
+
 typedef struct log_lines {
     int count;
     int longest;
@@ -147,6 +163,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_no_rows);
     tcase_add_test(tcase, test_destroy_null);
     tcase_add_test(tcase, test_success_sets_no_message);
+    tcase_add_test(tcase, test_build_info);
     tcase_add_test(tcase, test_log);
 }
 

@@ -63,6 +63,62 @@ START_TEST(test_activations)
 }
 END_TEST
 
+typedef struct option_row {
+    const char *arch, *full;
+    int n_norms, n_dropouts; /* nodes */
+    int32_t groups;          /* of the first norm; 0 = batch norm */
+    float rate;
+} option_row;
+
+static const option_row option_rows[] = {
+    {"mlp-4-6:norm=none", "mlp-4-6:act=lrelu", 0, 0, 0, 0},
+    {"mlp-4-6:norm=batch", "mlp-4-6:act=lrelu,norm=batch", 2, 0, 0, 0},
+    {"mlp-4-6:norm=group2", "mlp-4-6:act=lrelu,norm=group2", 2, 0, 2, 0},
+    {"mlp-4-6:norm=group1", "mlp-4-6:act=lrelu,norm=layer", 2, 0, 1, 0},
+    {"mlp-4-6:norm=layer,act=elu", "mlp-4-6:act=elu,norm=layer", 2, 0, 1, 0},
+    {"cnn-4:norm=instance", "cnn-4:act=lrelu,norm=instance", 1, 0, 4, 0},
+    {"mlp-4-6:norm=spectral", "mlp-4-6:act=lrelu,norm=spectral", 0, 0, 0, 0},
+    {"mlp-4-6:dropout=0", "mlp-4-6:act=lrelu", 0, 0, 0, 0},
+    {"mlp-4-6:dropout=0.0", "mlp-4-6:act=lrelu", 0, 0, 0, 0},
+    {"mlp-4-6:dropout=0.3", "mlp-4-6:act=lrelu,dropout=0.3", 0, 2, 0, 0.3f},
+    {"cnn-4:dropout=0.0500,norm=batch", "cnn-4:act=lrelu,norm=batch,dropout=0.05", 1, 1, 0, 0.05f},
+    {"mlp-4-6:dropout=0.9999", "mlp-4-6:act=lrelu,dropout=0.9999", 0, 2, 0, 0.9999f},
+    {"mlp-4-6:dropout=0.0001", "mlp-4-6:act=lrelu,dropout=0.0001", 0, 2, 0, 0.0001f},
+    // Two per block and the tail; one per block.
+    {"wrn-16-1:norm=group8,dropout=0.1", "wrn-16-1:act=lrelu,norm=group8,dropout=0.1", 13, 6, 8,
+     0.1f},
+};
+
+START_TEST(test_options)
+{
+    const option_row *row = &option_rows[_i];
+    jemi_graph graph = must_build(row->arch, (jemi_shape){1, 4, 4}, 2);
+    ck_assert_str_eq(graph.arch, row->full);
+    int n_norms = 0, n_dropouts = 0;
+    int64_t mask_end = 0;
+    for (int32_t i = 0; i < graph.n_nodes; i++) {
+        const jemi_node *node = &graph.nodes[i];
+        if (node->kind == JEMI_NODE_BATCHNORM || node->kind == JEMI_NODE_GROUPNORM) {
+            ck_assert_int_eq(node->kind == JEMI_NODE_BATCHNORM, row->groups == 0);
+            ck_assert_msg(n_norms > 0 || node->groups == row->groups, "%s: groups", row->arch);
+            n_norms++;
+        }
+        if (node->kind == JEMI_NODE_DROPOUT) {
+            ck_assert_msg(node->rate == row->rate, "%s: %g", row->arch, (double)node->rate);
+            ck_assert(node->mask_offset >= mask_end && node->mask_offset % 4 == 0);
+            mask_end = node->mask_offset + jemi_shape_size(node->shape);
+            n_dropouts++;
+        }
+    }
+    ck_assert_msg(n_norms == row->n_norms && n_dropouts == row->n_dropouts, "%s: %d, %d", row->arch,
+                  n_norms, n_dropouts);
+    jemi_graph again = must_build(graph.arch, (jemi_shape){1, 4, 4}, 2);
+    ck_assert_str_eq(again.arch, graph.arch);
+    jemi_graph_fini(&again);
+    jemi_graph_fini(&graph);
+}
+END_TEST
+
 /* ---- refusals ------------------------------------------------------------------------------- */
 
 typedef struct refused_row {
@@ -112,7 +168,6 @@ static const refused_row refused[] = {
     {"wrn-10-0", JEM_EINVAL, "\"0\" is not a whole number", {0}, 0},
     {"mlp-5:", JEM_EINVAL, "unknown option \"\"", {0}, 0},
     {"mlp-5:act", JEM_EINVAL, "unknown option \"act\", expected act=", {0}, 0},
-    {"mlp-5:norm=batch", JEM_EINVAL, "unknown option \"norm=batch\"", {0}, 0},
     {"mlp-5:=relu", JEM_EINVAL, "unknown option \"=relu\"", {0}, 0},
     {"mlp-5:act=relu,", JEM_EINVAL, "unknown option \"\"", {0}, 0},
     {"mlp-5:act=relu,x=1", JEM_EINVAL, "unknown option \"x=1\"", {0}, 0},
@@ -121,6 +176,31 @@ static const refused_row refused[] = {
     {"mlp-5:act=Relu", JEM_EINVAL, "unknown activation \"Relu\"", {0}, 0},
     {"mlp-5:act=relu:act=elu", JEM_EINVAL, "unknown activation \"relu:act=elu\"", {0}, 0},
     {"mlp-5:act=relu,act=elu", JEM_EINVAL, "act is given twice", {0}, 0},
+    {"mlp-5:norm=batch,norm=none", JEM_EINVAL, "norm is given twice", {0}, 0},
+    {"mlp-5:dropout=0,dropout=0.1", JEM_EINVAL, "dropout is given twice", {0}, 0},
+    {"mlp-5:norm", JEM_EINVAL, "unknown option \"norm\", expected act=..., norm=...", {0}, 0},
+    {"mlp-5:norm=", JEM_EINVAL, "unknown norm \"\", expected none, batch", {0}, 0},
+    {"mlp-5:norm=Batch", JEM_EINVAL, "unknown norm \"Batch\"", {0}, 0},
+    {"mlp-5:norm=group", JEM_EINVAL, "as in group8", {0}, 0},
+    {"mlp-5:norm=group0", JEM_EINVAL, "unknown norm \"group0\"", {0}, 0},
+    {"mlp-5:norm=group-2", JEM_EINVAL, "unknown norm \"group-2\"", {0}, 0},
+    {"mlp-5:norm=group02", JEM_EINVAL, "unknown norm \"group02\"", {0}, 0},
+    {"mlp-5:norm=group99999", JEM_EINVAL, "unknown norm \"group99999\"", {0}, 0},
+    {"cnn-12:norm=group8", JEM_EINVAL, "equally many channels, and a layer has 12x8x8", {0}, 0},
+    {"mlp-8:norm=group16", JEM_EINVAL, "equally many channels, and a layer has 8x1x1", {0}, 0},
+    {"mlp-8:norm=group8", JEM_EINVAL, "more than one value, and a layer has 8x1x1", {0}, 0},
+    {"mlp-8:norm=instance", JEM_EINVAL, "norm=instance needs groups of more than", {0}, 0},
+    {"mlp-1:norm=layer", JEM_EINVAL, "more than one value", {0}, 0},
+    {"wrn-10-1:norm=instance", JEM_EINVAL, "a layer has 64x1x1", {3, 4, 4}, 0},
+    {"mlp-5:dropout=", JEM_EINVAL, "dropout is \"\", expected 0 or a number", {0}, 0},
+    {"mlp-5:dropout=1", JEM_EINVAL, "dropout is \"1\"", {0}, 0},
+    {"mlp-5:dropout=1.0", JEM_EINVAL, "dropout is \"1.0\"", {0}, 0},
+    {"mlp-5:dropout=.5", JEM_EINVAL, "dropout is \".5\"", {0}, 0},
+    {"mlp-5:dropout=0.", JEM_EINVAL, "dropout is \"0.\"", {0}, 0},
+    {"mlp-5:dropout=-0.5", JEM_EINVAL, "dropout is \"-0.5\"", {0}, 0},
+    {"mlp-5:dropout=0.12345", JEM_EINVAL, "up to four decimals", {0}, 0},
+    {"mlp-5:dropout=0.1e1", JEM_EINVAL, "dropout is \"0.1e1\"", {0}, 0},
+    {"mlp-5:dropout=nan", JEM_EINVAL, "dropout is \"nan\"", {0}, 0},
     // 16384^2 * 8 floats.
     {"mlp-16384-16384-16384-16384-16384-16384-16384-16384-16384",
      JEM_EUNSUPPORTED,
@@ -149,7 +229,8 @@ static void check_refused(const char *arch, jemi_shape input, int64_t classes, j
     ck_assert_msg(strstr(jemi_last_message(), fault) != NULL, "\"%s\": %s", arch,
                   jemi_last_message());
     ck_assert_msg(graph.n_nodes == 0 && graph.n_params == 0 && graph.nodes == NULL &&
-                      graph.params == NULL && graph.param_count == 0 && graph.arch[0] == '\0',
+                      graph.params == NULL && graph.param_count == 0 && graph.states == NULL &&
+                      graph.n_states == 0 && graph.state_count == 0 && graph.arch[0] == '\0',
                   "\"%s\": something is left", arch);
     jemi_graph_fini(&graph);
 }
@@ -210,6 +291,9 @@ static void release(void *user, void *block)
     free(block);
 }
 
+static const char *const memory_archs[] = {"wrn-16-1", "wrn-10-1:norm=batch,dropout=0.1",
+                                           "wrn-10-1:norm=spectral"};
+
 START_TEST(test_out_of_memory)
 {
     const jem_allocator allocator = {allocate_some, release, NULL};
@@ -218,7 +302,7 @@ START_TEST(test_out_of_memory)
     for (jem_status status = JEM_ENOMEM; status != JEM_OK; failures++) {
         jemi_graph graph;
         allocations_left = failures;
-        status = jemi_graph_init(&graph, "wrn-16-1", (jemi_shape){3, 8, 8}, 10);
+        status = jemi_graph_init(&graph, memory_archs[_i], (jemi_shape){3, 8, 8}, 10);
         ck_assert_int_eq(status, status == JEM_OK ? JEM_OK : JEM_ENOMEM);
         if (status != JEM_OK)
             ck_assert_ptr_null(graph.nodes);
@@ -236,11 +320,12 @@ int main(void)
     Suite *suite = suite_create("arch");
     TCase *options = tcase_create("options");
     tcase_add_loop_test(options, test_activations, 0, COUNT(acts));
+    tcase_add_loop_test(options, test_options, 0, COUNT(option_rows));
     suite_add_tcase(suite, options);
     TCase *refusals = tcase_create("refusals");
     tcase_add_loop_test(refusals, test_refused, 0, COUNT(refused));
     tcase_add_test(refusals, test_refused_lengths);
-    tcase_add_test(refusals, test_out_of_memory);
+    tcase_add_loop_test(refusals, test_out_of_memory, 0, COUNT(memory_archs));
     suite_add_tcase(suite, refusals);
 
     SRunner *runner = srunner_create(suite);

@@ -89,8 +89,11 @@ static void append(char *text, size_t size, const char *format, ...)
 static void print_node(char *text, size_t size, const jemi_graph *graph, const jemi_node *node)
 {
     static const char *const kinds[] = {
-        [JEMI_NODE_INPUT] = "input", [JEMI_NODE_CONV] = "conv",    [JEMI_NODE_LINEAR] = "linear",
-        [JEMI_NODE_ACT] = "act",     [JEMI_NODE_AVGPOOL] = "pool", [JEMI_NODE_ADD] = "add",
+        [JEMI_NODE_INPUT] = "input",         [JEMI_NODE_CONV] = "conv",
+        [JEMI_NODE_LINEAR] = "linear",       [JEMI_NODE_ACT] = "act",
+        [JEMI_NODE_AVGPOOL] = "pool",        [JEMI_NODE_ADD] = "add",
+        [JEMI_NODE_GROUPNORM] = "groupnorm", [JEMI_NODE_BATCHNORM] = "batchnorm",
+        [JEMI_NODE_DROPOUT] = "dropout",
     };
     append(text, size, "%s", kinds[node->kind]);
     if (node->input[0] >= 0)
@@ -105,6 +108,8 @@ static void print_node(char *text, size_t size, const jemi_graph *graph, const j
         append(text, size, " %s", graph->params[node->weight].name);
     if (node->bias >= 0)
         append(text, size, " %s", graph->params[node->bias].name);
+    if (node->kind == JEMI_NODE_BATCHNORM)
+        append(text, size, " %s %s", graph->states[node->mean].name, graph->states[node->var].name);
     append(text, size, " -> %lldx%lldx%lld\n", (long long)node->shape.c, (long long)node->shape.h,
            (long long)node->shape.w);
 }
@@ -168,6 +173,61 @@ static const list_row lists[] = {
      "act 18 -> 64x2x1\n"
      "pool 19 2x1 -> 64x1x1\n"
      "linear 20 head.weight head.bias -> 4x1x1\n"},
+    {"mlp-4:norm=batch,dropout=0.5",
+     {2, 1, 3},
+     5,
+     "input -> 2x1x3\n"
+     "linear 0 hidden.0.weight hidden.0.bias -> 4x1x1\n"
+     "batchnorm 1 norm.0.weight norm.0.bias norm.0.running_mean norm.0.running_var -> 4x1x1\n"
+     "act 2 -> 4x1x1\n"
+     "dropout 3 -> 4x1x1\n"
+     "linear 4 head.weight head.bias -> 5x1x1\n"},
+    {"cnn-2:norm=layer,dropout=0.5",
+     {1, 3, 5},
+     2,
+     "input -> 1x3x5\n"
+     "conv 0 k3s1p1 conv.0.weight conv.0.bias -> 2x3x5\n"
+     "groupnorm 1 norm.0.weight norm.0.bias -> 2x3x5\n"
+     "act 2 -> 2x3x5\n"
+     "dropout 3 -> 2x3x5\n"
+     "pool 4 2x2 -> 2x1x2\n"
+     "linear 5 head.weight head.bias -> 2x1x1\n"},
+    // The shortcut still reads the raw x; the tail is normalised too.
+    {"wrn-10-1:norm=group4,dropout=0.5",
+     {3, 7, 2},
+     4,
+     "input -> 3x7x2\n"
+     "conv 0 k3s1p1 stem.weight stem.bias -> 16x7x2\n"
+     "groupnorm 1 stages.0.0.norm1.weight stages.0.0.norm1.bias -> 16x7x2\n"
+     "act 2 -> 16x7x2\n"
+     "conv 3 k3s1p1 stages.0.0.conv1.weight stages.0.0.conv1.bias -> 16x7x2\n"
+     "groupnorm 4 stages.0.0.norm2.weight stages.0.0.norm2.bias -> 16x7x2\n"
+     "act 5 -> 16x7x2\n"
+     "dropout 6 -> 16x7x2\n"
+     "conv 7 k3s1p1 stages.0.0.conv2.weight stages.0.0.conv2.bias -> 16x7x2\n"
+     "add 8,1 -> 16x7x2\n"
+     "groupnorm 9 stages.1.0.norm1.weight stages.1.0.norm1.bias -> 16x7x2\n"
+     "act 10 -> 16x7x2\n"
+     "conv 11 k3s1p1 stages.1.0.conv1.weight stages.1.0.conv1.bias -> 32x7x2\n"
+     "groupnorm 12 stages.1.0.norm2.weight stages.1.0.norm2.bias -> 32x7x2\n"
+     "act 13 -> 32x7x2\n"
+     "dropout 14 -> 32x7x2\n"
+     "conv 15 k3s2p1 stages.1.0.conv2.weight stages.1.0.conv2.bias -> 32x4x1\n"
+     "conv 9 k1s2p0 stages.1.0.shortcut.weight stages.1.0.shortcut.bias -> 32x4x1\n"
+     "add 16,17 -> 32x4x1\n"
+     "groupnorm 18 stages.2.0.norm1.weight stages.2.0.norm1.bias -> 32x4x1\n"
+     "act 19 -> 32x4x1\n"
+     "conv 20 k3s1p1 stages.2.0.conv1.weight stages.2.0.conv1.bias -> 64x4x1\n"
+     "groupnorm 21 stages.2.0.norm2.weight stages.2.0.norm2.bias -> 64x4x1\n"
+     "act 22 -> 64x4x1\n"
+     "dropout 23 -> 64x4x1\n"
+     "conv 24 k3s2p1 stages.2.0.conv2.weight stages.2.0.conv2.bias -> 64x2x1\n"
+     "conv 18 k1s2p0 stages.2.0.shortcut.weight stages.2.0.shortcut.bias -> 64x2x1\n"
+     "add 25,26 -> 64x2x1\n"
+     "groupnorm 27 norm.weight norm.bias -> 64x2x1\n"
+     "act 28 -> 64x2x1\n"
+     "pool 29 2x1 -> 64x1x1\n"
+     "linear 30 head.weight head.bias -> 4x1x1\n"},
 };
 
 START_TEST(test_node_lists)
@@ -187,10 +247,10 @@ START_TEST(test_wrn_blocks)
     // Two blocks a stage, widened: stage 0 needs a shortcut, second blocks never do; 1x1 inputs
     // have stride 2 as well.
     jemi_graph graph = must_build("wrn-16-2", (jemi_shape){5, 1, 1}, 3);
-    ck_assert_int_ge(jemi_graph_find_param(&graph, "stages.0.0.shortcut.weight"), 0);
-    ck_assert_int_ge(jemi_graph_find_param(&graph, "stages.2.1.conv2.bias"), 0);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "stages.1.1.shortcut.weight"), -1);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "stages.0.2.conv1.weight"), -1);
+    ck_assert_ptr_nonnull(jemi_graph_find_tensor(&graph, "stages.0.0.shortcut.weight"));
+    ck_assert_ptr_nonnull(jemi_graph_find_tensor(&graph, "stages.2.1.conv2.bias"));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "stages.1.1.shortcut.weight"));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "stages.0.2.conv1.weight"));
     for (int32_t i = 0; i < graph.n_nodes; i++)
         ck_assert_int_eq(graph.nodes[i].shape.h * graph.nodes[i].shape.w, 1);
     jemi_graph_fini(&graph);
@@ -213,6 +273,23 @@ static const layout_row layouts[] = {
               "conv.0.bias (4) 72 4 18\n"
               "head.weight (3,16) 76 48 16\n"
               "head.bias (3) 124 3 16\n"},
+    // The state lies behind the parameters.
+    {"mlp-4:norm=batch", "hidden.0.weight (4,50) 0 200 50\n"
+                         "hidden.0.bias (4) 200 4 50\n"
+                         "norm.0.weight (4) 204 4 1\n"
+                         "norm.0.bias (4) 208 4 1\n"
+                         "head.weight (3,4) 212 12 4\n"
+                         "head.bias (3) 224 3 4\n"
+                         "norm.0.running_mean (4) 227 4 4\n"
+                         "norm.0.running_var (4) 231 4 4\n"},
+    {"mlp-4:norm=spectral", "hidden.0.weight_orig (4,50) 0 200 50\n"
+                            "hidden.0.bias (4) 200 4 50\n"
+                            "head.weight_orig (3,4) 204 12 4\n"
+                            "head.bias (3) 216 3 4\n"
+                            "hidden.0.weight_u (4) 219 4 4\n"
+                            "hidden.0.weight_v (50) 223 50 50\n"
+                            "head.weight_u (3) 273 3 3\n"
+                            "head.weight_v (4) 276 4 4\n"},
 };
 
 START_TEST(test_layouts)
@@ -220,8 +297,8 @@ START_TEST(test_layouts)
     const layout_row *row = &layouts[_i];
     jemi_graph graph = must_build(row->arch, (jemi_shape){2, 5, 5}, 3);
     char text[1024] = "";
-    for (int32_t i = 0; i < graph.n_params; i++) {
-        const jemi_param *param = &graph.params[i];
+    for (int32_t i = 0; i < jemi_graph_n_tensors(&graph); i++) {
+        const jemi_param *param = jemi_graph_tensor(&graph, i);
         append(text, sizeof text, "%s (%lld", param->name, (long long)param->shape[0]);
         for (int32_t j = 1; j < param->rank; j++)
             append(text, sizeof text, ",%lld", (long long)param->shape[j]);
@@ -240,12 +317,12 @@ START_TEST(test_layout_is_contiguous)
     int64_t offset = 0;
     for (int32_t i = 0; i < graph.n_params; i++) {
         ck_assert_int_eq(graph.params[i].offset, offset);
-        ck_assert_int_eq(jemi_graph_find_param(&graph, graph.params[i].name), i);
+        ck_assert_ptr_eq(jemi_graph_find_tensor(&graph, graph.params[i].name), &graph.params[i]);
         offset += graph.params[i].count;
     }
     ck_assert_int_eq(graph.param_count, offset);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, ""), -1);
-    ck_assert_int_eq(jemi_graph_find_param(&graph, "head"), -1);
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, ""));
+    ck_assert_ptr_null(jemi_graph_find_tensor(&graph, "head"));
     jemi_graph_fini(&graph);
 }
 END_TEST
@@ -288,6 +365,28 @@ START_TEST(test_init_params)
 }
 END_TEST
 
+// Norms begin as the identity but for the statistics, and draw no numbers of their own.
+START_TEST(test_init_norms)
+{
+    jemi_graph plain = must_build("mlp-8", (jemi_shape){4, 1, 1}, 3);
+    jemi_graph normed = must_build("mlp-8:norm=batch", (jemi_shape){4, 1, 1}, 3);
+    float a[256], b[256];
+    ck_assert_int_le(jemi_graph_size(&normed), COUNT(b));
+    jemi_graph_init_params(&plain, 7, a);
+    jemi_graph_init_params(&normed, 7, b);
+    ck_assert(memcmp(a, b, (size_t)plain.params[2].offset * sizeof *a) == 0);
+    for (int32_t i = 2; i < jemi_graph_n_tensors(&normed); i++) {
+        const jemi_param *param = jemi_graph_tensor(&normed, i);
+        const bool one = strcmp(param->name, "norm.0.weight") == 0 ||
+                         strcmp(param->name, "norm.0.running_var") == 0;
+        for (int64_t k = 0; k < param->count && strncmp(param->name, "norm", 4) == 0; k++)
+            ck_assert_msg(b[param->offset + k] == (one ? 1.0f : 0.0f), "%s", param->name);
+    }
+    jemi_graph_fini(&plain);
+    jemi_graph_fini(&normed);
+}
+END_TEST
+
 START_TEST(test_init_streams)
 {
     // Equal layers get other numbers, and so do other seeds.
@@ -320,6 +419,7 @@ int main(void)
     suite_add_tcase(suite, graphs);
     TCase *init = tcase_create("initial values");
     tcase_add_test(init, test_init_params);
+    tcase_add_test(init, test_init_norms);
     tcase_add_test(init, test_init_streams);
     suite_add_tcase(suite, init);
 

@@ -140,6 +140,48 @@ START_TEST(test_values)
 }
 END_TEST
 
+/* ---- dropout: the masks of backend.h -------------------------------------------------------- */
+
+enum { DROPPED = 4099, DROP_ROWS = 3 }; // no multiple of four
+
+START_TEST(test_dropout_masks)
+{
+    const jemi_shape shape = {DROPPED, 1, 1};
+    const float rate = 0.3f;
+    jemi_node nodes[] = {
+        {.kind = JEMI_NODE_INPUT, .input = {-1, -1}, .shape = shape},
+        {.kind = JEMI_NODE_DROPOUT, .input = {0, -1}, .shape = shape, .rate = rate}};
+    nodes[1].mask_offset = 40;
+    for (int i = 0; i < 2; i++)
+        nodes[i].weight = nodes[i].bias = -1;
+    const jemi_graph graph = {.nodes = nodes, .n_nodes = 2};
+    const jemi_dropout dropout = {
+        .key = jemi_random_key_make(7, JEMI_RANDOM_DROPOUT_DATA, 0), .step = 9, .first_row = 5};
+    static double in[DROP_ROWS * DROPPED], out[DROP_ROWS * DROPPED];
+    for (int i = 0; i < DROP_ROWS * DROPPED; i++)
+        in[i] = 1.0 + i;
+    ck_assert_int_eq(jemi_ref_run_mode_f64(&graph, JEMI_MODE_TRAIN, &dropout, NULL, DROP_ROWS, in,
+                                           out, NULL, NULL, NULL, NULL),
+                     JEM_OK);
+    int dropped = 0;
+    for (int i = 0; i < DROP_ROWS * DROPPED; i++) {
+        const uint32_t row = 5 + (uint32_t)(i / DROPPED), element = 40 + (uint32_t)(i % DROPPED);
+        uint32_t bits[4];
+        jemi_random_u32x4(dropout.key, element / 4, row, 9, bits);
+        const bool kept = jemi_unit_from_u32(bits[element % 4]) >= rate;
+        const double expected = kept ? in[i] / (1.0 - (double)rate) : 0.0;
+        ck_assert_msg(fabs(out[i] - expected) <= 1e-12 * in[i], "element %d", i);
+        dropped += !kept;
+    }
+    // Hoeffding: farther off once in 10^9 seeds, and this one is fixed.
+    ck_assert_double_lt(fabs(dropped / (double)(DROP_ROWS * DROPPED) - 0.3), 0.03);
+    ck_assert_int_eq(jemi_ref_run_mode_f64(&graph, JEMI_MODE_CHAIN, &dropout, NULL, DROP_ROWS, in,
+                                           out, NULL, NULL, NULL, NULL),
+                     JEM_OK);
+    ck_assert_mem_eq(in, out, sizeof in);
+}
+END_TEST
+
 /* ---- the float entry ------------------------------------------------------------------------ */
 
 enum { BATCH = 5 };
@@ -171,7 +213,7 @@ static void fixture_init(fixture *f, const char *arch)
     ck_assert_int_eq(jemi_graph_init(&f->graph, arch, (jemi_shape){2, 5, 4}, 3), JEM_OK);
     f->in_size = jemi_shape_size(f->graph.nodes[0].shape);
     f->out_size = 3;
-    f->params = floats(f->graph.param_count);
+    f->params = floats(jemi_graph_size(&f->graph));
     jemi_graph_init_params(&f->graph, 3, f->params);
     f->in = floats(BATCH * f->in_size);
     f->din = floats(BATCH * f->in_size);
@@ -206,7 +248,8 @@ static jemi_plan *plan_new(const fixture *f, int64_t batch, uint32_t wants)
     return plan;
 }
 
-static const char *const archs[] = {"mlp-6:act=tanh", "cnn-3-4", "wrn-10-1"};
+static const char *const archs[] = {"mlp-6:act=tanh", "cnn-3-4", "wrn-10-1", "cnn-4-6:norm=group2",
+                                    "cnn-3-4:norm=batch,dropout=0.2"};
 
 static double *widen(int64_t count, const float *from)
 {
@@ -235,7 +278,8 @@ START_TEST(test_float_is_rounded_double)
     ck_assert_int_eq(f.backend->forward(plan, f.weights, n, f.in, f.out), JEM_OK);
     ck_assert_int_eq(f.backend->backward(plan, f.weights, n, f.dout, f.din, f.dparams), JEM_OK);
 
-    double *in = widen(n * f.in_size, f.in), *params = widen(count, f.params);
+    double *in = widen(n * f.in_size, f.in);
+    double *params = widen(jemi_graph_size(&f.graph), f.params);
     double *dout = widen(n * f.out_size, f.dout), *out = widen(n * f.out_size, NULL);
     double *din = widen(n * f.in_size, NULL), *dparams = widen(count, NULL);
     ck_assert_int_eq(jemi_ref_run_f64(&f.graph, params, n, in, out, dout, din, dparams), JEM_OK);
@@ -386,6 +430,7 @@ int main(void)
     Suite *suite = suite_create("ref");
     TCase *by_hand = tcase_create("values");
     tcase_add_loop_test(by_hand, test_values, 0, COUNT(values));
+    tcase_add_test(by_hand, test_dropout_masks);
     suite_add_tcase(suite, by_hand);
     TCase *entry = tcase_create("float entry");
     tcase_add_loop_test(entry, test_float_is_rounded_double, 0, COUNT(archs));

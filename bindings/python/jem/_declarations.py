@@ -104,6 +104,7 @@ STRUCTS = {
         ("input_low", "float"),
         ("input_high", "float"),
         ("macs", "int64_t"),
+        ("state_count", "int64_t"),
     ),
     "jem_tensor_info": (
         ("struct_size", "size_t"),

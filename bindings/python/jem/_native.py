@@ -286,9 +286,11 @@ def progress_function(callback: Progress | None) -> Iterator[Any]:
     try:
         with _control_c_noted(raised) as noted:
             yield PROGRESS(report) if noted or callback is not None else PROGRESS()
-    except errors.JemError:
+    except errors.JemError as cancelled:
         if not raised:
             raise
+        # Its traceback ends in a frame of contextlib, which holds it in turn (Python 3.13).
+        cancelled.__traceback__ = None
     if raised:
         error = raised[0]
         try:

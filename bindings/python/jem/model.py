@@ -55,7 +55,7 @@ class Model(Handle):
         """A model with random parameters.
 
         Args:
-            arch: For example "mlp-512-512", "cnn-32-64-128" or "wrn-10-2:act=silu".
+            arch: For example "mlp-512-512", "cnn-32-64-128" or "wrn-10-2:act=silu,norm=batch".
             channels: Of an input; features of a table are channels.
             classes: 1 makes a pure energy model.
             **config: height, width (default 1), seed, input_low, input_high; and how to run it:

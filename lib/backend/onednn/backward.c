@@ -212,6 +212,21 @@ static jem_status contraction(reverse *r, int32_t index, int32_t diff)
     return send(r, input, t);
 }
 
+// A node whose input has its own layout: `append` makes a pass of what it does to a gradient.
+static jem_status through(reverse *r, int32_t index,
+                          jem_status (*append)(jemi_compile *, jemi_op *))
+{
+    term *t = &r->nodes[index].at[0];
+    const jemi_layout layout = *layout_of(r, r->c->values[index]);
+    jemi_op pass = pass_of(r, 0, index);
+    JEMI_TRY(convert(r, &t->tensor, &layout, index));
+    pass.src = t->tensor;
+    JEMI_TRY(target(r, t->tensor, &layout, &pass.dst));
+    t->tensor = pass.dst;
+    JEMI_TRY(append(r->c, &pass));
+    return send(r, r->c->graph->nodes[index].input[0], *t);
+}
+
 static jem_status node_backward(reverse *r, int32_t index)
 {
     const jemi_node *node = &r->c->graph->nodes[index];
@@ -237,6 +252,11 @@ static jem_status node_backward(reverse *r, int32_t index)
     case JEMI_NODE_ADD:
         JEMI_TRY(send(r, node->input[0], (term){diff, -1, -1}));
         return send(r, node->input[1], (term){diff, -1, -1});
+    case JEMI_NODE_GROUPNORM:
+    case JEMI_NODE_BATCHNORM:
+        return through(r, index, jemi_compile_norm_backward);
+    case JEMI_NODE_DROPOUT:
+        return through(r, index, jemi_compile_dropout_backward);
     }
     return JEM_OK;
 }

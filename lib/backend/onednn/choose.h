@@ -15,10 +15,18 @@ typedef enum jemi_own {
     JEMI_OWN_NONE,
     JEMI_OWN_WINOGRAD, /* kernels/winograd.h */
     JEMI_OWN_DIRECT,   /* kernels/direct.h */
+    JEMI_OWN_DIRECT_BF16,
+    JEMI_OWN_STEM, /* kernels/stem.h, forward only */
 } jemi_own;
 
-/** For a CONV or LINEAR node, forward and backward data alike. */
+/**
+ * For a CONV or LINEAR node. Forward and backward data are alike, but for the first convolution:
+ * its input gradient goes by jemi_choose_stem(), or by JEMI_OWN_DIRECT.
+ */
 jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision);
+
+/** For the gradient of its weights: any but _BF16. */
+jemi_own jemi_choose_own_weights(const jemi_node *node, jemi_shape in, int32_t precision);
 
 dnnl_alg_kind_t jemi_choose_algorithm(const jemi_node *node, jemi_conv_direction direction,
                                       int32_t precision);

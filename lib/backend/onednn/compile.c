@@ -49,10 +49,10 @@ static void touch(jemi_span *span, int32_t step)
     span->last = step > span->last ? step : span->last;
 }
 
-static void touch_tensor(jemi_dnnl_plan *plan, int32_t tensor)
+void jemi_compile_touch(jemi_compile *c, int32_t tensor)
 {
     if (tensor >= 0)
-        touch(&plan->tensors[tensor].span, plan->n_ops - 1);
+        touch(&c->plan->tensors[tensor].span, c->plan->n_ops - 1);
 }
 
 jemi_op *jemi_compile_op(jemi_compile *c, jemi_op_kind kind, int32_t node, uint32_t wants)
@@ -74,11 +74,19 @@ jem_status jemi_compile_pass(jemi_compile *c, const jemi_op *pass)
     if (op == NULL)
         return jemi_fail_memory("plan");
     *op = *pass;
-    touch_tensor(c->plan, op->dst);
-    touch_tensor(c->plan, op->src);
-    touch_tensor(c->plan, op->kept);
-    touch_tensor(c->plan, op->add);
+    jemi_compile_touch(c, op->dst);
+    jemi_compile_touch(c, op->src);
+    jemi_compile_touch(c, op->kept);
+    jemi_compile_touch(c, op->add);
     return JEM_OK;
+}
+
+const jemi_op *jemi_compile_find(const jemi_compile *c, jemi_op_kind kind, int32_t node)
+{
+    const jemi_op *op = c->plan->ops;
+    while (op->kind != kind || op->node != node)
+        op++;
+    return op;
 }
 
 void jemi_compile_scratch(jemi_compile *c, size_t bytes)
@@ -97,7 +105,7 @@ jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_a
         JEMI_TRY(jemi_dnnl_check(jemi_memory_create(&memory, md, plan->engine, NULL),
                                  "memory object of a plan"));
     if (arg.source == JEMI_ARG_TENSOR)
-        touch_tensor(plan, arg.index);
+        jemi_compile_touch(c, arg.index);
     if (arg.source == JEMI_ARG_SCRATCHPAD)
         jemi_compile_scratch(c, jemi_md_bytes(md));
     op->args[op->n_args] = arg;

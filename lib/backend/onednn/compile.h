@@ -11,7 +11,8 @@
 
 typedef struct jemi_compile {
     jemi_dnnl_plan *plan;
-    const jemi_graph *graph;
+    const jemi_graph *graph; /* the program's, or `view` */
+    jemi_graph view;         /* the same network with other nodes, see lower.h */
     jemi_lowered *lowered;
     int32_t *values;              /* tensor of each node's value, -1 = never in memory */
     dnnl_primitive_desc_t *hints; /* forward descriptor of each convolution */
@@ -40,6 +41,12 @@ jem_status jemi_compile_copy(jemi_compile *c, jemi_op_kind kind, int32_t *tensor
 /** `*tensor` becomes one with the same value in `layout`: itself, or a converted copy. */
 jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_layout *layout,
                                 int32_t node, uint32_t wants);
+
+/** The last step uses this tensor too; -1 = none. */
+void jemi_compile_touch(jemi_compile *c, int32_t tensor);
+
+/** The step of that kind which a node has become. */
+const jemi_op *jemi_compile_find(const jemi_compile *c, jemi_op_kind kind, int32_t node);
 
 /** The last step needs this much of the scratchpad that all steps share. */
 void jemi_compile_scratch(jemi_compile *c, size_t bytes);
@@ -70,12 +77,32 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t node,
 jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst,
                                  int32_t *diff_src);
 
+/** diff_dst, of block 16, -> diff_src, canonical, for what jemi_choose_stem() grants. */
+jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t node, int32_t diff_dst,
+                                      int32_t *diff_src);
+
+/** The weights' and bias' part of dparams, for what jemi_choose_own_weights() grants. */
+jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst);
+
 /**
  * Lets the own step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).
  * False when no such step made it, or `add` comes later.
  */
 bool jemi_compile_own_absorb(jemi_compile *c, int32_t tensor, jemi_activation activation,
                              int32_t kept, int32_t add);
+
+/** Appends a GROUPNORM or BATCHNORM node. (norm.c) */
+jem_status jemi_compile_norm_forward(jemi_compile *c, int32_t node);
+
+/** Its gradient; node, wants, dst and src of the pass are set. */
+jem_status jemi_compile_norm_backward(jemi_compile *c, jemi_op *pass);
+
+/** The last step is one until which all statistics must last. */
+void jemi_compile_keep_statistics(jemi_compile *c);
+
+/** The same for a DROPOUT node. (dropout.c) */
+jem_status jemi_compile_dropout_forward(jemi_compile *c, int32_t node);
+jem_status jemi_compile_dropout_backward(jemi_compile *c, jemi_op *pass);
 
 jem_status jemi_compile_forward(jemi_compile *c);
 jem_status jemi_compile_backward(jemi_compile *c);

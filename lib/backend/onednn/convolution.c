@@ -291,40 +291,13 @@ static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, c
     return tensor_arg(c, DNNL_ARG_DIFF_SRC, &ch->src, *diff_src);
 }
 
-// By our own kernel, for images of few channels.
-static jem_status stem_data(jemi_compile *c, int32_t index, const geometry *g, int32_t diff_dst,
-                            int32_t *diff_src)
-{
-    const jemi_node *node = &c->graph->nodes[index];
-    const jemi_layout diff = c->plan->tensors[diff_dst].layout;
-    JEMI_TRY(jemi_compile_tensor(c, &g->in, 0, diff_src));
-    const jemi_op pass = {
-        .kind = JEMI_OP_STEM_BACKWARD,
-        .node = index,
-        .wants = c->lowered[node->input[0]].wants,
-        .dst = *diff_src,
-        .src = diff_dst,
-        .kept = -1,
-        .add = -1,
-        .stem = {diff, g->in.c, g->in.h, g->in.w, node->kernel, node->pad},
-    };
-    JEMI_TRY(jemi_compile_pass(c, &pass));
-    jemi_md packed = {0};
-    jem_status status =
-        jemi_dnnl_check(jemi_md_init(&packed, 4, g->weights, JEMI_MD_STEM), "weights");
-    if (status == JEM_OK)
-        status = weight_arg(c, DNNL_ARG_WEIGHTS, node->weight, g, &packed);
-    jemi_md_fini(&packed);
-    return status;
-}
-
 jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_dst,
                                   int32_t *diff_src)
 {
     const geometry g = geometry_of(c, node);
     const jemi_shape in = {g.in.c, g.in.h, g.in.w};
     if (jemi_choose_stem(&c->graph->nodes[node], in, &c->plan->tensors[diff_dst].layout))
-        return stem_data(c, node, &g, diff_dst, diff_src);
+        return jemi_compile_own_stem_data(c, node, diff_dst, diff_src);
     const jemi_own own = choose_own(c, node, &g);
     if (own != JEMI_OWN_NONE)
         return jemi_compile_own_data(c, own, node, diff_dst, diff_src);
@@ -407,6 +380,10 @@ static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 {
     const geometry g = geometry_of(c, node);
+    const jemi_own own = jemi_choose_own_weights(
+        &c->graph->nodes[node], (jemi_shape){g.in.c, g.in.h, g.in.w}, c->plan->base.spec.precision);
+    if (own != JEMI_OWN_NONE)
+        return jemi_compile_own_weights(c, own, node, diff_dst);
     JEMI_TRY(need_hint(c, node, &g));
     chosen ch = {0};
     jemi_md plain = {0};

@@ -18,14 +18,23 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_DIFF_INPUT] = "diff of input",
         [JEMI_OP_LOAD] = "to layout",
         [JEMI_OP_STORE] = "to canonical",
+        [JEMI_OP_BF16] = "to bf16",
         [JEMI_OP_ACT] = "activation",
         [JEMI_OP_ACT_BACKWARD] = "activation backward",
         [JEMI_OP_SUM] = "sum",
         [JEMI_OP_POOL] = "average pooling",
         [JEMI_OP_POOL_BACKWARD] = "average pooling backward",
+        [JEMI_OP_NORM] = "norm",
+        [JEMI_OP_NORM_BACKWARD] = "norm backward",
+        [JEMI_OP_DROPOUT] = "dropout",
+        [JEMI_OP_DROPOUT_BACKWARD] = "dropout backward",
         [JEMI_OP_STEM_BACKWARD] = "first convolution backward data",
+        [JEMI_OP_STEM] = "first convolution",
         [JEMI_OP_WINOGRAD] = "convolution",
         [JEMI_OP_DIRECT] = "convolution",
+        [JEMI_OP_STEM_WEIGHTS] = "first convolution backward weights",
+        [JEMI_OP_WINOGRAD_WEIGHTS] = "convolution backward weights",
+        [JEMI_OP_DIRECT_WEIGHTS] = "convolution backward weights",
     };
     return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
 }
@@ -48,6 +57,14 @@ static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *te
              l->w, order);
 }
 
+// Whether what it keeps is what an activation's derivative is taken of.
+static bool masks(const jemi_op *op)
+{
+    const bool otherwise = (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) ||
+                           op->kind >= JEMI_OP_STEM_WEIGHTS;
+    return op->kept >= 0 && !otherwise;
+}
+
 static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)
 {
     char src[96], dst[96];
@@ -55,7 +72,7 @@ static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const cha
     describe_tensor(plan, op->dst, dst, sizeof dst);
     snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(op), src,
              dst, op->fused_sum || op->add >= 0 ? " + sum" : "", op->fused_act ? " + lrelu" : "",
-             op->kept >= 0 ? " * act'" : "", op->impl != NULL ? ": " : "",
+             masks(op) ? " * act'" : "", op->impl != NULL ? ": " : "",
              op->impl != NULL ? op->impl : "");
 }
 

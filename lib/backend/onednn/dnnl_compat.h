@@ -27,7 +27,6 @@ typedef enum jemi_md_order {
     JEMI_MD_ANY,    /* the primitive chooses */
     JEMI_MD_PLAIN,  /* row-major: nchw, oihw, a */
     JEMI_MD_PIXELS, /* nhwc */
-    JEMI_MD_STEM,   /* weights as kernels/stem.h wants them: Ohwi16o */
 } jemi_md_order;
 
 /** @param rank  1 or 4. f32. */

@@ -95,6 +95,12 @@ static jem_status node_forward(jemi_compile *c, int32_t index)
         return avgpool(c, index);
     case JEMI_NODE_ADD:
         return add(c, index);
+    case JEMI_NODE_GROUPNORM:
+    case JEMI_NODE_BATCHNORM:
+        return jemi_compile_norm_forward(c, index);
+    case JEMI_NODE_DROPOUT: // which reads nothing where it does nothing
+        return c->graph->nodes[index].input[0] < 0 ? JEM_OK
+                                                   : jemi_compile_dropout_forward(c, index);
     }
     return jemi_fail(JEM_EUNSUPPORTED, "the oneDNN backend has no node of kind %d",
                      (int)c->graph->nodes[index].kind);
@@ -106,5 +112,7 @@ jem_status jemi_compile_forward(jemi_compile *c)
         JEMI_TRY(node_forward(c, i));
     jemi_op pass = pass_of(JEMI_OP_OUTPUT, c->graph->n_nodes - 1);
     pass.src = c->values[pass.node];
-    return jemi_compile_pass(c, &pass);
+    JEMI_TRY(jemi_compile_pass(c, &pass));
+    jemi_compile_keep_statistics(c);
+    return JEM_OK;
 }

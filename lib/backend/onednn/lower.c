@@ -5,8 +5,8 @@
  *   nobody reads that one afterwards: the sum goes into the other operand's memory.
  * - It absorbs a leaky ReLU that alone reads the outcome. Not a ReLU: oneDNN's turns NaN into 0 and
  *   would hide a divergence. Not the smooth ones: our own pass is more exact, and nearly free.
- * - The backward pass reads an activation's value or argument, and a convolution's src if parameter
- *   gradients are wanted; nothing else is kept.
+ * - The backward pass reads an activation's value or argument, a norm's argument, and a
+ *   convolution's src if parameter gradients are wanted; nothing else is kept.
  * - What is fused is decided as if all gradients were wanted: a fused sum rounds differently, and
  *   plans of all kinds have to give a row the same logits.
  */
@@ -26,9 +26,14 @@ jemi_activation jemi_lowered_activation(const jemi_node *node)
     return (jemi_activation){curves[node->act], node->slope};
 }
 
-static bool has_params(const jemi_node *node)
+static bool contracts(const jemi_node *node)
 {
     return node->kind == JEMI_NODE_CONV || node->kind == JEMI_NODE_LINEAR;
+}
+
+static bool normalizes(const jemi_node *node)
+{
+    return node->kind == JEMI_NODE_GROUPNORM || node->kind == JEMI_NODE_BATCHNORM;
 }
 
 static void find_consumers(jemi_lowered *lowered, const jemi_graph *graph)
@@ -50,7 +55,7 @@ static void find_wants(jemi_lowered *lowered, const jemi_graph *graph, uint32_t 
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_node *node = &graph->nodes[i];
         uint32_t here = wants & JEMI_WANT_DINPUT;
-        if (has_params(node))
+        if (contracts(node) || normalizes(node))
             here = wants;
         for (int k = 0; k < 2; k++)
             if (node->input[k] >= 0)
@@ -66,7 +71,9 @@ static void find_kept(jemi_lowered *lowered, const jemi_graph *graph, uint32_t w
         lowered[i].kept = false;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_node *node = &graph->nodes[i];
-        if (has_params(node) && (wants & JEMI_WANT_DPARAMS) != 0)
+        if (contracts(node) && (wants & JEMI_WANT_DPARAMS) != 0)
+            lowered[node->input[0]].kept = true;
+        if (normalizes(node) && lowered[i].wants != 0)
             lowered[node->input[0]].kept = true;
         if (node->kind == JEMI_NODE_ACT && lowered[node->input[0]].wants != 0) {
             const bool by_value = jemi_act_grad_from_value(jemi_lowered_activation(node));
@@ -118,7 +125,7 @@ static void absorb(jemi_lowered *lowered, const jemi_graph *graph)
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         if (graph->nodes[i].kind == JEMI_NODE_CONV)
             absorb_add(lowered, graph, i);
-        if (has_params(&graph->nodes[i]))
+        if (contracts(&graph->nodes[i]))
             absorb_act(lowered, graph, i);
     }
 }
@@ -133,6 +140,23 @@ jem_status jemi_lower(jemi_lowered **out, const jemi_graph *graph, uint32_t want
     find_kept(lowered, graph, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
     absorb(lowered, graph);
     find_kept(lowered, graph, wants);
+    return JEM_OK;
+}
+
+jem_status jemi_lower_without_dropout(jemi_node **nodes, const jemi_graph *graph)
+{
+    *nodes = jemi_alloc((size_t)graph->n_nodes, sizeof **nodes);
+    if (*nodes == NULL)
+        return jemi_fail_memory("lowered graph");
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        jemi_node *node = &(*nodes)[i];
+        *node = graph->nodes[i];
+        for (int k = 0; k < 2; k++)
+            while (node->input[k] >= 0 && graph->nodes[node->input[k]].kind == JEMI_NODE_DROPOUT)
+                node->input[k] = graph->nodes[node->input[k]].input[0];
+        if (node->kind == JEMI_NODE_DROPOUT)
+            node->input[0] = -1;
+    }
     return JEM_OK;
 }
 

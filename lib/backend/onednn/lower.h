@@ -26,6 +26,14 @@ typedef struct jemi_lowered {
 /** @param lowered  Out. One per node, by jemi_alloc. */
 jem_status jemi_lower(jemi_lowered **lowered, const jemi_graph *graph, uint32_t wants);
 
+/**
+ * The nodes of a graph, where whoever reads a DROPOUT reads what that would read, and it nothing.
+ * The last node is none: architectures end in a LINEAR.
+ *
+ * @param nodes  Out. By jemi_alloc.
+ */
+jem_status jemi_lower_without_dropout(jemi_node **nodes, const jemi_graph *graph);
+
 /** May node `consumer` write its value over that of its input? */
 bool jemi_lowered_in_place(const jemi_lowered *lowered, int32_t consumer, int32_t input);
 

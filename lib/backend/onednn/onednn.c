@@ -2,8 +2,8 @@
  * The vtable of the oneDNN backend.
  *
  * Reading order of this folder: lower (what is fused and kept), forward and backward (steps in
- * order), convolution (the primitives), arena, plan, run; packed (weights); dnnl_compat (v2 and
- * v3).
+ * order), convolution (the primitives), norm and dropout, arena, plan, run; packed (weights);
+ * dnnl_compat (v2 and v3).
  */
 #include "backend/onednn/engine.h"
 #include "backend/onednn/packed.h"
@@ -11,6 +11,7 @@
 
 static jem_status program_create(jemi_program **out, const jemi_graph *graph)
 {
+    *out = NULL;
     const jem_status status = jemi_dnnl_program_create(out, graph);
     if (status == JEM_OK)
         (*out)->backend = &jemi_backend_onednn;
@@ -33,5 +34,6 @@ const jemi_backend jemi_backend_onednn = {
     .plan_destroy = jemi_dnnl_plan_destroy,
     .forward = jemi_dnnl_plan_forward,
     .backward = jemi_dnnl_plan_backward,
+    .statistics = jemi_dnnl_plan_statistics,
     .library_info = jemi_dnnl_library_info,
 };

@@ -5,45 +5,54 @@
  * takes along what the convolution absorbed; the backward step, the derivative and the sum that
  * follow it, when these turn out to be next.
  */
-#include "backend/onednn/compile.h"
+#include "backend/onednn/own.h"
 #include "backend/onednn/packed.h"
 #include "base/status.h"
 
-enum { BLOCK = 16, PLAIN_CHANNELS = 4 }; // images of few channels are read as they come
-
-typedef struct sides {
-    jemi_layout src, dst; // of the forward convolution
-} sides;
-
-static sides sides_of(const jemi_compile *c, int32_t index)
+jemi_sides jemi_own_sides(const jemi_compile *c, int32_t index)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_shape in = c->graph->nodes[node->input[0]].shape;
     const int64_t n = c->plan->base.spec.batch;
     const bool linear = node->kind == JEMI_NODE_LINEAR;
-    return (sides){
-        .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, BLOCK}
-                      : (jemi_layout){n, in.c, in.h, in.w, in.c <= PLAIN_CHANNELS ? 1 : BLOCK},
-        .dst = {n, node->shape.c, node->shape.h, node->shape.w, BLOCK},
+    return (jemi_sides){
+        .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, JEMI_STEM_BLOCK}
+                      : (jemi_layout){n, in.c, in.h, in.w,
+                                      in.c <= JEMI_STEM_CHANNELS ? 1 : JEMI_STEM_BLOCK},
+        .dst = {n, node->shape.c, node->shape.h, node->shape.w, JEMI_STEM_BLOCK},
     };
 }
 
 // A linear layer over images reads them as (n, C * H * W): in canonical order, then as features.
 static jem_status to_features(jemi_compile *c, int32_t *tensor, const jemi_layout *features,
-                              int32_t node)
+                              int32_t node, uint32_t wants)
 {
     jemi_layout canonical = c->plan->tensors[*tensor].layout;
     if (canonical.h * canonical.w == 1)
-        return jemi_compile_convert(c, tensor, features, node, 0);
+        return jemi_compile_convert(c, tensor, features, node, wants);
     canonical.block = 1;
-    JEMI_TRY(jemi_compile_convert(c, tensor, &canonical, node, 0));
+    JEMI_TRY(jemi_compile_convert(c, tensor, &canonical, node, wants));
     return jemi_layout_is_canonical(features)
                ? JEM_OK
-               : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, 0);
+               : jemi_compile_copy(c, JEMI_OP_LOAD, tensor, features, node, wants);
+}
+
+// The node's input as a kernel of ours wants it.
+jem_status jemi_own_source(jemi_compile *c, int32_t index, const jemi_layout *layout,
+                           uint32_t wants, int32_t *tensor)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    *tensor = c->values[node->input[0]];
+    return node->kind == JEMI_NODE_LINEAR ? to_features(c, tensor, layout, index, wants)
+                                          : jemi_compile_convert(c, tensor, layout, index, wants);
 }
 
 static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
 {
+    if (own == JEMI_OWN_STEM)
+        return JEMI_PACK_STEM;
+    if (own == JEMI_OWN_DIRECT_BF16)
+        return backward ? JEMI_PACK_DIRECT_BF16_BACKWARD : JEMI_PACK_DIRECT_BF16;
     if (own != JEMI_OWN_WINOGRAD)
         return backward ? JEMI_PACK_DIRECT_BACKWARD : JEMI_PACK_DIRECT;
     if (node->stride == 1)
@@ -70,13 +79,15 @@ static jem_status bias_arg(jemi_compile *c, int32_t param)
     return status == JEM_OK ? jemi_compile_arg(c, DNNL_ARG_BIAS, NULL, arg) : status;
 }
 
-static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                  const jemi_layout *to, bool backward)
+const char *jemi_own_winograd_name(const jemi_node *node)
 {
-    const int64_t stride = c->graph->nodes[pass->node].stride;
-    pass->kind = JEMI_OP_WINOGRAD;
-    pass->impl = stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
-    pass->winograd = (jemi_winograd){
+    return node->stride == 1 ? "own Winograd F(4x4, 3x3)" : "own Winograd F(4x4, 2x2) by phases";
+}
+
+jemi_winograd jemi_own_winograd(const jemi_node *node, const jemi_layout *from,
+                                const jemi_layout *to, bool backward)
+{
+    return (jemi_winograd){
         .n = from->n,
         .in = from->c,
         .out = to->c,
@@ -84,22 +95,46 @@ static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_lay
         .src_w = from->w,
         .dst_h = to->h,
         .dst_w = to->w,
-        .stride = stride,
+        .stride = node->stride,
         .backward = backward,
     };
+}
+
+static jem_status append_winograd(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                                  const jemi_layout *to, bool backward)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    pass->kind = JEMI_OP_WINOGRAD;
+    pass->impl = jemi_own_winograd_name(node);
+    pass->winograd = jemi_own_winograd(node, from, to, backward);
     JEMI_TRY(jemi_compile_pass(c, pass));
     const int64_t floats = jemi_winograd_workspace(&pass->winograd, c->plan->base.spec.threads);
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
     return JEM_OK;
 }
 
-static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
-                                const jemi_layout *to, bool backward)
+// *tensor becomes a copy of itself in bf16.
+static jem_status append_rounding(jemi_compile *c, int32_t *tensor, int32_t node, uint32_t wants)
 {
+    const jemi_layout layout = c->plan->tensors[*tensor].layout;
+    jemi_op pass = {
+        .kind = JEMI_OP_BF16, .node = node, .wants = wants, .src = *tensor, .kept = -1, .add = -1};
+    JEMI_TRY(jemi_compile_tensor(c, &layout, (size_t)jemi_layout_size(&layout) * sizeof(uint16_t),
+                                 &pass.dst));
+    *tensor = pass.dst;
+    return jemi_compile_pass(c, &pass);
+}
+
+static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
+                                const jemi_layout *from, const jemi_layout *to, bool backward)
+{
+    const bool bf16 = own == JEMI_OWN_DIRECT_BF16;
+    if (bf16)
+        JEMI_TRY(append_rounding(c, &pass->src, pass->node, pass->wants));
     const jemi_node *node = &c->graph->nodes[pass->node];
     const bool linear = node->kind == JEMI_NODE_LINEAR;
     pass->kind = JEMI_OP_DIRECT;
-    pass->impl = "own direct";
+    pass->impl = bf16 ? "own direct, bf16" : "own direct";
     pass->direct = (jemi_direct){
         .n = from->n,
         .in = from->c,
@@ -112,9 +147,34 @@ static jem_status append_direct(jemi_compile *c, jemi_op *pass, const jemi_layou
         .stride = linear ? 1 : node->stride,
         .pad = linear ? 0 : node->pad,
         .backward = backward,
-        .plain = from->block == 1,
+        .bf16 = bf16,
     };
     return jemi_compile_pass(c, pass);
+}
+
+jemi_stem jemi_own_stem(const jemi_node *node, const jemi_layout *image, const jemi_layout *to)
+{
+    return (jemi_stem){*to, image->c, image->h, image->w, node->kernel, node->stride, node->pad};
+}
+
+static jem_status append_stem(jemi_compile *c, jemi_op *pass, const jemi_layout *from,
+                              const jemi_layout *to)
+{
+    pass->kind = JEMI_OP_STEM;
+    pass->impl = "own, first layer";
+    pass->stem = jemi_own_stem(&c->graph->nodes[pass->node], from, to);
+    return jemi_compile_pass(c, pass);
+}
+
+// The step, with its weights.
+static jem_status append(jemi_compile *c, jemi_own own, jemi_op *pass, const jemi_layout *from,
+                         const jemi_layout *to, bool backward)
+{
+    const jemi_node *node = &c->graph->nodes[pass->node];
+    JEMI_TRY(own == JEMI_OWN_STEM       ? append_stem(c, pass, from, to)
+             : own == JEMI_OWN_WINOGRAD ? append_winograd(c, pass, from, to, backward)
+                                        : append_direct(c, own, pass, from, to, backward));
+    return weights_arg(c, packing_of(own, node, backward), node->weight);
 }
 
 jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index, int32_t *dst,
@@ -122,11 +182,9 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_lowered *low = &c->lowered[index];
-    const sides s = sides_of(c, index);
+    const jemi_sides s = jemi_own_sides(c, index);
     jemi_op pass = {.node = index, .kept = -1, .add = -1};
-    pass.src = c->values[node->input[0]];
-    JEMI_TRY(node->kind == JEMI_NODE_LINEAR ? to_features(c, &pass.src, &s.src, index)
-                                            : jemi_compile_convert(c, &pass.src, &s.src, index, 0));
+    JEMI_TRY(jemi_own_source(c, index, &s.src, 0, &pass.src));
     *fused = (jemi_conv_fused){low->add >= 0, low->act >= 0};
     if (fused->add) {
         *dst = c->values[low->addend];
@@ -139,10 +197,7 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
     pass.fused_act = fused->act;
     if (fused->act)
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
-    const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.src, &s.dst, false)
-                      : append_direct(c, &pass, &s.src, &s.dst, false));
-    JEMI_TRY(weights_arg(c, packing_of(own, node, false), node->weight));
+    JEMI_TRY(append(c, own, &pass, &s.src, &s.dst, false));
     return bias_arg(c, node->bias);
 }
 
@@ -150,8 +205,8 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
                                  int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    sides s = sides_of(c, index);
-    s.src.block = BLOCK;
+    jemi_sides s = jemi_own_sides(c, index);
+    s.src.block = JEMI_STEM_BLOCK;
     jemi_op pass = {
         .node = index, .wants = c->lowered[node->input[0]].wants, .kept = -1, .add = -1};
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
@@ -163,14 +218,34 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
     JEMI_TRY(jemi_compile_tensor(c, as_image ? &image : &s.src, 0, diff_src));
     pass.src = diff_dst;
     pass.dst = *diff_src;
-    const bool winograd = own == JEMI_OWN_WINOGRAD;
-    JEMI_TRY(winograd ? append_winograd(c, &pass, &s.dst, &s.src, true)
-                      : append_direct(c, &pass, &s.dst, &s.src, true));
-    JEMI_TRY(weights_arg(c, packing_of(own, node, true), node->weight));
+    JEMI_TRY(append(c, own == JEMI_OWN_STEM ? JEMI_OWN_DIRECT : own, &pass, &s.dst, &s.src, true));
     return flat && !as_image
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
                : JEM_OK;
 }
+
+jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t index, int32_t diff_dst,
+                                      int32_t *diff_src)
+{
+    const jemi_node *node = &c->graph->nodes[index];
+    const jemi_layout image = jemi_own_sides(c, index).src;
+    const jemi_layout diff = c->plan->tensors[diff_dst].layout;
+    JEMI_TRY(jemi_compile_tensor(c, &image, 0, diff_src));
+    const jemi_op pass = {
+        .kind = JEMI_OP_STEM_BACKWARD,
+        .node = index,
+        .wants = c->lowered[node->input[0]].wants,
+        .dst = *diff_src,
+        .src = diff_dst,
+        .kept = -1,
+        .add = -1,
+        .stem = jemi_own_stem(node, &image, &diff),
+    };
+    JEMI_TRY(jemi_compile_pass(c, &pass));
+    return weights_arg(c, JEMI_PACK_STEM, node->weight);
+}
+
+// ---- fusion ------------------------------------------------------------------------------------
 
 // The last step that wrote a tensor, or -1. A primitive that only reads its `dst` counts as well.
 static int32_t last_writer(const jemi_dnnl_plan *plan, int32_t tensor)
@@ -249,7 +324,9 @@ jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op)
     const float *weights;
     JEMI_TRY(pointer_of(op, 0, &weights));
     JEMI_TRY(pointer_of(op, 1, &then.bias));
-    if (op->kind == JEMI_OP_WINOGRAD) {
+    if (op->kind == JEMI_OP_STEM) {
+        jemi_stem_forward(tensors[op->dst].data, tensors[op->src].data, weights, &op->stem, &then);
+    } else if (op->kind == JEMI_OP_WINOGRAD) {
         jemi_winograd conv = op->winograd;
         conv.weights = weights;
         conv.then = then;

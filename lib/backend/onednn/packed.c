@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/direct.h"
+#include "kernels/stem.h"
 #include "kernels/winograd.h"
 
 enum { FIRST_CHUNK = 32, N_CHUNKS = 24 };
@@ -226,20 +227,38 @@ static int64_t winograd_stride(jemi_packing how)
     }
 }
 
-static int64_t own_count(jemi_packing how, const dims *d)
+static bool is_bf16(jemi_packing how)
 {
-    const int64_t stride = winograd_stride(how);
-    return stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
-                      : jemi_direct_weights_count(d->in, d->out, d->kernel);
+    return how == JEMI_PACK_DIRECT_BF16 || how == JEMI_PACK_DIRECT_BF16_BACKWARD;
 }
 
-static void pack_own(jemi_packing how, const dims *d, float *packed, const float *plain)
+static bool is_backward(jemi_packing how)
+{
+    return how == JEMI_PACK_WINOGRAD_BACKWARD || how == JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD ||
+           how == JEMI_PACK_DIRECT_BACKWARD || how == JEMI_PACK_DIRECT_BF16_BACKWARD;
+}
+
+// In floats; two values of bf16 are one.
+static int64_t own_count(jemi_packing how, const dims *d)
+{
+    if (how == JEMI_PACK_STEM)
+        return jemi_stem_weights_count(d->out, d->in, d->kernel);
+    const int64_t stride = winograd_stride(how);
+    const int64_t count = stride > 0 ? jemi_winograd_weights_count(d->in, d->out, stride)
+                                     : jemi_direct_weights_count(d->in, d->out, d->kernel);
+    return is_bf16(how) ? count / 2 : count;
+}
+
+static void pack_own(jemi_packing how, const dims *d, void *packed, const float *plain)
 {
     const int64_t stride = winograd_stride(how);
-    const bool backward = how == JEMI_PACK_WINOGRAD_BACKWARD || how == JEMI_PACK_DIRECT_BACKWARD ||
-                          how == JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD;
-    if (stride > 0)
+    const bool backward = is_backward(how);
+    if (how == JEMI_PACK_STEM)
+        jemi_stem_pack(packed, plain, d->out, d->in, d->kernel);
+    else if (stride > 0)
         jemi_winograd_pack(packed, plain, d->out, d->in, stride, backward);
+    else if (is_bf16(how))
+        jemi_direct_pack_bf16(packed, plain, d->out, d->in, d->kernel, backward);
     else
         jemi_direct_pack(packed, plain, d->out, d->in, d->kernel, backward);
 }
@@ -331,6 +350,11 @@ void jemi_dnnl_weights_set(jemi_weights *base, const float *params)
         for (int32_t i = 0; copies != NULL && i < FIRST_CHUNK << chunk; i++)
             atomic_store(&copies[i].fresh, false);
     }
+}
+
+const float *jemi_dnnl_weights_params(const jemi_weights *base)
+{
+    return ((const weights *)base)->params;
 }
 
 size_t jemi_dnnl_weights_bytes(const jemi_weights *base)

@@ -31,17 +31,23 @@ jem_status jemi_dnnl_program_slot(jemi_program *program, int32_t param, const je
 /** How weights are packed, other than by oneDNN. */
 typedef enum jemi_packing {
     JEMI_PACK_REORDER, /* by oneDNN, or not at all where the orders are the same */
+    JEMI_PACK_STEM,
     JEMI_PACK_WINOGRAD,
     JEMI_PACK_WINOGRAD_BACKWARD,
     JEMI_PACK_WINOGRAD_STRIDE2,
     JEMI_PACK_WINOGRAD_STRIDE2_BACKWARD,
     JEMI_PACK_DIRECT,
     JEMI_PACK_DIRECT_BACKWARD,
+    JEMI_PACK_DIRECT_BF16,
+    JEMI_PACK_DIRECT_BF16_BACKWARD,
 } jemi_packing;
 
 /** The slot of a layer's weights for our own kernels, found or added. */
 jem_status jemi_dnnl_program_own_slot(jemi_program *program, jemi_packing how, int32_t param,
                                       int32_t *slot);
+
+/** The flat vector of the last weights_set(). */
+const float *jemi_dnnl_weights_params(const jemi_weights *weights);
 
 /**
  * The copy of these weights for a slot, packed now if it is missing or stale.

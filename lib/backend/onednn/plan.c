@@ -18,10 +18,25 @@ static void compile_fini(jemi_compile *c)
     jemi_free(c->hints);
     jemi_free(c->values);
     jemi_free(c->lowered);
+    jemi_free(c->view.nodes);
+}
+
+// Only training drops out.
+static jem_status choose_graph(jemi_compile *c)
+{
+    const jemi_plan *base = &c->plan->base;
+    c->graph = base->program->graph;
+    if (base->spec.mode == JEMI_MODE_TRAIN || !jemi_graph_has(c->graph, JEMI_NODE_DROPOUT))
+        return JEM_OK;
+    c->view = *c->graph;
+    JEMI_TRY(jemi_lower_without_dropout(&c->view.nodes, c->graph));
+    c->graph = &c->view;
+    return JEM_OK;
 }
 
 static jem_status compile_init(jemi_compile *c)
 {
+    JEMI_TRY(choose_graph(c));
     const size_t n_nodes = (size_t)c->graph->n_nodes;
     JEMI_TRY(jemi_lower(&c->lowered, c->graph, c->plan->base.spec.wants));
     c->hints = jemi_calloc(n_nodes, sizeof *c->hints);
@@ -35,7 +50,7 @@ static jem_status compile_init(jemi_compile *c)
 
 static jem_status compile(jemi_dnnl_plan *plan)
 {
-    jemi_compile c = {.plan = plan, .graph = plan->base.program->graph};
+    jemi_compile c = {.plan = plan};
     jem_status status = compile_init(&c);
     if (status == JEM_OK)
         status = jemi_compile_forward(&c);
@@ -124,7 +139,7 @@ jem_status jemi_dnnl_plan_create(jemi_plan **out, jemi_program *program, const j
     jemi_dnnl_plan *plan = jemi_calloc(1, sizeof *plan);
     if (plan == NULL)
         return jemi_fail_memory("plan");
-    plan->base = (jemi_plan){program, *spec};
+    plan->base = (jemi_plan){.program = program, .spec = *spec};
     plan->scratchpad = (jemi_span){.first = INT32_MAX, .last = -1};
     const jem_status status = plan_init(plan);
     if (status != JEM_OK) {

@@ -12,6 +12,8 @@
 #include "backend/onednn/arena.h"
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/direct.h"
+#include "kernels/direct_weights.h"
+#include "kernels/norm.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
 #include "kernels/winograd.h"
@@ -43,15 +45,25 @@ typedef enum jemi_op_kind {
     JEMI_OP_DIFF_INPUT,  /* src -> the caller's din */
     JEMI_OP_LOAD,        /* canonical src -> dst in its layout */
     JEMI_OP_STORE,       /* src in its layout -> canonical dst */
+    JEMI_OP_BF16,        /* dst = src, rounded */
     JEMI_OP_ACT,
     JEMI_OP_ACT_BACKWARD, /* dst = src * act'(kept) + add */
     JEMI_OP_SUM,          /* dst = src + add */
     JEMI_OP_POOL,
     JEMI_OP_POOL_BACKWARD, /* dst = spread(src) * act'(kept) */
+    JEMI_OP_NORM,
+    JEMI_OP_NORM_BACKWARD, /* kept: what entered the norm */
+    JEMI_OP_DROPOUT,       /* kept: its mask, bytes */
+    JEMI_OP_DROPOUT_BACKWARD,
     JEMI_OP_STEM_BACKWARD, /* dst = input gradient of the first convolution; args[0]: weights */
+    JEMI_OP_STEM,          /* args: weights, bias */
     /* Convolutions by our own kernels; args: weights, then bias if there is one. */
     JEMI_OP_WINOGRAD,
     JEMI_OP_DIRECT,
+    /* Their weights' and biases' gradients into dparams, of src and kept, which is dy. */
+    JEMI_OP_STEM_WEIGHTS,
+    JEMI_OP_WINOGRAD_WEIGHTS,
+    JEMI_OP_DIRECT_WEIGHTS,
 } jemi_op_kind;
 
 enum { JEMI_OP_ARGS = 6 };
@@ -63,8 +75,11 @@ typedef struct jemi_op {
     int32_t dst, src, kept, add; /* tensors; -1 = none */
     jemi_activation activation;
     jemi_pooling pooling;
+    jemi_norm_pass norm;
+    int32_t moments;        /* NORM: tensor of means, then variances; -1 = the running ones */
     jemi_winograd winograd; /* without pointers, as the next */
     jemi_direct direct;
+    jemi_direct_weights direct_weights;
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
@@ -94,8 +109,9 @@ typedef struct jemi_dnnl_plan {
     bool timed;
     /* arguments of the running call */
     int64_t n;
+    const float *params; /* flat, with state */
     const float *in, *dout;
-    float *out, *din;
+    float *out, *din, *dparams;
 } jemi_dnnl_plan;
 
 /* Slots of the vtable. */
@@ -110,7 +126,18 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_
 jem_status jemi_dnnl_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
                                    const float *dout, float *din, float *dparams);
 
-/** Runs a step of kind JEMI_OP_WINOGRAD or JEMI_OP_DIRECT. */
+void jemi_dnnl_plan_statistics(const jemi_plan *plan, int64_t n, float *state);
+
+/** Runs a step of kind JEMI_OP_NORM or JEMI_OP_NORM_BACKWARD. (norm.c) */
+void jemi_dnnl_run_norm(const jemi_dnnl_plan *plan, const jemi_op *op);
+
+/** Runs a step of kind JEMI_OP_DROPOUT or JEMI_OP_DROPOUT_BACKWARD. (dropout.c) */
+void jemi_dnnl_run_dropout(const jemi_dnnl_plan *plan, const jemi_op *op);
+
+/** Runs a step of kind JEMI_OP_STEM_WEIGHTS, _WINOGRAD_WEIGHTS or _DIRECT_WEIGHTS. */
+void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op);
+
+/** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Points all arguments that are this tensor at its data. */

@@ -9,6 +9,7 @@
 #include "backend/onednn/plan.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "kernels/bf16.h"
 
 static float *data_of(const jemi_dnnl_plan *plan, int32_t tensor)
 {
@@ -89,6 +90,10 @@ static void run_pass(const jemi_dnnl_plan *plan, const jemi_op *op)
     case JEMI_OP_STORE:
         jemi_layout_store(dst, src, &plan->tensors[op->src].layout, plan->base.spec.batch);
         break;
+    case JEMI_OP_BF16:
+        jemi_bf16_from_floats((uint16_t *)dst, src,
+                              jemi_layout_size(&plan->tensors[op->src].layout));
+        break;
     case JEMI_OP_ACT:
         run_act(plan, op);
         break;
@@ -130,11 +135,25 @@ static jem_status run_op(jemi_dnnl_plan *plan, const jemi_op *op)
         jemi_layout_store(plan->din, data_of(plan, op->src), &plan->tensors[op->src].layout,
                           plan->n);
         return JEM_OK;
+    case JEMI_OP_NORM:
+    case JEMI_OP_NORM_BACKWARD:
+        jemi_dnnl_run_norm(plan, op);
+        return JEM_OK;
+    case JEMI_OP_DROPOUT:
+    case JEMI_OP_DROPOUT_BACKWARD:
+        jemi_dnnl_run_dropout(plan, op);
+        return JEM_OK;
     case JEMI_OP_STEM_BACKWARD:
         return run_stem(plan, op);
+    case JEMI_OP_STEM:
     case JEMI_OP_WINOGRAD:
     case JEMI_OP_DIRECT:
         return jemi_dnnl_run_own(plan, op);
+    case JEMI_OP_STEM_WEIGHTS:
+    case JEMI_OP_WINOGRAD_WEIGHTS:
+    case JEMI_OP_DIRECT_WEIGHTS:
+        jemi_dnnl_run_own_weights(plan, op);
+        return JEM_OK;
     default:
         run_pass(plan, op);
         return JEM_OK;
@@ -170,6 +189,7 @@ jem_status jemi_dnnl_plan_forward(jemi_plan *base, jemi_weights *weights, int64_
     jemi_dnnl_plan *plan = (jemi_dnnl_plan *)base;
     assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
     plan->n = n;
+    plan->params = jemi_dnnl_weights_params(weights);
     plan->in = in;
     plan->out = out;
     JEMI_TRY(put_weights(plan->ops, plan->n_forward, weights));
@@ -186,6 +206,7 @@ jem_status jemi_dnnl_plan_backward(jemi_plan *base, jemi_weights *weights, int64
     assert(n == plan->n && dout != NULL && (asked & ~base->spec.wants) == 0);
     plan->dout = dout;
     plan->din = din;
+    plan->dparams = dparams;
     (void)n;
     JEMI_TRY(put_weights(plan->ops + plan->n_forward, plan->n_ops - plan->n_forward, weights));
     if (dparams != NULL)

@@ -12,7 +12,6 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "kernels/parallel.h"
 
 typedef struct ref_weights {
     jemi_weights base;
@@ -23,6 +22,7 @@ typedef struct ref_plan {
     jemi_plan base;
     jemi_ref_workspace ws;
     double *dparams; /* NULL unless the spec wants them */
+    double *state;   /* statistics of the batch; NULL unless they are taken */
 } ref_plan;
 
 static void to_double(int64_t count, const float *from, double *to)
@@ -66,7 +66,7 @@ static jem_status weights_create(jemi_weights **out, jemi_program *program)
     if (weights == NULL)
         return jemi_fail_memory("reference weights");
     weights->base.program = program;
-    weights->params = jemi_alloc((size_t)program->graph->param_count, sizeof *weights->params);
+    weights->params = jemi_alloc((size_t)jemi_graph_size(program->graph), sizeof *weights->params);
     if (weights->params == NULL) {
         weights_destroy(&weights->base);
         return jemi_fail_memory("reference weights");
@@ -78,12 +78,12 @@ static jem_status weights_create(jemi_weights **out, jemi_program *program)
 // Copied here and not on first use: no plan is running now, so no lock is needed.
 static void weights_set(jemi_weights *base, const float *params)
 {
-    to_double(base->program->graph->param_count, params, ((ref_weights *)base)->params);
+    to_double(jemi_graph_size(base->program->graph), params, ((ref_weights *)base)->params);
 }
 
 static size_t weights_bytes(const jemi_weights *base)
 {
-    return sizeof(ref_weights) + (size_t)base->program->graph->param_count * sizeof(double);
+    return sizeof(ref_weights) + (size_t)jemi_graph_size(base->program->graph) * sizeof(double);
 }
 
 static void plan_destroy(jemi_plan *base)
@@ -93,6 +93,7 @@ static void plan_destroy(jemi_plan *base)
     ref_plan *plan = (ref_plan *)base;
     jemi_ref_workspace_fini(&plan->ws);
     jemi_free(plan->dparams);
+    jemi_free(plan->state);
     jemi_free(plan);
 }
 
@@ -105,10 +106,16 @@ static jem_status plan_create(jemi_plan **out, jemi_program *program, const jemi
         return jemi_fail_memory("reference plan");
     plan->base = (jemi_plan){.program = program, .spec = *spec};
 
-    jem_status status = jemi_ref_workspace_init(&plan->ws, graph, spec->batch, spec->wants != 0);
+    jem_status status =
+        jemi_ref_workspace_init(&plan->ws, graph, spec->batch, spec->wants != 0, spec->mode);
     if (status == JEM_OK && (spec->wants & JEMI_WANT_DPARAMS) != 0) {
         plan->dparams = jemi_alloc((size_t)graph->param_count, sizeof *plan->dparams);
         if (plan->dparams == NULL)
+            status = jemi_fail_memory("reference plan");
+    }
+    if (status == JEM_OK && plan->ws.statistics != NULL) {
+        plan->state = jemi_alloc((size_t)graph->state_count, sizeof *plan->state);
+        if (plan->state == NULL)
             status = jemi_fail_memory("reference plan");
     }
     if (status != JEM_OK) {
@@ -122,8 +129,10 @@ static jem_status plan_create(jemi_plan **out, jemi_program *program, const jemi
 static size_t plan_bytes(const jemi_plan *base)
 {
     const ref_plan *plan = (const ref_plan *)base;
-    const size_t n_dparams = plan->dparams != NULL ? (size_t)base->program->graph->param_count : 0;
-    return sizeof *plan + plan->ws.bytes + n_dparams * sizeof *plan->dparams;
+    const jemi_graph *graph = base->program->graph;
+    const size_t n_dparams = plan->dparams != NULL ? (size_t)graph->param_count : 0;
+    const size_t n_state = plan->state != NULL ? (size_t)graph->state_count : 0;
+    return sizeof *plan + plan->ws.bytes + (n_dparams + n_state) * sizeof(double);
 }
 
 static const char *kind_name(jemi_node_kind kind)
@@ -141,6 +150,12 @@ static const char *kind_name(jemi_node_kind kind)
         return "avgpool";
     case JEMI_NODE_ADD:
         return "add";
+    case JEMI_NODE_GROUPNORM:
+        return "groupnorm";
+    case JEMI_NODE_BATCHNORM:
+        return "batchnorm";
+    case JEMI_NODE_DROPOUT:
+        return "dropout";
     }
     return "?";
 }
@@ -166,22 +181,21 @@ static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void
 static jem_status forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
                           float *out)
 {
-    const jemi_ref_workspace *ws = &((ref_plan *)base)->ws;
-    const double *params = ((ref_weights *)weights)->params;
+    jemi_ref_workspace *ws = &((ref_plan *)base)->ws;
     const int32_t last = ws->graph->n_nodes - 1;
     const int64_t in_size = jemi_shape_size(ws->graph->nodes[0].shape);
     const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
     assert(n >= 1 && n <= base->spec.batch);
 
-    JEMI_PARALLEL(for (int64_t row = 0; row < n; row++) {
+    ws->dropout = base->dropout;
+    for (int64_t row = 0; row < n; row++)
         to_double(in_size, in + row * in_size, jemi_ref_value(ws, row, 0));
-        jemi_ref_forward_row(ws, params, row);
+    jemi_ref_forward(ws, ((ref_weights *)weights)->params, n);
+    for (int64_t row = 0; row < n; row++)
         to_float(out_size, jemi_ref_value(ws, row, last), out + row * out_size);
-    });
     return JEM_OK;
 }
 
-// One row after the other: the sum over rows has one order.
 static jem_status backward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams)
 {
@@ -198,15 +212,21 @@ static jem_status backward(jemi_plan *base, jemi_weights *weights, int64_t n, co
     double *sum = dparams != NULL ? plan->dparams : NULL;
     if (sum != NULL)
         memset(sum, 0, (size_t)graph->param_count * sizeof *sum);
-    for (int64_t row = 0; row < n; row++) {
-        to_double(out_size, dout + row * out_size, jemi_ref_grad(ws, last));
-        jemi_ref_backward_row(ws, ((ref_weights *)weights)->params, row, sum);
-        if (din != NULL)
-            to_float(in_size, jemi_ref_grad(ws, 0), din + row * in_size);
-    }
+    for (int64_t row = 0; row < n; row++)
+        to_double(out_size, dout + row * out_size, jemi_ref_grad(ws, row, last));
+    jemi_ref_backward(ws, ((ref_weights *)weights)->params, n, sum);
+    for (int64_t row = 0; din != NULL && row < n; row++)
+        to_float(in_size, jemi_ref_grad(ws, row, 0), din + row * in_size);
     if (sum != NULL)
         to_float(graph->param_count, sum, dparams);
     return JEM_OK;
+}
+
+static void statistics(const jemi_plan *base, int64_t n, float *state)
+{
+    const ref_plan *plan = (const ref_plan *)base;
+    jemi_ref_statistics(&plan->ws, n, plan->state);
+    to_float(base->program->graph->state_count, plan->state, state);
 }
 
 const jemi_backend jemi_backend_ref = {
@@ -225,4 +245,5 @@ const jemi_backend jemi_backend_ref = {
     .plan_destroy = plan_destroy,
     .forward = forward,
     .backward = backward,
+    .statistics = statistics,
 };

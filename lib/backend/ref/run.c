@@ -1,7 +1,8 @@
 /*
  * The walk over the node list: forward in order, backward in reverse, each node's gradient complete
- * before it is passed on, because all its readers come later in the list. The double entry for
- * tests is here; the float one, a backend like any other, in backend.c.
+ * before it is passed on, because all its readers come later in the list. A node sees all rows
+ * before the next one does, so that batch normalisation finds its batch. The double entry for tests
+ * is here; the float one, a backend like any other, in backend.c.
  */
 #include <string.h>
 
@@ -10,11 +11,32 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "kernels/parallel.h"
+
+static jem_status allocate(jemi_ref_workspace *ws, int64_t rows, bool with_grads)
+{
+    size_t count = 0;
+    const size_t n_states = (size_t)ws->graph->state_count;
+    const bool with_statistics = ws->mode != JEMI_MODE_EVAL && n_states > 0;
+    if (jemi_mul((size_t)rows, (size_t)ws->row_size, &count))
+        ws->values = jemi_alloc(count, sizeof *ws->values);
+    if (with_grads && ws->values != NULL)
+        ws->grads = jemi_alloc(count, sizeof *ws->grads);
+    if (with_statistics)
+        ws->statistics = jemi_calloc(n_states, sizeof *ws->statistics);
+    if (ws->values == NULL || (with_grads && ws->grads == NULL) ||
+        (with_statistics && ws->statistics == NULL))
+        return jemi_fail_memory("reference workspace");
+    ws->bytes = (size_t)ws->graph->n_nodes * sizeof *ws->offset +
+                count * (with_grads ? 2 : 1) * sizeof *ws->values +
+                (with_statistics ? n_states * sizeof *ws->statistics : 0);
+    return JEM_OK;
+}
 
 jem_status jemi_ref_workspace_init(jemi_ref_workspace *ws, const jemi_graph *graph, int64_t rows,
-                                   bool with_grads)
+                                   bool with_grads, jemi_mode mode)
 {
-    *ws = (jemi_ref_workspace){.graph = graph};
+    *ws = (jemi_ref_workspace){.graph = graph, .mode = mode};
     ws->offset = jemi_alloc((size_t)graph->n_nodes, sizeof *ws->offset);
     if (ws->offset == NULL)
         return jemi_fail_memory("reference workspace");
@@ -22,19 +44,10 @@ jem_status jemi_ref_workspace_init(jemi_ref_workspace *ws, const jemi_graph *gra
         ws->offset[i] = ws->row_size;
         ws->row_size += jemi_shape_size(graph->nodes[i].shape);
     }
-
-    size_t count = 0;
-    if (jemi_mul((size_t)rows, (size_t)ws->row_size, &count))
-        ws->values = jemi_alloc(count, sizeof *ws->values);
-    if (with_grads)
-        ws->grads = jemi_alloc((size_t)ws->row_size, sizeof *ws->grads);
-    if (ws->values == NULL || (with_grads && ws->grads == NULL)) {
+    const jem_status status = allocate(ws, rows, with_grads);
+    if (status != JEM_OK)
         jemi_ref_workspace_fini(ws);
-        return jemi_fail_memory("reference workspace");
-    }
-    ws->bytes = (size_t)graph->n_nodes * sizeof *ws->offset + count * sizeof *ws->values +
-                (with_grads ? (size_t)ws->row_size * sizeof *ws->grads : 0);
-    return JEM_OK;
+    return status;
 }
 
 void jemi_ref_workspace_fini(jemi_ref_workspace *ws)
@@ -42,6 +55,7 @@ void jemi_ref_workspace_fini(jemi_ref_workspace *ws)
     jemi_free(ws->offset);
     jemi_free(ws->values);
     jemi_free(ws->grads);
+    jemi_free(ws->statistics);
     *ws = (jemi_ref_workspace){0};
 }
 
@@ -50,9 +64,9 @@ double *jemi_ref_value(const jemi_ref_workspace *ws, int64_t row, int32_t node)
     return ws->values + row * ws->row_size + ws->offset[node];
 }
 
-double *jemi_ref_grad(const jemi_ref_workspace *ws, int32_t node)
+double *jemi_ref_grad(const jemi_ref_workspace *ws, int64_t row, int32_t node)
 {
-    return ws->grads + ws->offset[node];
+    return ws->grads + row * ws->row_size + ws->offset[node];
 }
 
 // Where a node's tensor lies in a flat vector; NULL when the node has none, or nobody wants it.
@@ -65,6 +79,51 @@ static double *tensor_grad(const jemi_graph *graph, double *dparams, int32_t ind
 {
     return dparams != NULL && index >= 0 ? dparams + graph->params[index].offset : NULL;
 }
+
+// ---- batch normalisation -----------------------------------------------------------------------
+
+static bool takes_batch(const jemi_ref_workspace *ws, const jemi_node *node)
+{
+    return node->kind == JEMI_NODE_BATCHNORM && ws->mode != JEMI_MODE_EVAL;
+}
+
+// Mean or variance that a BATCHNORM node uses: `index` in states, of the batch or running.
+static const double *statistic(const jemi_ref_workspace *ws, const double *params, int32_t node,
+                               int32_t index)
+{
+    const jemi_graph *graph = ws->graph;
+    const int64_t offset = graph->states[index].offset;
+    return takes_batch(ws, &graph->nodes[node]) ? ws->statistics + offset - graph->param_count
+                                                : params + offset;
+}
+
+static void take_statistics(const jemi_ref_workspace *ws, int64_t n, int32_t index)
+{
+    const jemi_graph *graph = ws->graph;
+    const jemi_node *node = &graph->nodes[index];
+    const jemi_ref_rows x = {jemi_ref_value(ws, 0, node->input[0]), n, ws->row_size};
+    double *mean = ws->statistics + graph->states[node->mean].offset - graph->param_count;
+    double *var = ws->statistics + graph->states[node->var].offset - graph->param_count;
+    JEMI_PARALLEL(for (int64_t c = 0; c < node->shape.c;
+                       c++) { jemi_ref_batch_statistics(node, &x, c, &mean[c], &var[c]); });
+}
+
+void jemi_ref_statistics(const jemi_ref_workspace *ws, int64_t n, double *state)
+{
+    const jemi_graph *graph = ws->graph;
+    memcpy(state, ws->statistics, (size_t)graph->state_count * sizeof *state);
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        const jemi_node *node = &graph->nodes[i];
+        if (node->kind != JEMI_NODE_BATCHNORM)
+            continue;
+        double *var = state + graph->states[node->var].offset - graph->param_count;
+        const double count = (double)(n * node->shape.h * node->shape.w);
+        for (int64_t c = 0; c < node->shape.c; c++)
+            var[c] *= count / (count - 1.0);
+    }
+}
+
+// ---- nodes -------------------------------------------------------------------------------------
 
 static void node_forward(const jemi_ref_workspace *ws, const double *params, int64_t row,
                          int32_t index)
@@ -92,6 +151,19 @@ static void node_forward(const jemi_ref_workspace *ws, const double *params, int
     case JEMI_NODE_AVGPOOL:
         jemi_ref_avgpool_forward(node, in, x, y);
         break;
+    case JEMI_NODE_GROUPNORM:
+        jemi_ref_groupnorm_forward(node, x, w, b, y);
+        break;
+    case JEMI_NODE_BATCHNORM:
+        jemi_ref_batchnorm_forward(node, statistic(ws, params, index, node->mean),
+                                   statistic(ws, params, index, node->var), x, w, b, y);
+        break;
+    case JEMI_NODE_DROPOUT:
+        if (ws->mode == JEMI_MODE_TRAIN)
+            jemi_ref_dropout(node, &ws->dropout, row, x, false, y);
+        else
+            memcpy(y, x, (size_t)jemi_shape_size(in) * sizeof *y);
+        break;
     case JEMI_NODE_ADD:
         memcpy(y, x, (size_t)jemi_shape_size(in) * sizeof *y);
         jemi_ref_accumulate(jemi_shape_size(in), jemi_ref_value(ws, row, node->input[1]), y);
@@ -107,8 +179,8 @@ static void node_backward(const jemi_ref_workspace *ws, const double *params, in
     const jemi_shape in = graph->nodes[node->input[0]].shape;
     const double *x = jemi_ref_value(ws, row, node->input[0]);
     const double *w = tensor(graph, params, node->weight);
-    const double *dy = jemi_ref_grad(ws, index);
-    double *dx = jemi_ref_grad(ws, node->input[0]);
+    const double *dy = jemi_ref_grad(ws, row, index);
+    double *dx = jemi_ref_grad(ws, row, node->input[0]);
     double *dw = tensor_grad(graph, dparams, node->weight);
     double *db = tensor_grad(graph, dparams, node->bias);
 
@@ -127,66 +199,115 @@ static void node_backward(const jemi_ref_workspace *ws, const double *params, in
     case JEMI_NODE_AVGPOOL:
         jemi_ref_avgpool_backward(node, in, dy, dx);
         break;
+    case JEMI_NODE_GROUPNORM:
+        jemi_ref_groupnorm_backward(node, x, w, dy, dx, dw, db);
+        break;
+    case JEMI_NODE_BATCHNORM:
+        jemi_ref_batchnorm_backward(node, statistic(ws, params, index, node->mean),
+                                    statistic(ws, params, index, node->var), x, w, dy, dx, dw, db);
+        break;
+    case JEMI_NODE_DROPOUT:
+        if (ws->mode == JEMI_MODE_TRAIN)
+            jemi_ref_dropout(node, &ws->dropout, row, dy, true, dx);
+        else
+            jemi_ref_accumulate(jemi_shape_size(in), dy, dx);
+        break;
     case JEMI_NODE_ADD:
         jemi_ref_accumulate(jemi_shape_size(in), dy, dx);
-        jemi_ref_accumulate(jemi_shape_size(in), dy, jemi_ref_grad(ws, node->input[1]));
+        jemi_ref_accumulate(jemi_shape_size(in), dy, jemi_ref_grad(ws, row, node->input[1]));
         break;
     }
 }
 
-void jemi_ref_forward_row(const jemi_ref_workspace *ws, const double *params, int64_t row)
+static void batch_backward(const jemi_ref_workspace *ws, const double *params, int64_t n,
+                           int32_t index, double *dparams)
 {
-    for (int32_t i = 1; i < ws->graph->n_nodes; i++)
-        node_forward(ws, params, row, i);
+    const jemi_graph *graph = ws->graph;
+    const jemi_node *node = &graph->nodes[index];
+    const jemi_ref_rows x = {jemi_ref_value(ws, 0, node->input[0]), n, ws->row_size};
+    const jemi_ref_rows dy = {jemi_ref_grad(ws, 0, index), n, ws->row_size};
+    const jemi_ref_rows dx = {jemi_ref_grad(ws, 0, node->input[0]), n, ws->row_size};
+    jemi_ref_batchnorm_backward_batch(
+        node, statistic(ws, params, index, node->mean), statistic(ws, params, index, node->var), &x,
+        tensor(graph, params, node->weight), &dy, &dx, tensor_grad(graph, dparams, node->weight),
+        tensor_grad(graph, dparams, node->bias));
 }
 
-void jemi_ref_backward_row(const jemi_ref_workspace *ws, const double *params, int64_t row,
-                           double *dparams)
-{
-    const int32_t last = ws->graph->n_nodes - 1;
-    memset(ws->grads, 0, (size_t)ws->offset[last] * sizeof *ws->grads);
-    for (int32_t i = last; i > 0; i--)
-        node_backward(ws, params, row, i, dparams);
-}
+// ---- graphs ------------------------------------------------------------------------------------
 
-static void run_forward(const jemi_ref_workspace *ws, const double *params, int64_t n,
-                        const double *in, double *out)
+void jemi_ref_forward(const jemi_ref_workspace *ws, const double *params, int64_t n)
 {
-    const int32_t last = ws->graph->n_nodes - 1;
-    const int64_t in_size = jemi_shape_size(ws->graph->nodes[0].shape);
-    const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
-    for (int64_t row = 0; row < n; row++) {
-        memcpy(jemi_ref_value(ws, row, 0), in + row * in_size, (size_t)in_size * sizeof *in);
-        jemi_ref_forward_row(ws, params, row);
-        memcpy(out + row * out_size, jemi_ref_value(ws, row, last), (size_t)out_size * sizeof *out);
+    for (int32_t i = 1; i < ws->graph->n_nodes; i++) {
+        if (takes_batch(ws, &ws->graph->nodes[i]))
+            take_statistics(ws, n, i);
+        JEMI_PARALLEL(for (int64_t row = 0; row < n; row++) { node_forward(ws, params, row, i); });
     }
 }
 
-static void run_backward(const jemi_ref_workspace *ws, const double *params, int64_t n,
-                         const double *dout, double *din, double *dparams)
+void jemi_ref_backward(const jemi_ref_workspace *ws, const double *params, int64_t n,
+                       double *dparams)
 {
     const int32_t last = ws->graph->n_nodes - 1;
-    const int64_t in_size = jemi_shape_size(ws->graph->nodes[0].shape);
-    const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
-    if (dparams != NULL)
-        memset(dparams, 0, (size_t)ws->graph->param_count * sizeof *dparams);
-    for (int64_t row = 0; row < n; row++) {
-        memcpy(jemi_ref_grad(ws, last), dout + row * out_size, (size_t)out_size * sizeof *dout);
-        jemi_ref_backward_row(ws, params, row, dparams);
+    for (int64_t row = 0; row < n; row++)
+        memset(jemi_ref_grad(ws, row, 0), 0, (size_t)ws->offset[last] * sizeof *ws->grads);
+    for (int32_t i = last; i > 0; i--) {
+        if (takes_batch(ws, &ws->graph->nodes[i])) {
+            batch_backward(ws, params, n, i, dparams);
+            continue;
+        }
+        for (int64_t row = 0; row < n; row++)
+            node_backward(ws, params, row, i, dparams);
+    }
+}
+
+// ---- the double entry --------------------------------------------------------------------------
+
+// Copies the value of one node between a workspace and an array of rows.
+static void put_rows(double *first, int64_t stride, int64_t n, int64_t size, const double *from)
+{
+    for (int64_t row = 0; row < n; row++)
+        memcpy(first + row * stride, from + row * size, (size_t)size * sizeof *from);
+}
+
+static void get_rows(const double *first, int64_t stride, int64_t n, int64_t size, double *to)
+{
+    for (int64_t row = 0; row < n; row++)
+        memcpy(to + row * size, first + row * stride, (size_t)size * sizeof *to);
+}
+
+jem_status jemi_ref_run_mode_f64(const jemi_graph *graph, jemi_mode mode,
+                                 const jemi_dropout *dropout, const double *params, int64_t n,
+                                 const double *in, double *out, const double *dout, double *din,
+                                 double *dparams, double *state)
+{
+    const int32_t last = graph->n_nodes - 1;
+    const int64_t in_size = jemi_shape_size(graph->nodes[0].shape);
+    const int64_t out_size = jemi_shape_size(graph->nodes[last].shape);
+    jemi_ref_workspace ws;
+    JEMI_TRY(jemi_ref_workspace_init(&ws, graph, n, dout != NULL, mode));
+    if (dropout != NULL)
+        ws.dropout = *dropout;
+    put_rows(jemi_ref_value(&ws, 0, 0), ws.row_size, n, in_size, in);
+    jemi_ref_forward(&ws, params, n);
+    get_rows(jemi_ref_value(&ws, 0, last), ws.row_size, n, out_size, out);
+    if (state != NULL)
+        jemi_ref_statistics(&ws, n, state);
+    if (dout != NULL) {
+        put_rows(jemi_ref_grad(&ws, 0, last), ws.row_size, n, out_size, dout);
+        if (dparams != NULL)
+            memset(dparams, 0, (size_t)graph->param_count * sizeof *dparams);
+        jemi_ref_backward(&ws, params, n, dparams);
         if (din != NULL)
-            memcpy(din + row * in_size, jemi_ref_grad(ws, 0), (size_t)in_size * sizeof *din);
+            get_rows(jemi_ref_grad(&ws, 0, 0), ws.row_size, n, in_size, din);
     }
+    jemi_ref_workspace_fini(&ws);
+    return JEM_OK;
 }
 
 jem_status jemi_ref_run_f64(const jemi_graph *graph, const double *params, int64_t n,
                             const double *in, double *out, const double *dout, double *din,
                             double *dparams)
 {
-    jemi_ref_workspace ws;
-    JEMI_TRY(jemi_ref_workspace_init(&ws, graph, n, dout != NULL));
-    run_forward(&ws, params, n, in, out);
-    if (dout != NULL)
-        run_backward(&ws, params, n, dout, din, dparams);
-    jemi_ref_workspace_fini(&ws);
-    return JEM_OK;
+    return jemi_ref_run_mode_f64(graph, JEMI_MODE_EVAL, NULL, params, n, in, out, dout, din,
+                                 dparams, NULL);
 }

@@ -1,0 +1,245 @@
+/*
+ * The unit of work is one tap, up to 8 source channels and 32 destination channels: 16 registers of
+ * sums over the pixels of an image, added to memory once per image. A thread goes through all its
+ * items image by image, so that an image is read from afar once.
+ */
+#include "kernels/direct_weights.h"
+
+#include <assert.h>
+
+#include "kernels/epilogue.h"
+#include "kernels/parallel.h"
+
+#if defined(__x86_64__)
+
+#include <omp.h>
+
+enum { LANES = JEMI_LANES, ROWS = 8, VECTORS = 2, SUMS = ROWS * VECTORS * LANES };
+
+typedef struct job {
+    const jemi_direct_weights *conv;
+    const float *x, *dy;
+    float *sums; // (item, ROWS, VECTORS, LANES)
+    int64_t chunks, groups, items;
+} job;
+
+// Which part of the weights an item is.
+typedef struct item {
+    int64_t tap, first_in, first_out;
+    int rows, vectors;
+} item;
+
+static job make_job(const jemi_direct_weights *c)
+{
+    job j = {.conv = c};
+    j.chunks = (c->src.c + ROWS - 1) / ROWS;
+    j.groups = (jemi_layout_blocks(&c->dst) + VECTORS - 1) / VECTORS;
+    j.items = j.groups * j.chunks * c->kernel * c->kernel;
+    return j;
+}
+
+// Destination channels outermost: a thread's items share them.
+static item item_at(const job *j, int64_t index)
+{
+    const int64_t taps = j->conv->kernel * j->conv->kernel;
+    const int64_t group = index / (taps * j->chunks), chunk = index / taps % j->chunks;
+    const int64_t left = jemi_layout_blocks(&j->conv->dst) - group * VECTORS;
+    const int64_t channels = j->conv->src.c - chunk * ROWS;
+    return (item){.tap = index % taps,
+                  .first_in = chunk * ROWS,
+                  .first_out = group * VECTORS * LANES,
+                  .rows = channels < ROWS ? (int)channels : ROWS,
+                  .vectors = left < VECTORS ? (int)left : VECTORS};
+}
+
+// Destination pixels begin .. end - 1 for which a tap stays inside.
+typedef struct range {
+    int64_t begin, end;
+} range;
+
+static range range_of(int64_t k, int64_t stride, int64_t pad, int64_t src, int64_t dst)
+{
+    const int64_t begin = k < pad ? (pad - k + stride - 1) / stride : 0;
+    const int64_t last = src - 1 + pad - k; // stride * pixel <= last
+    const int64_t end = last < 0 ? 0 : last / stride + 1;
+    return (range){begin, end < dst ? end : dst};
+}
+
+// Where a line of pixels lies, and how far it is to the next.
+typedef struct line {
+    const float *x, *dy;
+    int64_t pixel, dy_block, dy_pixel, count;
+} line;
+
+JEMI_AVX512_INLINE void sum_line(int rows, int vectors, const line *l, __m512 sums[ROWS][VECTORS])
+{
+    for (int64_t p = 0; p < l->count; p++) {
+        __m512 gradient[VECTORS];
+        for (int v = 0; v < vectors; v++)
+            gradient[v] = _mm512_loadu_ps(l->dy + v * l->dy_block + p * l->dy_pixel);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const __m512 value = _mm512_set1_ps(l->x[p * l->pixel + r]);
+            for (int v = 0; v < vectors; v++)
+                sums[r][v] = _mm512_fmadd_ps(value, gradient[v], sums[r][v]);
+        }
+    }
+}
+
+// All rows of a linear layer are one line.
+static line rows_of(const job *j, const item *it)
+{
+    const int64_t row = jemi_layout_row(&j->conv->src);
+    return (line){
+        .x = j->x + it->first_in,
+        .dy = j->dy + it->first_out,
+        .pixel = row,
+        .dy_block = LANES,
+        .dy_pixel = jemi_layout_row(&j->conv->dst),
+        .count = j->conv->src.n,
+    };
+}
+
+static bool is_linear(const jemi_direct_weights *c)
+{
+    return c->kernel == 1 && c->src.h * c->src.w == 1;
+}
+
+static line line_at(const job *j, const item *it, int64_t n, int64_t y)
+{
+    const jemi_direct_weights *c = j->conv;
+    const jemi_layout *src = &c->src, *dst = &c->dst;
+    const int64_t ky = it->tap / c->kernel, kx = it->tap % c->kernel;
+    const range columns = range_of(kx, c->stride, c->pad, src->w, dst->w);
+    const int64_t row = y * c->stride + ky - c->pad;
+    const int64_t column = columns.begin * c->stride + kx - c->pad;
+    const int64_t plane = src->h * src->w * src->block;
+    return (line){
+        .x = j->x + n * jemi_layout_row(src) + it->first_in / src->block * plane +
+             (row * src->w + column) * src->block + it->first_in % src->block,
+        .dy = j->dy + n * jemi_layout_row(dst) + it->first_out * dst->h * dst->w +
+              (y * dst->w + columns.begin) * LANES,
+        .pixel = c->stride * src->block,
+        .dy_block = dst->h * dst->w * LANES,
+        .dy_pixel = LANES,
+        .count = columns.end > columns.begin ? columns.end - columns.begin : 0,
+    };
+}
+
+JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const item *it, int64_t n,
+                                  float *to)
+{
+    const jemi_direct_weights *c = j->conv;
+    const range lines = range_of(it->tap / c->kernel, c->stride, c->pad, c->src.h, c->dst.h);
+    __m512 sums[ROWS][VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            sums[r][v] =
+                n == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + (r * VECTORS + v) * LANES);
+    for (int64_t y = lines.begin; y < lines.end; y++) {
+        const line l = is_linear(c) ? rows_of(j, it) : line_at(j, it, n, y);
+        sum_line(rows, vectors, &l, sums);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            _mm512_storeu_ps(to + (r * VECTORS + v) * LANES, sums[r][v]);
+}
+
+// Whole items with their counts as constants.
+JEMI_AVX512 static void sum_item(const job *j, int64_t index, int64_t n)
+{
+    const item it = item_at(j, index);
+    float *to = j->sums + index * SUMS;
+    if (it.rows == ROWS && it.vectors == VECTORS)
+        sum_image(ROWS, VECTORS, j, &it, n, to);
+    else if (it.rows == ROWS)
+        sum_image(ROWS, 1, j, &it, n, to);
+    else
+        sum_image(it.rows, it.vectors, j, &it, n, to);
+}
+
+static void sum_share(const job *j, int64_t first, int64_t last)
+{
+    const int64_t images = is_linear(j->conv) ? 1 : j->conv->src.n;
+    for (int64_t n = 0; n < images; n++)
+        for (int64_t index = first; index < last; index++)
+            sum_item(j, index, n);
+}
+
+static void scatter_item(const job *j, int64_t index, float *dw)
+{
+    const jemi_direct_weights *c = j->conv;
+    const item it = item_at(j, index);
+    const float *from = j->sums + index * SUMS;
+    const int64_t taps = c->kernel * c->kernel;
+    for (int r = 0; r < it.rows; r++)
+        for (int64_t k = 0; k < it.vectors * LANES && it.first_out + k < c->dst.c; k++)
+            dw[((it.first_out + k) * c->src.c + it.first_in + r) * taps + it.tap] =
+                from[r * VECTORS * LANES + k];
+}
+
+int64_t jemi_direct_weights_workspace(const jemi_direct_weights *conv)
+{
+    return make_job(conv).items * SUMS;
+}
+
+void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, const float *dy,
+                             float *dw, float *workspace)
+{
+    job j = make_job(conv);
+    j.x = x;
+    j.dy = dy;
+    j.sums = workspace;
+    const int64_t shares = jemi_threads_now();
+    JEMI_PARALLEL(for (int64_t s = 0; s < shares; s++)
+                      sum_share(&j, j.items * s / shares, j.items * (s + 1) / shares););
+    for (int64_t index = 0; index < j.items; index++)
+        scatter_item(&j, index, dw);
+}
+
+JEMI_AVX512 static void sum_block(const jemi_layout *l, const float *dy, int64_t block, float *db)
+{
+    const int64_t pixels = l->h * l->w, left = l->c - block * LANES;
+    double totals[LANES] = {0};
+    for (int64_t n = 0; n < l->n; n++) {
+        const float *image = dy + (n * jemi_layout_blocks(l) + block) * pixels * LANES;
+        __m512 sum = _mm512_setzero_ps();
+        for (int64_t p = 0; p < pixels; p++)
+            sum = _mm512_add_ps(sum, _mm512_loadu_ps(image + p * LANES));
+        float values[LANES];
+        _mm512_storeu_ps(values, sum);
+        for (int lane = 0; lane < LANES; lane++)
+            totals[lane] += values[lane];
+    }
+    for (int64_t lane = 0; lane < LANES && lane < left; lane++)
+        db[block * LANES + lane] = (float)totals[lane];
+}
+
+void jemi_bias_gradient(const jemi_layout *layout, const float *dy, float *db)
+{
+    JEMI_PARALLEL(for (int64_t b = 0; b < jemi_layout_blocks(layout); b++)
+                      sum_block(layout, dy, b, db););
+}
+
+#else
+
+int64_t jemi_direct_weights_workspace(const jemi_direct_weights *conv)
+{
+    (void)conv;
+    return 0;
+}
+
+void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, const float *dy,
+                             float *dw, float *workspace)
+{
+    (void)conv, (void)x, (void)dy, (void)dw, (void)workspace;
+    assert(!"no direct kernels for this processor");
+}
+
+void jemi_bias_gradient(const jemi_layout *layout, const float *dy, float *db)
+{
+    (void)layout, (void)dy, (void)db;
+    assert(!"no direct kernels for this processor");
+}
+
+#endif

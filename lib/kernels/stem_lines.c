@@ -1,0 +1,198 @@
+/*
+ * Forward and weights' gradient. Line by line of the destination, the lines of the image that it
+ * looks at are copied with their padding, so that no pixel needs to ask where the image ends; then
+ * all taps of a block of 16 channels are summed, forward for a few pixels at a time.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/parallel.h"
+#include "kernels/stem.h"
+
+#if defined(__x86_64__)
+
+enum { LANES = JEMI_LANES, PIXELS = 4, WIDTH = 1024 + 2 };
+
+// Image lines of one destination line: [kernel y][c][width + 2 pad].
+typedef struct lines {
+    float values[JEMI_STEM_KERNEL][JEMI_STEM_CHANNELS][WIDTH];
+} lines;
+
+static void copy_lines(lines *to, const float *image, const jemi_stem *s, int64_t y)
+{
+    for (int64_t ky = 0; ky < s->kernel; ky++) {
+        const int64_t row = y * s->stride + ky - s->pad;
+        for (int64_t c = 0; c < s->c; c++) {
+            float *line = to->values[ky][c];
+            memset(line, 0, (size_t)(s->w + 2 * s->pad) * sizeof *line);
+            if (row >= 0 && row < s->h)
+                memcpy(line + s->pad, image + (c * s->h + row) * s->w, (size_t)s->w * sizeof *line);
+        }
+    }
+}
+
+// Pixels x .. x + pixels - 1 of one block; the counts are constants where this is inlined.
+JEMI_AVX512_INLINE void sum_pixels(int pixels, int channels, int kernel, const lines *from,
+                                   const float *weights, const jemi_stem *s, int64_t x,
+                                   __m512 sums[PIXELS])
+{
+    for (int ky = 0; ky < kernel; ky++)
+        for (int kx = 0; kx < kernel; kx++)
+            for (int c = 0; c < channels; c++) {
+                const float *at = from->values[ky][c] + x * s->stride + kx;
+                const __m512 w =
+                    _mm512_loadu_ps(weights + ((ky * kernel + kx) * channels + c) * LANES);
+                for (int p = 0; p < pixels; p++)
+                    sums[p] = _mm512_fmadd_ps(_mm512_set1_ps(at[p * s->stride]), w, sums[p]);
+            }
+}
+
+JEMI_AVX512_INLINE void sum_line(int channels, int kernel, const lines *from, const float *weights,
+                                 const jemi_stem *s, const jemi_epilogue *then, int64_t block,
+                                 int64_t offset, float *y)
+{
+    const __m512 bias = jemi_epilogue_bias(then, block);
+    for (int64_t x = 0; x < s->dst.w; x += PIXELS) {
+        const int64_t left = s->dst.w - x;
+        __m512 sums[PIXELS] = {bias, bias, bias, bias};
+        if (left >= PIXELS)
+            sum_pixels(PIXELS, channels, kernel, from, weights, s, x, sums);
+        else
+            for (int p = 0; p < left; p++)
+                sum_pixels(1, channels, kernel, from, weights, s, x + p, sums + p);
+        for (int p = 0; p < PIXELS && p < left; p++)
+            jemi_epilogue_finish(then, sums[p], offset + (x + p) * LANES, y);
+    }
+}
+
+// Usual sizes as constants, so that all weights of a block stay in registers.
+JEMI_AVX512 static void line_of(const lines *from, const float *weights, const jemi_stem *s,
+                                const jemi_epilogue *then, int64_t block, int64_t offset, float *y)
+{
+    if (s->kernel == 3 && s->c == 1)
+        sum_line(1, 3, from, weights, s, then, block, offset, y);
+    else if (s->kernel == 3 && s->c == 3)
+        sum_line(3, 3, from, weights, s, then, block, offset, y);
+    else
+        sum_line((int)s->c, (int)s->kernel, from, weights, s, then, block, offset, y);
+}
+
+void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
+                       const jemi_epilogue *then)
+{
+    const int64_t blocks = jemi_layout_blocks(&s->dst);
+    const int64_t taps = s->kernel * s->kernel * s->c;
+    assert(s->w + 2 * s->pad <= WIDTH && s->kernel <= JEMI_STEM_KERNEL);
+    JEMI_PARALLEL(for (int64_t i = 0; i < s->dst.n * s->dst.h; i++) {
+        const int64_t n = i / s->dst.h, row = i % s->dst.h;
+        lines copy;
+        copy_lines(&copy, images + n * s->c * s->h * s->w, s, row);
+        for (int64_t b = 0; b < blocks; b++)
+            line_of(&copy, weights + b * taps * LANES, s, then, b,
+                    ((n * blocks + b) * s->dst.h + row) * s->dst.w * LANES, y);
+    });
+}
+
+// ---- gradient of the weights -------------------------------------------------------------------
+
+enum { TAPS = JEMI_STEM_KERNEL * JEMI_STEM_KERNEL * JEMI_STEM_CHANNELS };
+
+static int64_t taps_of(const jemi_stem *s)
+{
+    return s->kernel * s->kernel * s->c;
+}
+
+// Adds a line's products to the sums of all taps; the counts are constants where this is inlined.
+JEMI_AVX512_INLINE void sum_products(int channels, int kernel, const lines *from, const float *dy,
+                                     const jemi_stem *s, __m512 sums[TAPS])
+{
+    for (int64_t x = 0; x < s->dst.w; x++) {
+        const __m512 gradient = _mm512_loadu_ps(dy + x * LANES);
+        for (int ky = 0; ky < kernel; ky++)
+            for (int kx = 0; kx < kernel; kx++)
+                for (int c = 0; c < channels; c++) {
+                    const float value = from->values[ky][c][x * s->stride + kx];
+                    __m512 *sum = &sums[(ky * kernel + kx) * channels + c];
+                    *sum = _mm512_fmadd_ps(_mm512_set1_ps(value), gradient, *sum);
+                }
+    }
+}
+
+JEMI_AVX512_INLINE void sum_image(int channels, int kernel, const jemi_stem *s, const float *image,
+                                  const float *dy, float *to)
+{
+    __m512 sums[TAPS];
+    lines copy;
+    for (int t = 0; t < kernel * kernel * channels; t++)
+        sums[t] = _mm512_setzero_ps();
+    for (int64_t y = 0; y < s->dst.h; y++) {
+        copy_lines(&copy, image, s, y);
+        sum_products(channels, kernel, &copy, dy + y * s->dst.w * LANES, s, sums);
+    }
+    for (int t = 0; t < kernel * kernel * channels; t++)
+        _mm512_storeu_ps(to + t * LANES, sums[t]);
+}
+
+JEMI_AVX512 static void image_of(const jemi_stem *s, const float *image, const float *dy, float *to)
+{
+    if (s->kernel == 3 && s->c == 1)
+        sum_image(1, 3, s, image, dy, to);
+    else if (s->kernel == 3 && s->c == 3)
+        sum_image(3, 3, s, image, dy, to);
+    else
+        sum_image((int)s->c, (int)s->kernel, s, image, dy, to);
+}
+
+// The sum over images of one block's taps, to (out, c, kernel, kernel).
+static void gather_block(const jemi_stem *s, const float *sums, int64_t block, float *dw)
+{
+    const int64_t blocks = jemi_layout_blocks(&s->dst), taps = taps_of(s);
+    const int64_t left = s->dst.c - block * LANES;
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t lane = 0; lane < LANES && lane < left; lane++) {
+            double sum = 0.0;
+            for (int64_t n = 0; n < s->dst.n; n++)
+                sum += sums[((n * blocks + block) * taps + t) * LANES + lane];
+            const int64_t c = t % s->c, place = t / s->c;
+            dw[((block * LANES + lane) * s->c + c) * s->kernel * s->kernel + place] = (float)sum;
+        }
+}
+
+int64_t jemi_stem_weights_workspace(const jemi_stem *s)
+{
+    return s->dst.n * jemi_layout_blocks(&s->dst) * taps_of(s) * LANES;
+}
+
+void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
+                       float *workspace)
+{
+    const int64_t blocks = jemi_layout_blocks(&s->dst);
+    JEMI_PARALLEL(for (int64_t i = 0; i < s->dst.n * blocks; i++) image_of(
+                      s, images + i / blocks * s->c * s->h * s->w,
+                      dy + i * s->dst.h * s->dst.w * LANES, workspace + i * taps_of(s) * LANES););
+    JEMI_PARALLEL(for (int64_t b = 0; b < blocks; b++) gather_block(s, workspace, b, dw););
+}
+
+#else
+
+void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
+                       const jemi_epilogue *then)
+{
+    (void)y, (void)images, (void)weights, (void)s, (void)then;
+    assert(!"no first convolution for this processor");
+}
+
+int64_t jemi_stem_weights_workspace(const jemi_stem *s)
+{
+    (void)s;
+    return 0;
+}
+
+void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
+                       float *workspace)
+{
+    (void)dw, (void)images, (void)dy, (void)s, (void)workspace;
+    assert(!"no first convolution for this processor");
+}
+
+#endif

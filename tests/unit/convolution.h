@@ -1,0 +1,278 @@
+/*
+ * What the tests of our convolution kernels share: a convolution with what is fused to it, random
+ * operands, each output in double, and the bits of a row against batch and threads.
+ */
+#ifndef JEM_TESTS_CONVOLUTION_H
+#define JEM_TESTS_CONVOLUTION_H
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/epilogue.h"
+#include "kernels/layout.h"
+#include "nearest_bf16.h"
+#include "support.h"
+
+enum {
+    BACKWARD = 1,
+    BIAS = 2,
+    MASK = 4,
+    ADD = 8,
+    ACT = 16,
+    FUSED = BIAS | MASK | ADD | ACT,
+    BF16 = 32,  // factors are rounded
+    IMAGE = 64, // the source is canonical
+};
+
+typedef struct conv_case {
+    const char *name;
+    int64_t n, in, out, h, w; // channels of the forward convolution; h x w of its image
+    int64_t kernel, stride, pad;
+    unsigned with;
+} conv_case;
+
+typedef struct conv_operands {
+    float *x, *weights, *bias, *mask, *add; // weights (out, in, kernel, kernel)
+} conv_operands;
+
+/** Computes y (conv_destination) of t->n rows with everything in t->with. */
+typedef void (*conv_run)(const conv_case *t, const conv_operands *a, float *y);
+
+static const float conv_slope = 0.2f;
+
+// ---- shapes ------------------------------------------------------------------------------------
+
+static inline int64_t conv_output(const conv_case *t, int64_t size)
+{
+    return (size + 2 * t->pad - t->kernel) / t->stride + 1;
+}
+
+/** What the run reads. */
+static inline jemi_layout conv_source(const conv_case *t)
+{
+    if ((t->with & BACKWARD) != 0)
+        return (jemi_layout){t->n, t->out, conv_output(t, t->h), conv_output(t, t->w), 16};
+    return (jemi_layout){t->n, t->in, t->h, t->w, (t->with & IMAGE) != 0 ? 1 : 16};
+}
+
+/** What it writes. */
+static inline jemi_layout conv_destination(const conv_case *t)
+{
+    conv_case turned = *t;
+    turned.with = (t->with & BACKWARD) ^ BACKWARD;
+    return conv_source(&turned);
+}
+
+static inline int64_t conv_at(const jemi_layout *l, int64_t n, int64_t c, int64_t i, int64_t j)
+{
+    const int64_t plane = (n * jemi_layout_blocks(l) + c / l->block) * l->h;
+    return ((plane + i) * l->w + j) * l->block + c % l->block;
+}
+
+// ---- operands ----------------------------------------------------------------------------------
+
+/** Aligned as the library's own memory; what nobody writes stays NaN. */
+static inline float *conv_alloc(int64_t count)
+{
+    float *values = aligned_alloc(64, ((size_t)count * sizeof *values + 63) / 64 * 64);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = NAN;
+    return values;
+}
+
+static inline float *conv_random_tensor(const jemi_layout *layout, uint64_t seed)
+{
+    const int64_t count = jemi_layout_size(layout);
+    float *random = support_uniform(count, seed), *values = conv_alloc(count);
+    memcpy(values, random, (size_t)count * sizeof *values);
+    free(random);
+    jemi_layout_clear_padding(values, layout);
+    return values;
+}
+
+static inline conv_operands conv_make(const conv_case *t)
+{
+    const jemi_layout src = conv_source(t), dst = conv_destination(t);
+    return (conv_operands){
+        .x = conv_random_tensor(&src, 1),
+        .weights = support_uniform(t->out * t->in * t->kernel * t->kernel, 2),
+        .bias = support_uniform(dst.c, 3),
+        .mask = conv_random_tensor(&dst, 4),
+        .add = conv_random_tensor(&dst, 5),
+    };
+}
+
+static inline void conv_free(conv_operands *a)
+{
+    free(a->x);
+    free(a->weights);
+    free(a->bias);
+    free(a->mask);
+    free(a->add);
+}
+
+static inline jemi_epilogue conv_then(const conv_case *t, const conv_operands *a)
+{
+    return (jemi_epilogue){
+        .bias = (t->with & BIAS) != 0 ? a->bias : NULL,
+        .channels = conv_destination(t).c,
+        .mask = (t->with & MASK) != 0 ? a->mask : NULL,
+        .add = (t->with & ADD) != 0 ? a->add : NULL,
+        .act = (t->with & ACT) != 0,
+        .slope = conv_slope,
+    };
+}
+
+// ---- values ------------------------------------------------------------------------------------
+
+// The source pixel that tap k of destination pixel i looks at, or -1.
+static inline int64_t conv_look(const conv_case *t, int64_t i, int64_t k, int64_t size)
+{
+    const int64_t forward = i * t->stride + k - t->pad, back = i + t->pad - k;
+    if ((t->with & BACKWARD) == 0)
+        return forward >= 0 && forward < size ? forward : -1;
+    return back >= 0 && back % t->stride == 0 && back / t->stride < size ? back / t->stride : -1;
+}
+
+static inline double conv_factor(const conv_case *t, float value)
+{
+    return (double)((t->with & BF16) != 0 ? nearest_bf16(value) : value);
+}
+
+static inline double conv_weight(const conv_case *t, const conv_operands *a, int64_t from,
+                                 int64_t to, int64_t u, int64_t v)
+{
+    const bool backward = (t->with & BACKWARD) != 0;
+    const int64_t o = backward ? from : to, i = backward ? to : from;
+    return conv_factor(t, a->weights[((o * t->in + i) * t->kernel + u) * t->kernel + v]);
+}
+
+static inline double conv_finish(const conv_case *t, const conv_operands *a, double sum,
+                                 int64_t place)
+{
+    const double slope = (double)conv_slope;
+    if ((t->with & MASK) != 0 && a->mask[place] <= 0.0f)
+        sum *= slope;
+    if ((t->with & ADD) != 0)
+        sum += (double)a->add[place];
+    return (t->with & ACT) != 0 && sum <= 0.0 ? slope * sum : sum;
+}
+
+/** @param size  Out. The sum of all absolute terms, which rounding errors are proportional to. */
+static inline double conv_expected(const conv_case *t, const conv_operands *a, int64_t n, int64_t o,
+                                   int64_t i, int64_t j, double *size)
+{
+    const jemi_layout src = conv_source(t), dst = conv_destination(t);
+    *size = 2.0; // bias, add
+    double sum = (t->with & BIAS) != 0 ? (double)a->bias[o] : 0.0;
+    for (int64_t c = 0; c < src.c; c++)
+        for (int64_t u = 0; u < t->kernel; u++)
+            for (int64_t v = 0; v < t->kernel; v++) {
+                const int64_t y = conv_look(t, i, u, src.h), x = conv_look(t, j, v, src.w);
+                if (y < 0 || x < 0)
+                    continue;
+                const double product =
+                    conv_factor(t, a->x[conv_at(&src, n, c, y, x)]) * conv_weight(t, a, c, o, u, v);
+                sum += product;
+                *size += fabs(product);
+            }
+    return conv_finish(t, a, sum, conv_at(&dst, n, o, i, j));
+}
+
+static inline void conv_check_image(const conv_case *t, const conv_operands *a, int64_t n,
+                                    const float *y, double tolerance)
+{
+    const jemi_layout dst = conv_destination(t);
+    const int64_t lanes = jemi_layout_blocks(&dst) * dst.block;
+    for (int64_t o = 0; o < lanes; o++)
+        for (int64_t i = 0; i < dst.h; i++)
+            for (int64_t j = 0; j < dst.w; j++) {
+                double size = 0.0; // padded lanes are zero
+                const double want = o < dst.c ? conv_expected(t, a, n, o, i, j, &size) : 0.0;
+                const double have = (double)y[conv_at(&dst, n, o, i, j)];
+                ck_assert_msg(fabs(have - want) <= tolerance * size,
+                              "%s: row %d, channel %d, (%d, %d) is %g, expected %g", t->name,
+                              (int)n, (int)o, (int)i, (int)j, have, want);
+            }
+}
+
+/** Every output of the case, by one thread and by two. */
+static inline void conv_check_values(const conv_case *t, conv_run run, double tolerance)
+{
+    conv_operands a = conv_make(t);
+    const jemi_layout dst = conv_destination(t);
+    for (int threads = 1; threads <= 2; threads++) {
+        float *y = conv_alloc(jemi_layout_size(&dst));
+        omp_set_num_threads(threads);
+        run(t, &a, y);
+        for (int64_t n = 0; n < t->n; n++)
+            conv_check_image(t, &a, n, y, tolerance);
+        free(y);
+    }
+    conv_free(&a);
+}
+
+// ---- bits --------------------------------------------------------------------------------------
+
+/** The sum is the same where the addend is the destination itself. */
+static inline void conv_check_add_in_place(const conv_case *t, conv_run run)
+{
+    conv_operands a = conv_make(t);
+    const jemi_layout dst = conv_destination(t);
+    const size_t bytes = (size_t)jemi_layout_size(&dst) * sizeof(float);
+    float *y = conv_alloc(jemi_layout_size(&dst));
+    run(t, &a, y);
+    run(t, &a, a.add);
+    support_same_bits(y, a.add, bytes, t->name);
+    free(y);
+    conv_free(&a);
+}
+
+static inline void conv_run_row(const conv_case *t, const conv_operands *a, int64_t n, conv_run run,
+                                float *y)
+{
+    const jemi_layout src = conv_source(t), dst = conv_destination(t);
+    conv_case alone = *t;
+    conv_operands row = *a;
+    alone.n = 1;
+    row.x += n * jemi_layout_row(&src);
+    row.mask += n * jemi_layout_row(&dst);
+    row.add += n * jemi_layout_row(&dst);
+    run(&alone, &row, y + n * jemi_layout_row(&dst));
+}
+
+/** A row alone, in its batch, and with any number of threads: the same bits. */
+static inline void conv_check_bits(const conv_case *t, conv_run run)
+{
+    conv_operands a = conv_make(t);
+    const jemi_layout dst = conv_destination(t);
+    const size_t bytes = (size_t)jemi_layout_size(&dst) * sizeof(float);
+    float *y = conv_alloc(jemi_layout_size(&dst)), *other = conv_alloc(jemi_layout_size(&dst));
+    omp_set_num_threads(1);
+    run(t, &a, y);
+    for (int threads = 2; threads <= 3; threads++) {
+        omp_set_num_threads(threads);
+        run(t, &a, other);
+        support_same_bits(y, other, bytes, t->name);
+    }
+    for (int64_t n = 0; n < t->n; n++)
+        conv_run_row(t, &a, n, run, other);
+    support_same_bits(y, other, bytes, t->name);
+    free(y);
+    free(other);
+    conv_free(&a);
+}
+
+/** support_main(), but on processors without these kernels only a line that says so. */
+static inline int conv_main(const char *name, bool available, void (*add)(TCase *tcase))
+{
+    if (available)
+        return support_main(name, add);
+    printf("100%%: Checks: 0, Failures: 0, Errors: 0 (no instructions for %s here)\n", name);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,124 @@
+"""jem bench: its arithmetic, its peaks, and the table of kernels that --tune prints."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from cli_support import jem
+
+
+def bench(arch, shape, op, *options):
+    return jem("bench", "--arch", arch, "--shape", shape, "--op", op, "--runs", 2, *options)
+
+
+@pytest.mark.parametrize("op, passes", [("logits", 1), ("grad", 2), ("sgld", 2), ("train", 15)])
+def test_bench(op, passes):
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--batch", 8, "--op",
+                            op, "--runs", 3, "--classes", 5, "--sgld-steps", 3, "--threads", 1,
+                            "--json"))
+    macs = 16 * 32 + 32 * 5
+    assert np.isclose(report["gflop"], 2e-9 * macs * 8 * passes, rtol=1e-6)
+    assert 0 < report["min_ms"] <= report["median_ms"]
+    assert np.isclose(report["gflops"], report["gflop"] / report["median_ms"] * 1e3, rtol=1e-6)
+    assert report["threads"] == 1 and report["batch"] == 8 and report["runs"] == 3
+    assert report["peak_precision"] == "f32"
+    assert report["peak_gflops"] > 4 and report["peak_rss_mb"] > 1
+    assert np.isclose(report["ratio"], report["gflops"] / report["peak_gflops"], rtol=1e-6)
+
+
+def test_memory_of_bench_is_its_own():
+    ballast = np.ones(200 << 17)  # 200 MiB that a child would inherit in its ru_maxrss
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--op", "logits",
+                            "--runs", 1, "--json"))
+    assert 1 < report["peak_rss_mb"] < 100 < ballast.nbytes >> 20
+
+
+@pytest.mark.parametrize("op, options", [
+    ("logits", ["--precision", "bf16"]),
+    ("sgld", ["--precision-chains", "bf16"]),
+    ("train", ["--precision", "bf16", "--sgld-steps", 1]),
+])
+def test_peak_of_bf16(op, options):
+    """Where the processor has no bfloat16 the peak is that of f32, and says so."""
+    offered = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+    report = json.loads(bench("mlp-16", "1x4x4", op, *options, "--json"))
+    assert report["peak_precision"] == ("bf16" if offered else "f32")
+    assert ("vdpbf16ps" in report["peak_instructions"]) == offered
+    assert np.isclose(report["ratio"], report["gflops"] / report["peak_gflops"], rtol=1e-6)
+
+
+def test_peak_follows_the_operation():
+    report = json.loads(bench("mlp-16", "1x4x4", "logits", "--precision-chains", "bf16", "--json"))
+    assert report["peak_precision"] == "f32"
+
+
+# ---- tune ---------------------------------------------------------------------------------------
+
+PRECISIONS = ["f32", "f32-strict", "bf16"]
+# in, out, side, kernel, stride
+LAYERS = [(1, 16, 12, 3, 1), (16, 16, 12, 3, 1), (16, 16, 12, 3, 1), (16, 32, 12, 3, 1),
+          (32, 32, 12, 3, 2), (16, 32, 12, 1, 2), (32, 64, 6, 3, 1), (64, 64, 6, 3, 2),
+          (32, 64, 6, 1, 2), (64, 10, 1, 1, 1)]
+
+
+@pytest.fixture(scope="module")
+def onednn():
+    if json.loads(bench("mlp-4", "1x2x2", "logits", "--json"))["backend"] != "onednn":
+        pytest.skip("this build has no oneDNN backend")
+
+
+def tune(op):
+    report = bench("wrn-10-1", "1x12x12", op, "--batch", 2, "--sgld-steps", 1, "--threads", 1,
+                   "--tune", "--json")
+    return json.loads(report)["tune"]
+
+
+def layers_of(rows, direction):
+    return sorted(tuple(row[key] for key in ("in", "out", "h", "kernel", "stride"))
+                  for row in rows if row["direction"] == direction)
+
+
+@pytest.mark.parametrize("op, directions", [
+    ("logits", ["forward"]), ("sgld", ["forward", "data"]),
+    ("train", ["forward", "weights"]),
+])
+def test_tune_has_every_layer(onednn, op, directions):
+    rows = tune(op)
+    for direction in directions:
+        assert layers_of(rows, direction) == sorted(LAYERS)
+    assert {row["direction"] for row in rows} - {"data"} == set(directions) - {"data"}
+    assert all(row["n"] == 2 and row["w"] == row["h"] for row in rows)
+
+
+def test_training_needs_no_gradient_of_its_input(onednn):
+    assert layers_of(tune("train"), "data") == sorted(LAYERS[1:])
+
+
+def test_verdicts_of_tune(onednn):
+    for row in tune("grad"):
+        chosen = {precision: row[precision] for precision in PRECISIONS}
+        assert all(c["kernel"] and 0 < c["ms"] < 1e4 for c in chosen.values())
+        assert row["fastest"] == min(PRECISIONS, key=lambda p: chosen[p]["ms"])
+        f32, strict = chosen["f32"], chosen["f32-strict"]
+        slower = f32["kernel"] != strict["kernel"] and f32["ms"] > 1.1 * strict["ms"]
+        assert row["doubtful"] == slower
+        assert "Winograd" not in strict["kernel"] and "bf16" not in strict["kernel"]
+
+
+def test_tune_as_text(onednn):
+    text = bench("mlp-20", "3x5x7", "grad", "--batch", 4, "--threads", 1, "--tune")
+    rows = [line for line in text.splitlines() if "1x1 / 1" in line]
+    assert [line[1:].split()[1] for line in rows] == ["forward", "forward", "data", "data"]
+    assert "4, 105 -> 20, 1x1, 1x1 / 1" in rows[0] and "4, 20 -> 10, 1x1, 1x1 / 1" in rows[1]
+    assert all(line[0] in " *" and line.count(" | ") == 2 for line in rows)
+    assert "lib/backend/onednn/choose.c" in text
+    times = [float(word) for word in rows[0].split("/ 1", 1)[1].split()[:3]]
+    assert len(times) == 3 and all(math.isfinite(ms) for ms in times)
+
+
+def test_tune_wants_onednn():
+    message = jem("bench", "--arch", "mlp-4", "--shape", "1x2x2", "--op", "grad", "--backend",
+                  "ref", "--tune", expect=2)
+    assert "oneDNN" in message
