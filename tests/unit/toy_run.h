@@ -39,6 +39,10 @@ static const toy_recipe toy_recipes[] = {
     {"data", "mlp-8", 2, 1, 0, 0, 0, 0, JEM_START_DATA, 0, 1, false, true, false},
     {"divergence", "mlp-8", 2, 1, 0, 0, 0, 0, JEM_START_DATA, 0, 0, false, true, true},
     {"classifier", "mlp-8", 2, 1, 0, 0, 0.5f, 0, 0, 0, 0, true, true, false},
+    {"running statistics", "mlp-8:norm=batch", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE, 0, 0, false,
+     true, false},
+    {"masks, iterates", "mlp-8:norm=spectral,dropout=0.2", 2, 1, 0, 0, 0.9f, 0, JEM_START_MIXTURE,
+     0, 0, false, true, false},
 };
 
 typedef struct toy_run {
@@ -133,13 +137,11 @@ static inline void toy_steps(toy_run *run, int n)
     }
 }
 
+/** Of the parameters and the state behind them. */
 static inline uint64_t toy_params(const toy_run *run)
 {
-    float *params = support_params(run->model);
-    const uint64_t hash =
-        support_hash(params, (size_t)support_param_count(run->model) * sizeof *params);
-    free(params);
-    return hash;
+    const float *values = run->model->generations->current->params;
+    return support_hash(values, (size_t)jemi_model_size(run->model) * sizeof *values);
 }
 
 static inline uint64_t toy_join(uint64_t hash, const void *data, size_t size)
@@ -156,7 +158,7 @@ static inline uint64_t toy_hash(const toy_run *run, bool streams)
     uint64_t hash = toy_params(run);
     hash = toy_join(hash, o->state1, bytes);
     hash = toy_join(hash, o->state2, bytes);
-    hash = toy_join(hash, o->ema, bytes);
+    hash = toy_join(hash, o->ema, (size_t)jemi_model_size(run->model) * sizeof(float));
     hash = toy_join(hash, &o->steps, sizeof o->steps);
     if (streams) {
         hash = toy_join(hash, &o->config.lr, sizeof o->config.lr);
