@@ -758,9 +758,8 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
 /**
  * Writes all that a training run needs to go on: parameters and the state behind them (running
  * statistics); the optimizer's state, learning rate, seed, position in the schedule, average and
- * note; the sampler's replay buffer, fitted starts,
- * seed and position in its random streams; the statistics of the guard. Safetensors, with a digest
- * over every byte.
+ * note; the sampler's replay buffer, fitted starts, seed and position in its random streams; the
+ * statistics of the guard. Safetensors, with a digest over every byte.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
  * stays as `path` with ".prev" added.
