@@ -167,9 +167,12 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
  * How products are computed; parameters, values and sums are floats in all of them.
  *
  *   F32         3x3 convolutions may go by Winograd's algorithm, within 1e-4 of the largest value
- *   F32_STRICT  never do, and are slower
- *   BF16        as F32, but where that is faster factors are rounded to bfloat16: some percent of
- *               the largest value. On processors without bfloat16 instructions the same as F32.
+ *   F32_STRICT  never do, and take about twice as long
+ *   BF16        as F32, but where that is faster factors are rounded to bfloat16: logits within
+ *               a percent or so. On processors without bfloat16 instructions the same as F32.
+ *
+ * A unit that lies within such an error of a kink (lrelu, relu) may take the other slope, so single
+ * elements of a gradient may differ by more.
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 

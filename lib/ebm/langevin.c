@@ -12,8 +12,6 @@
 #include "base/status.h"
 #include "ebm/density.h"
 
-enum { CHUNK_ROWS_MAX = 256 };
-
 enum { ROWS_MAX = 256 };
 
 // What all pieces of a run share.

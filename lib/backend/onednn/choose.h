@@ -28,9 +28,6 @@ jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision
 /** For the gradient of its weights: any but _BF16. */
 jemi_own jemi_choose_own_weights(const jemi_node *node, jemi_shape in, int32_t precision);
 
-dnnl_alg_kind_t jemi_choose_algorithm(const jemi_node *node, jemi_conv_direction direction,
-                                      int32_t precision);
-
 /**
  * Is the input gradient of this convolution better computed by kernels/stem.h?
  *
