@@ -27,26 +27,48 @@ int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel)
 }
 
 // Where weights lie. Groups of 32 destination channels, 16 where 32 are not left:
-// (group, tap, in, width); in bf16 pairs of source channels side by side, (.., in / 2, width, 2).
+// (group, tap, source channel, width); in bf16 pairs of source channels side by side,
+// (.., source channels / 2, width, 2).
 typedef struct packing {
-    int64_t taps, in, out;
-    bool pairs;
+    int64_t taps, from, to; // channels with padding
+    int64_t in;             // of the forward convolution
+    bool backward, pairs;
 } packing;
-
-static int64_t packed_index(const packing *p, int64_t tap, int64_t i, int64_t o)
-{
-    const int64_t group = o / (2 * LANES) * (2 * LANES);
-    const int64_t width = p->out - group < 2 * LANES ? LANES : 2 * LANES;
-    const int64_t start = (group * p->taps + tap * width) * p->in, lane = o - group;
-    return p->pairs ? start + i / 2 * 2 * width + 2 * lane + i % 2 : start + i * width + lane;
-}
 
 static packing packing_of(int64_t out, int64_t in, int64_t kernel, bool backward, bool pairs)
 {
     return (packing){.taps = kernel * kernel,
-                     .in = blocks_of(backward ? out : in) * LANES,
-                     .out = blocks_of(backward ? in : out) * LANES,
+                     .from = blocks_of(backward ? out : in) * LANES,
+                     .to = blocks_of(backward ? in : out) * LANES,
+                     .in = in,
+                     .backward = backward,
                      .pairs = pairs};
+}
+
+// Of weight (o, i, tap) of the forward convolution.
+static int64_t packed_index(const packing *p, int64_t o, int64_t i, int64_t tap)
+{
+    const int64_t from = p->backward ? o : i, to = p->backward ? i : o;
+    const int64_t group = to / (2 * LANES) * (2 * LANES), lane = to - group;
+    const int64_t width = p->to - group < 2 * LANES ? LANES : 2 * LANES;
+    const int64_t start = (group * p->taps + tap * width) * p->from;
+    return p->pairs ? start + from / 2 * 2 * width + 2 * lane + from % 2
+                    : start + from * width + lane;
+}
+
+static void pack_floats(const packing *p, float *packed, const float *weights, int64_t o)
+{
+    for (int64_t i = 0; i < p->in; i++)
+        for (int64_t tap = 0; tap < p->taps; tap++)
+            packed[packed_index(p, o, i, tap)] = weights[(o * p->in + i) * p->taps + tap];
+}
+
+static void pack_bf16(const packing *p, uint16_t *packed, const float *weights, int64_t o)
+{
+    for (int64_t i = 0; i < p->in; i++)
+        for (int64_t tap = 0; tap < p->taps; tap++)
+            packed[packed_index(p, o, i, tap)] =
+                jemi_bf16_from_float(weights[(o * p->in + i) * p->taps + tap]);
 }
 
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
@@ -54,11 +76,7 @@ void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t 
 {
     const packing p = packing_of(out, in, kernel, backward, false);
     memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
-    JEMI_PARALLEL(
-        for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) for (int64_t tap = 0;
-                                                                                tap < p.taps; tap++)
-            packed[packed_index(&p, tap, backward ? o : i, backward ? i : o)] =
-                weights[(o * in + i) * p.taps + tap];);
+    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) pack_floats(&p, packed, weights, o););
 }
 
 void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
@@ -66,11 +84,7 @@ void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, 
 {
     const packing p = packing_of(out, in, kernel, backward, true);
     memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
-    JEMI_PARALLEL(
-        for (int64_t o = 0; o < out; o++) for (int64_t i = 0; i < in; i++) for (int64_t tap = 0;
-                                                                                tap < p.taps; tap++)
-            packed[packed_index(&p, tap, backward ? o : i, backward ? i : o)] =
-                jemi_bf16_from_float(weights[(o * in + i) * p.taps + tap]););
+    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) pack_bf16(&p, packed, weights, o););
 }
 
 #if defined(__x86_64__)
