@@ -796,7 +796,7 @@ typedef struct jem_preset_info {
     float input_high;
     int32_t n_data;     /* data rows of a step, and chains; 0 = the labelled rows serve both */
     int32_t n_labelled; /* labelled rows of a step; 0 = no labels are used */
-    int32_t epochs;     /* passes over the data rows; 0 = not published */
+    int32_t epochs;     /* passes over the labelled rows, or else the data; 0 = not published */
     int32_t fit_labels; /* 1: Gaussian starts are per class; 0: jem_sampler_fit() without labels */
 } jem_preset_info;
 

@@ -107,7 +107,7 @@ static const recipe recipes[] = {
         .augment = {.labelled = true},
     },
     [JEM_PRESET_IGEBM] = {
-        .info = {.name = "igebm", .summary = "IGEBM: density alone, no labels (Du & Mordatch 2019)",
+        .info = {.name = "igebm", .summary = "IGEBM: density, no labels (Du & Mordatch 2019)",
                  .arch_options = "norm=spectral", .input_low = 0, .input_high = 1, .n_data = 128,
                  .fit_labels = 1},
         .chain = {.steps = 60, .step_size = 10, .noise_std = 0.005f, .grad_clamp = 0.01f,
