@@ -756,9 +756,9 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
  *                 guard; no augmentation. Chains start uniformly, so that no fit is needed;
  *                 JEM_START_MIXTURE and a fit soon give better pictures.
  *     JEM2020     Grathwohl et al. 2020, arXiv 1912.03263.
- *     JEMPP       JEM++, Yang & Ji 2021, arXiv 2109.09032. 10 outer steps of 5 inner ones of size
- *                 0.2 that hold all but the first layer fixed (PYLD): at noise 0 these are 10 steps
- *                 of size 1, which is what the chains take.
+ *     JEMPP       JEM++, Yang & Ji 2021, arXiv 2109.09032. Its 10 outer steps of 5 inner ones of
+ *                 size 0.2 through the first layer alone (PYLD) are, that layer being linear and
+ *                 the noise 0, the same as 10 steps of size 1; so those are what is done.
  *     SADA        SADA-JEM, Yang, Su & Ji 2023, arXiv 2209.07959. SAM with rho 2 in its adaptive
  *                 form, which the authors' code takes from rho 0.5 on.
  *     MJEM        M-JEM, Yang & Ji 2023, arXiv 2303.04343. The energy penalty is on the mean of
@@ -771,10 +771,10 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
  *     CLASSIFIER  the twin that others are compared with: JEM2020 without its density terms, on
  *                 any network.
  *
- * In all of them warm-up begins at lr / 1000 instead of 0 and does not suspend the decay; the
+ * In all of them a warm-up begins at lr / 1000 instead of 0 and does not suspend the decay; the
  * chains of a step are distinct; images are moved by up to an eighth of their shorter side, which
- * was 4 pixels of 32, and rows that are no images are not augmented. Gaussian starts keep 32
- * directions of the covariance instead of all of it.
+ * was 4 pixels of 32, and rows that are no images are not augmented. Gaussian starts keep the
+ * variances and 32 directions of the covariance instead of all of it.
  */
 enum {
     JEM_PRESET_SAFE = 1,

@@ -67,6 +67,7 @@ def test_names_read_as_elsewhere():
     np.testing.assert_allclose(recipe.optimizer["milestones"][:4], [0.3, 0.6, 0.9, 0], rtol=1e-7)
     assert (recipe.info.n_data, recipe.info.n_labelled, recipe.info.epochs) == (64, 128, 200)
     assert isinstance(recipe.info.summary, str)
+    assert isinstance(recipe.optimizer["milestones"], tuple)
 
 
 def test_refusals():
