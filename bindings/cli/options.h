@@ -83,9 +83,9 @@ typedef struct cli_given {
 /** A subcommand. */
 typedef struct cli_command {
     const char *name;
-    const char *summary;     /* one line of `jem --help` */
-    const char *usage;       /* what follows "jem NAME" */
-    const char *description; /* paragraphs for `jem NAME --help` */
+    const char *summary;      /* one line of `jem --help` */
+    const char *usage;        /* what follows "jem NAME" */
+    const char *description;  /* paragraphs for `jem NAME --help` */
     void (*print_more)(void); /* prints what follows them; NULL = nothing */
     const cli_option *options;
     size_t args_size;

@@ -437,7 +437,7 @@ def make_pyld():
             break
     clamped = [(pull.abs() > 1).double().mean().item(), (moved.abs() == 1).double().mean().item()]
     assert all(0.1 < part < 0.9 for part in clamped), clamped
-    print(f"pyld: seed {seed}, clamped pulls and rows {clamped}, largest pull {pull.abs().max():.2f}")
+    print(f"pyld: seed {seed}, clamped pulls, values {clamped}, largest {pull.abs().max():.2f}")
     print(f"    moved                    {(narrow - moved).abs().max():.1e}")
     initial |= {"golden.x": x, "golden.moved": moved.float()}
     return case, {name: value.numpy() for name, value in initial.items()}

@@ -106,8 +106,9 @@ def test_given_options_win(idx, name, given, expected, tmp_path):
 
 
 def first_rates(idx, tmp_path, *options):
-    jem("train", "--data", idx, "--out", tmp_path / "m", "--arch", "mlp-4:norm=batch", "--steps",
-        10, "--sgld-steps", 1, "--capacity", 200, "--log", tmp_path / "log", "--warmup", 0, *options)
+    jem("train", "--data", idx, "--out", tmp_path / "m", "--log", tmp_path / "log", "--arch",
+        "mlp-4:norm=batch", "--steps", 10, "--sgld-steps", 1, "--capacity", 200, "--warmup", 0,
+        *options)
     return [json.loads(line)["lr"] for line in (tmp_path / "log").read_text().splitlines()]
 
 
