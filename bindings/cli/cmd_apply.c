@@ -247,47 +247,48 @@ static cli_status run_score(const void *args, cli_error *err)
 }
 
 const cli_command cli_logits = {
-    "logits",
-    "class logits of the rows of a .npy file",
-    "--model FILE --in X.npy --out Y.npy [options]",
-    "Writes the class logits f(x) of every row, (n, classes). Their softmax is p(y|x).",
-    plain_options,
-    sizeof(args_t),
-    set_defaults,
-    run_logits,
+    .name = "logits",
+    .summary = "class logits of the rows of a .npy file",
+    .usage = "--model FILE --in X.npy --out Y.npy [options]",
+    .description = "Writes the class logits f(x) of every row, (n, classes). Their softmax is "
+                   "p(y|x).",
+    .options = plain_options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run_logits,
 };
 
 const cli_command cli_energy = {
-    "energy",
-    "energies of the rows of a .npy file",
-    "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
-    "Writes the energy of every row, (n): E(x) = -logsumexp f(x), or with labels E(x, y) = "
-    "-f(x)[y]. Low = usual.",
-    label_options,
-    sizeof(args_t),
-    set_defaults,
-    run_energy,
+    .name = "energy",
+    .summary = "energies of the rows of a .npy file",
+    .usage = "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
+    .description = "Writes the energy of every row, (n): E(x) = -logsumexp f(x), or with labels "
+                   "E(x, y) = -f(x)[y]. Low = usual.",
+    .options = label_options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run_energy,
 };
 
 const cli_command cli_grad = {
-    "grad",
-    "gradients of the energy with respect to the input",
-    "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
-    "Writes dE/dx of every row, (n, C, H, W).",
-    label_options,
-    sizeof(args_t),
-    set_defaults,
-    run_grad,
+    .name = "grad",
+    .summary = "gradients of the energy with respect to the input",
+    .usage = "--model FILE --in X.npy --out Y.npy [--labels L.npy] [options]",
+    .description = "Writes dE/dx of every row, (n, C, H, W).",
+    .options = label_options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run_grad,
 };
 
 const cli_command cli_score = {
-    "score",
-    "outlier scores of the rows of a .npy file",
-    "--model FILE --in X.npy --out Y.npy [--kind KIND] [options]",
-    "Writes an outlier score of every row, (n). High = unusual, whatever the kind: energy is E(x), "
-    "max-softmax is -max p(y|x), gradient-norm is |dF/dx|.",
-    score_options,
-    sizeof(args_t),
-    set_defaults,
-    run_score,
+    .name = "score",
+    .summary = "outlier scores of the rows of a .npy file",
+    .usage = "--model FILE --in X.npy --out Y.npy [--kind KIND] [options]",
+    .description = "Writes an outlier score of every row, (n). High = unusual, whatever the kind: "
+                   "energy is E(x), max-softmax is -max p(y|x), gradient-norm is |dF/dx|.",
+    .options = score_options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run_score,
 };

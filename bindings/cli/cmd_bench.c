@@ -286,25 +286,24 @@ static cli_status run(const void *args, cli_error *err)
 }
 
 const cli_command cli_bench = {
-    "bench",
-    "how fast an operation runs here",
-    "--arch ARCH --shape CxHxW --op logits|grad|sgld|train [options]",
-    "Times an operation on random rows and a random model, and compares it with the fastest "
-    "multiply-adds that the machine does in the same run.\n"
-    "\n"
-    "Work is counted for the direct algorithm, in GFLOP, with B rows and M multiply-adds of a "
-    "row's forward pass (jem info shows M):\n"
-    "\n"
-    "  logits   2 M B                   one forward pass\n"
-    "  grad     2 M B * 2               forward, backward to the input\n"
-    "  sgld     2 M B * 2               one Langevin step\n"
-    "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
-    "                                   forward, backward to input and parameters\n"
-    "\n"
-    "so that a faster algorithm (Winograd) can exceed the peak, which is that of f32, or with "
-    "--precision bf16 that of bfloat16 factors where the processor has them.",
-    options,
-    sizeof(args_t),
-    set_defaults,
-    run,
+    .name = "bench",
+    .summary = "how fast an operation runs here",
+    .usage = "--arch ARCH --shape CxHxW --op logits|grad|sgld|train [options]",
+    .description = "Times an operation on random rows and a random model, and compares it with the "
+                   "fastest multiply-adds that the machine does in the same run.\n\n"
+                   "Work is counted for the direct algorithm, in GFLOP, with B rows and M "
+                   "multiply-adds of a row's forward pass (jem info shows M):\n\n"
+                   "  logits   2 M B                   one forward pass\n"
+                   "  grad     2 M B * 2               forward, backward to the input\n"
+                   "  sgld     2 M B * 2               one Langevin step\n"
+                   "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
+                   "                                   forward, backward to inputs, parameters\n"
+                   "\n"
+                   "so that a faster algorithm (Winograd) can exceed the peak, which is that of "
+                   "f32, or with --precision bf16 that of bfloat16 factors where the processor has "
+                   "them.",
+    .options = options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run,
 };

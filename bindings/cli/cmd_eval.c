@@ -301,19 +301,19 @@ static cli_status run(const void *args, cli_error *err)
 }
 
 const cli_command cli_eval = {
-    "eval",
-    "accuracy, calibration and out-of-distribution detection on test data",
-    "--model FILE --data PATH [--ood NAME|PATH ...] [options]",
-    "Evaluates a model on the test split of a data set: accuracy, negative log-likelihood (NLL), "
-    "expected calibration error (ECE) and Brier score, and for every outlier score the area under "
-    "the ROC curve (AUROC) of telling other sets from the test set.\n"
-    "\n"
-    "Sets: uniform (every pixel at random), constant (one random colour), interp (the mean of two "
-    "test images), inverted (black becomes white), rotated (by 90 degrees, square images only), "
-    "shuffled (pixels in random order), or the test split of any data path.\n"
-    "\n" CLI_DATA_HELP,
-    options,
-    sizeof(args_t),
-    set_defaults,
-    run,
+    .name = "eval",
+    .summary = "accuracy, calibration and out-of-distribution detection on test data",
+    .usage = "--model FILE --data PATH [--ood NAME|PATH ...] [options]",
+    .description = "Evaluates a model on the test split of a data set: accuracy, negative "
+                   "log-likelihood (NLL), expected calibration error (ECE) and Brier score, and "
+                   "for every outlier score the area under the ROC curve (AUROC) of telling other "
+                   "sets from the test set.\n\n"
+                   "Sets: uniform (every pixel at random), constant (one random colour), interp "
+                   "(the mean of two test images), inverted (black becomes white), rotated (by 90 "
+                   "degrees, square images only), shuffled (pixels in random order), or the test "
+                   "split of any data path.\n\n" CLI_DATA_HELP,
+    .options = options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run,
 };

@@ -197,13 +197,13 @@ static cli_status run(const void *given, cli_error *err)
 }
 
 const cli_command cli_info = {
-    "info",
-    "what a model file holds",
-    "--model FILE [--tensors] [--json]",
-    "Shows a model's architecture, input, classes, size, how it was trained, and the build of the "
-    "library. multiply-adds are those of one row's forward pass.",
-    options,
-    sizeof(args_t),
-    set_defaults,
-    run,
+    .name = "info",
+    .summary = "what a model file holds",
+    .usage = "--model FILE [--tensors] [--json]",
+    .description = "Shows a model's architecture, input, classes, size, how it was trained, and "
+                   "the build of the library. multiply-adds are those of one row's forward pass.",
+    .options = options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run,
 };

@@ -127,7 +127,7 @@ static cli_status fit_starts(const work *w, cli_error *err)
     CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, err));
     cli_status status = cli_data_check_model(&data, w->model, err);
     if (status == CLI_OK)
-        status = cli_chain_fit(w->sampler, w->model, &data, w->args.seed, err);
+        status = cli_chain_fit(w->sampler, w->model, &data, true, w->args.seed, err);
     cli_data_free(&data);
     return status;
 }
@@ -238,14 +238,14 @@ static cli_status run(const void *args, cli_error *err)
 }
 
 const cli_command cli_sample = {
-    "sample",
-    "draw samples by Langevin chains, as a PNG picture or .npy",
-    "--model FILE --png FILE [--out X.npy] [options]",
-    "Runs chains of Langevin steps, x <- x - step_size * dE/dx + noise_std * N(0, I), from noise "
-    "or, with --data, from the Gaussian of each class's training images, and writes where they "
-    "end.",
-    options,
-    sizeof(args_t),
-    set_defaults,
-    run,
+    .name = "sample",
+    .summary = "draw samples by Langevin chains, as a PNG picture or .npy",
+    .usage = "--model FILE --png FILE [--out X.npy] [options]",
+    .description = "Runs chains of Langevin steps, x <- x - step_size * dE/dx + noise_std * N(0, "
+                   "I), from noise or, with --data, from the Gaussian of each class's training "
+                   "images, and writes where they end.",
+    .options = options,
+    .args_size = sizeof(args_t),
+    .set_defaults = set_defaults,
+    .run = run,
 };

@@ -1,8 +1,6 @@
 /*
- * jem train: the options, what is built from them before the loop, and what is saved after it,
- * however it ended. Everything that can be refused is refused before the first step.
+ * jem train: the options, and what is saved after the loop, however it ended.
  */
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +10,6 @@
 #include "progress.h"
 #include "stop.h"
 #include "train.h"
-
-#define IMAGE_ARCH "cnn-16-32-64"
-#define TABLE_ARCH "mlp-256-256"
 
 typedef cli_train_args args_t;
 
@@ -34,11 +29,13 @@ static const cli_option options[] = {
                  CLI_REQUIRED | CLI_SESSION),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
                  "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
-                 "wrn-10-2 (default " IMAGE_ARCH " for images, " TABLE_ARCH
+                 "wrn-10-2 (default " CLI_TRAIN_IMAGE_ARCH " for images, " CLI_TRAIN_TABLE_ARCH
                  " for small ones and tables); options as in wrn-10-2:act=silu,norm=batch: "
                  "act=lrelu|relu|silu|elu|softplus|tanh, "
                  "norm=none|batch|groupN|layer|instance|spectral, dropout=X",
                  0),
+    CLI_ROW_TEXT("preset", args_t, preset, "NAME",
+                 "a recipe, see above: it sets the defaults of the other options", 0),
     CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
                   "passes over the data; 10 if no length is given", 0),
     CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", 0),
@@ -92,6 +89,7 @@ static const cli_option options[] = {
     CLI_ROW_FLAG("flip", args_t, flip, "labelled images are mirrored left-right, or not"),
     CLI_ROW_FLAG("augment-data", args_t, augment_data,
                  "--crop and --flip for the images of the density too"),
+    CLI_ROW_FLAG("no-augment", args_t, no_augment, "leave out the --crop and --flip of a preset"),
 
     CLI_ROW_HEADING("Optimizer"),
     CLI_ROW_CHOICE("optimizer", args_t, optimizer, optimizers, "its kind", 0),
@@ -151,221 +149,18 @@ static void set_defaults(void *out)
     args->chain.start = JEM_START_MIXTURE;
 }
 
-// ---- before the loop ---------------------------------------------------------------------------
-
-static cli_status check_together(const args_t *args, cli_error *err)
-{
-    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0)
-        return cli_usage(err, "--w-px, --w-pyx and --w-pxy are all 0; expected something to learn");
-    if (args->w_pxy > 0.0 && !args->class_conditional)
-        return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
-    if (args->augment_data && args->crop == 0 && !args->flip)
-        return cli_usage(err, "--augment-data changes nothing; expected --crop or --flip with it");
-    if (args->sam_adaptive && args->sam_rho == 0.0)
-        return cli_usage(err, "--sam-adaptive has no radius; expected --sam-rho above 0");
-    if (args->checkpoint == NULL && (args->resume || args->stop_after > 0))
-        return cli_usage(err, "--resume and --stop-after need a checkpoint; expected --checkpoint");
-    if (args->milestones.count > 0 && args->schedule != JEM_SCHEDULE_STEP)
-        return cli_usage(err, "--milestones are of --schedule step; expected that, or none");
-    if (args->lr_floor > 0.0 && args->schedule != JEM_SCHEDULE_COSINE)
-        return cli_usage(err, "--lr-floor is of --schedule cosine; expected that, or 0");
-    return CLI_OK;
-}
-
-// The arguments with what they leave open decided.
-static cli_status complete_args(const args_t *given, args_t *args, cli_error *err)
-{
-    *args = *given;
-    const int lengths = (args->epochs > 0) + (args->steps > 0) + !isnan(args->seconds);
-    if (lengths > 1)
-        return cli_usage(err, "more than one length was given; expected one of --epochs, --steps "
-                              "and --seconds");
-    if (lengths == 0)
-        args->epochs = 10;
-    if (args->classifier)
-        args->w_px = args->w_pxy = args->energy_l2 = 0.0;
-    return check_together(args, err);
-}
-
-static cli_status open_outputs(cli_train_run *run, cli_error *err)
-{
-    const args_t *args = run->args;
-    CLI_TRY(cli_output_check(args->out, err));
-    if (args->log == NULL)
-        return CLI_OK;
-    run->log = fopen(args->log, args->resume ? "ae" : "we");
-    if (run->log == NULL)
-        return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
-    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
-    return CLI_OK;
-}
-
-static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err)
-{
-    const args_t *args = run->args;
-    cli_data *data = &run->data;
-    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
-    if (data->labels == NULL && (args->w_pyx > 0.0 || args->w_pxy > 0.0))
-        return cli_fail(err,
-                        "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
-                        "model",
-                        args->data);
-    if (data->labels == NULL && (args->labels_per_class > 0 || args->labelled_batch > 0))
-        return cli_fail(err, "%s has no labels; expected no --labels-per-class, --labelled-batch",
-                        args->data);
-    *classes = (int32_t)args->classes;
-    if (args->classes == 0)
-        CLI_TRY(cli_data_count_classes(data, classes, err));
-    cli_data_limit(data, args->limit);
-    return CLI_OK;
-}
-
-// Reflection at the edges wants images larger than the shift.
-static cli_status check_crop(const cli_train_run *run, cli_error *err)
-{
-    const cli_data *data = &run->data;
-    const int32_t side = data->height < data->width ? data->height : data->width;
-    if (run->args->crop > 0 && run->args->crop >= side)
-        return cli_usage(err, "--crop is %lld; expected less than %d, the shorter side of the data",
-                         (long long)run->args->crop, side);
-    return CLI_OK;
-}
-
-static cli_status name_classes(const cli_train_run *run, int32_t classes, cli_error *err)
-{
-    const cli_data *data = &run->data;
-    for (int32_t c = 0; data->class_names != NULL && c < classes && c < data->classes; c++)
-        CLI_TRY(cli_jem(err, jem_model_set_class_name(run->model, c, data->class_names[c])));
-    return CLI_OK;
-}
-
-static const char *choose_arch(const cli_train_run *run)
-{
-    if (run->args->arch != NULL)
-        return run->args->arch;
-    const bool poolable = run->data.height >= 8 && run->data.width >= 8;
-    return poolable ? IMAGE_ARCH : TABLE_ARCH;
-}
-
-static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *err)
-{
-    const cli_data *data = &run->data;
-    jem_model_config config;
-    jem_exec_config exec;
-    CLI_TRY(cli_jem(err, jem_model_config_init(&config, sizeof config)));
-    CLI_TRY(cli_exec_config(&run->args->exec, &exec, err));
-    config.arch = choose_arch(run);
-    config.channels = data->channels;
-    config.height = data->height;
-    config.width = data->width;
-    config.classes = classes;
-    config.seed = run->args->seed;
-    if (data->floats != NULL) {
-        CLI_TRY(cli_data_float_range(data, &config.input_low, &config.input_high, err));
-        if (config.input_low == config.input_high)
-            return cli_fail(err, "%s holds nothing but %g; expected data that varies", data->path,
-                            (double)config.input_low);
-    }
-    CLI_TRY(cli_jem_usage(err, jem_model_create(&run->model, &config, &exec)));
-    CLI_TRY(cli_data_check_model(data, run->model, err));
-    return name_classes(run, classes, err);
-}
-
-static cli_status read_milestones(const cli_list *list, jem_optimizer_config *config,
-                                  cli_error *err)
-{
-    static const float usual[] = {0.6f, 0.85f};
-    enum { MILESTONES_MAX = sizeof config->milestones / sizeof config->milestones[0] };
-    if (list->count > MILESTONES_MAX)
-        return cli_usage(err, "--milestones are %d; expected %d at most", list->count,
-                         (int)MILESTONES_MAX);
-    if (list->count == 0)
-        memcpy(config->milestones, usual, sizeof usual);
-    for (int i = 0; i < list->count; i++) {
-        char *end;
-        config->milestones[i] = strtof(list->items[i], &end);
-        const bool inside = config->milestones[i] > 0.0f && config->milestones[i] < 1.0f;
-        if (*end != '\0' || !inside)
-            return cli_usage(err, "--milestones has \"%s\"; expected numbers above 0, below 1",
-                             list->items[i]);
-    }
-    return CLI_OK;
-}
-
-static cli_status create_optimizer(cli_train_run *run, cli_error *err)
-{
-    const args_t *args = run->args;
-    jem_optimizer_config config;
-    CLI_TRY(cli_jem(err, jem_optimizer_config_init(&config, sizeof config)));
-    config.kind = args->optimizer;
-    config.lr = (float)args->lr;
-    config.momentum = (float)args->momentum;
-    config.weight_decay = (float)args->weight_decay;
-    config.clip_norm = (float)args->clip_norm;
-    config.warmup_steps = args->warmup;
-    config.schedule = args->schedule;
-    config.lr_factor = (float)args->lr_factor;
-    config.lr_floor = (float)args->lr_floor;
-    config.sam_rho = (float)args->sam_rho;
-    config.sam_adaptive = args->sam_adaptive;
-    config.ema_decay = (float)args->ema;
-    CLI_TRY(read_milestones(&args->milestones, &config, err));
-    config.seed = args->seed;
-    return cli_jem_usage(err, jem_optimizer_create(&run->optimizer, run->model, &config));
-}
-
-static cli_status create_sampler(cli_train_run *run, cli_error *err)
-{
-    const args_t *args = run->args;
-    if (args->w_px == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0)
-        return CLI_OK;
-    jem_sampler_config config;
-    CLI_TRY(cli_chain_config(&args->chain, run->model, &config, err));
-    config.seed = args->seed;
-    config.steps = (int32_t)args->sgld_steps;
-    config.capacity = (int32_t)args->capacity;
-    config.reinit_prob = (float)args->reinit;
-    config.class_conditional = args->class_conditional;
-    CLI_TRY(cli_jem_usage(err, jem_sampler_create(&run->sampler, run->model, &config)));
-    if (args->chain.start == JEM_START_UNIFORM)
-        return CLI_OK;
-    return cli_chain_fit(run->sampler, run->model, &run->data, args->seed, err);
-}
-
-static cli_status check_capacity(const cli_train_run *run, cli_error *err)
-{
-    const args_t *args = run->args;
-    if (run->sampler != NULL && args->capacity < args->chains)
-        return cli_usage(err, "--capacity is %lld; expected at least %lld, the chains of a step",
-                         (long long)args->capacity, (long long)args->chains);
-    return CLI_OK;
-}
-
-static cli_status prepare(cli_train_run *run, cli_error *err)
-{
-    int32_t classes;
-    CLI_TRY(open_outputs(run, err));
-    CLI_TRY(load_data(run, &classes, err));
-    CLI_TRY(check_crop(run, err));
-    CLI_TRY(create_model(run, classes, err));
-    CLI_TRY(create_optimizer(run, err));
-    CLI_TRY(create_sampler(run, err));
-    CLI_TRY(check_capacity(run, err));
-    return cli_train_begin(run, err);
-}
-
 // ---- after the loop ----------------------------------------------------------------------------
 
 // How the model came to be, kept in its file; no times, so that equal runs give equal files.
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     const args_t *args = run->args;
-    json_t *json =
-        json_pack("{s:s s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data", args->data, "steps",
-                  (json_int_t)result->steps, "batch", (json_int_t)args->batch, "w_px", args->w_px,
-                  "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2", args->energy_l2,
-                  "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho", args->sam_rho, "ema",
-                  args->ema, "seed", (json_int_t)args->seed);
+    json_t *json = json_pack("{s:s s:s* s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
+                             args->data, "preset", args->preset, "steps", (json_int_t)result->steps,
+                             "batch", (json_int_t)args->batch, "w_px", args->w_px, "w_pyx",
+                             args->w_pyx, "w_pxy", args->w_pxy, "energy_l2", args->energy_l2,
+                             "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho", args->sam_rho,
+                             "ema", args->ema, "seed", (json_int_t)args->seed);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -450,12 +245,11 @@ static cli_status conclude(cli_train_run *run, const cli_train_result *result, c
 
 static cli_status train(const void *given, cli_error *err)
 {
-    args_t args;
-    CLI_TRY(complete_args(given, &args, err));
+    args_t args = *(const args_t *)given;
     cli_train_run run = {.args = &args, .options = options};
     cli_train_result result = {.status = JEM_OK};
     jem_set_log(cli_progress_log, NULL);
-    cli_status status = prepare(&run, err);
+    cli_status status = cli_train_prepare(&run, err);
     if (status == CLI_OK) {
         cli_stop_catch();
         status = cli_train_loop(&run, &result, err);
@@ -475,22 +269,22 @@ static cli_status train(const void *given, cli_error *err)
 }
 
 const cli_command cli_train = {
-    "train",
-    "train a model on labelled data",
-    "--data PATH --out FILE [options]",
-    "Trains a joint energy-based model: a classifier whose logits are also the energy of a "
-    "density.\n"
-    "\n"
-    "The defaults are for a few minutes on a CPU: a small net, a small replay buffer whose chains "
-    "come round often, a light weight of the density. The paper's settings (Grathwohl et al. 2020) "
-    "are --w-px 1 --energy-l2 0 --lr 1e-4 --warmup 1000 --chains 64 --capacity 10000 --sgld-steps "
-    "20 --start uniform --grad-clamp none --no-x-clamp --clip-norm none, for days.\n"
-    "\n" CLI_DATA_HELP "\n"
-    "\n"
-    "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends with exit code "
-    "130; SIGTERM does the same with 143. A second one ends at once.",
-    options,
-    sizeof(args_t),
-    set_defaults,
-    train,
+    .name = "train",
+    .summary = "train a model on labelled data",
+    .usage = "--data PATH --out FILE [options]",
+    .description = "Trains a joint energy-based model: a classifier whose logits are also the "
+                   "energy of a density.\n\n"
+                   "Without --preset the defaults are those of safe made light, for a few minutes "
+                   "on a CPU: a small net, a small replay buffer whose chains come round often, a "
+                   "light weight of the density, starts like the data. The published presets are "
+                   "for wrn-28-10 and days. Options that are given override those of a "
+                   "preset.\n\n" CLI_DATA_HELP "\n\n"
+                   "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
+                   "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
+    .print_more = cli_train_print_presets,
+    .options = options,
+    .args_size = sizeof(args_t),
+    .given_offset = offsetof(args_t, given),
+    .set_defaults = set_defaults,
+    .run = train,
 };

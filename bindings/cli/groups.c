@@ -109,8 +109,9 @@ static int64_t min_count(int64_t a, int64_t b)
 }
 
 cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
-                         uint64_t seed, cli_error *err)
+                         bool per_class, uint64_t seed, cli_error *err)
 {
+    const bool labelled = per_class && data->labels != NULL;
     const int64_t size = cli_data_row_size(data);
     const int64_t n_memory = fit_floats_max / size > 0 ? fit_floats_max / size : 1;
     const int64_t n = min_count(data->n, min_count(FIT_ROWS_MAX, n_memory));
@@ -127,11 +128,11 @@ cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli
     for (int64_t i = 0; i < data->n; i++)
         rows[i] = i;
     cli_shuffle(&random, data->n, rows);
-    for (int64_t i = 0; data->labels != NULL && i < n; i++)
+    for (int64_t i = 0; labelled && i < n; i++)
         labels[i] = data->labels[rows[i]];
     status = cli_data_inputs(data, model, rows, 0, n, x, err);
     if (status == CLI_OK)
-        status = cli_jem(err, jem_sampler_fit(sampler, n, x, data->labels != NULL ? labels : NULL));
+        status = cli_jem(err, jem_sampler_fit(sampler, n, x, labelled ? labels : NULL));
 done:
     free(rows);
     free(labels);

@@ -93,8 +93,8 @@ void cli_chain_defaults(cli_chain_args *args);
 cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
                             jem_sampler_config *config, cli_error *err);
 
-/** Fits Gaussian starts on a random choice of at most 10,000 rows. */
+/** Fits starts, per class or of all rows alike, on a random choice of at most 10,000 rows. */
 cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
-                         uint64_t seed, cli_error *err);
+                         bool per_class, uint64_t seed, cli_error *err);
 
 #endif

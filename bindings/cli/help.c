@@ -92,6 +92,8 @@ void cli_options_help(const cli_command *command, const void *args)
     cli_print_wrapped(command->usage, at, at);
     putchar('\n');
     cli_print_wrapped(command->description, 0, 0);
+    if (command->print_more != NULL)
+        command->print_more();
     for (const cli_option *row = command->options; row->name != NULL; row++) {
         if (row->kind == CLI_HEADING)
             printf("\n%s\n", row->name);

@@ -243,6 +243,14 @@ static cli_status check_required(const cli_option *options, const void *args, cl
     return CLI_OK;
 }
 
+static void note_given(const cli_command *command, const cli_option *row, void *args)
+{
+    if (command->given_offset == 0)
+        return;
+    cli_given *given = (cli_given *)((char *)args + command->given_offset);
+    given->rows[row - command->options] = true;
+}
+
 cli_status cli_options_parse(const cli_command *command, int n_words, char *const *items,
                              void *args, cli_error *err)
 {
@@ -262,8 +270,25 @@ cli_status cli_options_parse(const cli_command *command, int n_words, char *cons
         }
         const char *attached = name[length] == '=' ? name + length + 1 : NULL;
         CLI_TRY(parse_option(row, attached, &line, args, err));
+        note_given(command, row, args);
     }
     return check_required(command->options, args, err);
+}
+
+static const size_t value_sizes[] = {
+    [CLI_FLAG] = sizeof(bool),     [CLI_TEXT] = sizeof(const char *),
+    [CLI_COUNT] = sizeof(int64_t), [CLI_NUMBER] = sizeof(double),
+    [CLI_SEED] = sizeof(uint64_t), [CLI_CHOICE] = sizeof(int32_t),
+    [CLI_LIST] = sizeof(cli_list),
+};
+
+void cli_options_take(const cli_option *options, const cli_given *given, const void *from,
+                      void *args)
+{
+    for (const cli_option *row = options; row->name != NULL; row++)
+        if (is_option(row) && !given->rows[row - options])
+            memcpy((char *)args + row->offset, (const char *)from + row->offset,
+                   value_sizes[row->kind]);
 }
 
 const char *cli_choice_name(const cli_choice *choices, int32_t value)

@@ -74,14 +74,22 @@ typedef struct cli_option {
 #define CLI_ROW_END           {CLI_HEADING, NULL, 0, NULL, NULL, 0, 0, 0, NULL}
 /* clang-format on */
 
+/** Which options stood on the command line, by their place in the table. */
+enum { CLI_ROWS_MAX = 96 };
+typedef struct cli_given {
+    bool rows[CLI_ROWS_MAX];
+} cli_given;
+
 /** A subcommand. */
 typedef struct cli_command {
     const char *name;
-    const char *summary;     /* one line of `jem --help` */
-    const char *usage;       /* what follows "jem NAME" */
-    const char *description; /* paragraphs for `jem NAME --help` */
+    const char *summary;      /* one line of `jem --help` */
+    const char *usage;        /* what follows "jem NAME" */
+    const char *description;  /* paragraphs for `jem NAME --help` */
+    void (*print_more)(void); /* prints what follows them; NULL = nothing */
     const cli_option *options;
     size_t args_size;
+    size_t given_offset; /* of a cli_given in the struct; 0 = it has none */
     void (*set_defaults)(void *args);
     cli_status (*run)(const void *args, cli_error *err);
 } cli_command;
@@ -89,6 +97,10 @@ typedef struct cli_command {
 /** Fills `args` from the words; all values are checked for form and range. */
 cli_status cli_options_parse(const cli_command *command, int n_words, char *const *words,
                              void *args, cli_error *err);
+
+/** Takes from another struct the value of every option that was not given. */
+void cli_options_take(const cli_option *options, const cli_given *given, const void *from,
+                      void *args);
 
 /** Prints usage, description and options with the defaults found in `args`. */
 void cli_options_help(const cli_command *command, const void *args);

@@ -1,5 +1,5 @@
 /*
- * A training run: what cmd_train.c prepares and train_loop.c carries out.
+ * A training run: what train_setup.c prepares and train_loop.c carries out.
  */
 #ifndef JEM_CLI_TRAIN_H
 #define JEM_CLI_TRAIN_H
@@ -8,8 +8,11 @@
 
 #include "groups.h"
 
+#define CLI_TRAIN_IMAGE_ARCH "cnn-16-32-64"
+#define CLI_TRAIN_TABLE_ARCH "mlp-256-256"
+
 typedef struct cli_train_args {
-    const char *data, *arch, *out, *log;
+    const char *data, *arch, *out, *log, *preset;
     int64_t epochs, steps; /* 0 = not given */
     double seconds;        /* NaN = not given */
     int64_t batch, limit, classes;
@@ -26,7 +29,7 @@ typedef struct cli_train_args {
     double w_px, w_pyx, w_pxy, energy_l2, input_noise;
     bool classifier;
     int64_t crop;
-    bool flip, augment_data;
+    bool flip, augment_data, no_augment;
     int64_t sgld_steps, chains, capacity;
     double reinit;
     bool class_conditional;
@@ -36,11 +39,19 @@ typedef struct cli_train_args {
     int64_t checkpoint_every, stop_after; /* 0 = not given */
     bool resume;
     cli_exec_args exec;
+    cli_given given;
 } cli_train_args;
 
+/** What a preset says and no option can. */
+typedef struct cli_train_recipe {
+    jem_preset_info info;
+    jem_optimizer_config optimizer;
+} cli_train_recipe;
+
 typedef struct cli_train_run {
-    const cli_train_args *args;
+    cli_train_args *args;
     const cli_option *options; /* the table they came by */
+    cli_train_recipe recipe;
     cli_data data;
     jem_model *model;
     jem_optimizer *optimizer;
@@ -63,6 +74,18 @@ typedef struct cli_train_result {
     cli_train_means means;
     jem_status status; /* JEM_OK, JEM_ECANCELLED after a signal, or why it failed */
 } cli_train_result;
+
+/**
+ * What a preset says becomes the default of the options; without --preset they keep their own. To
+ * be called again once there is a model, which the preset is then fitted to, or refused for.
+ */
+cli_status cli_train_take_preset(cli_train_run *run, cli_error *err);
+
+/** The presets, one a line. */
+void cli_train_print_presets(void);
+
+/** Refuses what it can, reads the data, creates the handles, begins or resumes. */
+cli_status cli_train_prepare(cli_train_run *run, cli_error *err);
 
 /** Starts a run, or with --resume puts it where its checkpoint was made. */
 cli_status cli_train_begin(cli_train_run *run, cli_error *err);

@@ -77,13 +77,13 @@ enum {
     JEM_ENOMEM = -2,       /* out of memory; every handle is as before the call */
     JEM_EIO = -3,          /* a file could not be opened, read or written */
     JEM_EFORMAT = -4,      /* a file's contents are not what its format demands */
-    JEM_EMISMATCH = -5,    /* a file or handle belongs to a model of another shape */
+    JEM_EMISMATCH = -5,    /* a file, handle or preset belongs to a model of another shape */
     JEM_EUNSUPPORTED = -6, /* understood, but not offered by this build or version */
     JEM_EBACKEND = -7,     /* the compute backend failed */
     JEM_EDIVERGED = -8,    /* training or a chain became non-finite; parameters are unchanged */
     JEM_EBUSY = -9,        /* another thread is using this handle for writing */
     JEM_ECANCELLED = -10,  /* a progress callback asked to stop */
-    JEM_ENOTFOUND = -11    /* no tensor or metadata of that name */
+    JEM_ENOTFOUND = -11    /* no tensor, metadata or preset of that name */
 };
 
 /** Name of a status, for example "JEM_EINVAL"; "JEM_UNKNOWN" for any other number. Static storage.
@@ -743,6 +743,84 @@ typedef struct jem_train_stats {
 JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
                                   const jem_train_config *config, const jem_train_batch *batch,
                                   jem_train_stats *stats);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Presets                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * Whole recipes for training, by name. All but the first and the last are published ones, for
+ * WRN-28-10 on 32x32 images; here is what they are and where they depart from the publication.
+ *
+ *     SAFE        JEM2020 made steady: gradient clamp 1, x clamp, energy L2 0.1, gradient norm 5,
+ *                 guard; no augmentation. Chains start uniformly, so that no fit is needed;
+ *                 JEM_START_MIXTURE and a fit soon give better pictures.
+ *     JEM2020     Grathwohl et al. 2020, arXiv 1912.03263.
+ *     JEMPP       JEM++, Yang & Ji 2021, arXiv 2109.09032. Its 10 outer steps of 5 inner ones of
+ *                 size 0.2 through the first layer alone (PYLD) are, that layer being linear and
+ *                 the noise 0, the same as 10 steps of size 1; so those are what is done.
+ *     SADA        SADA-JEM, Yang, Su & Ji 2023, arXiv 2209.07959. SAM with rho 2 in its adaptive
+ *                 form, which the authors' code takes from rho 0.5 on.
+ *     MJEM        M-JEM, Yang & Ji 2023, arXiv 2303.04343. The energy penalty is on the mean of
+ *                 E^2, not on the square of the mean. One Gaussian: jem_sampler_fit() without
+ *                 labels.
+ *     IGEBM       Du & Mordatch 2019, arXiv 1903.08689, the unconditional model, learnt without
+ *                 labels. Gaussian noise of the same variance instead of uniform dequantisation;
+ *                 a buffer of floats, not of bytes; no length was published. For the conditional
+ *                 model set w_px 0, w_pxy 1 and class_conditional 1.
+ *     CLASSIFIER  the twin that others are compared with: JEM2020 without its density terms, on
+ *                 any network.
+ *
+ * In all of them a warm-up begins at lr / 1000 instead of 0 and does not suspend the decay; the
+ * chains of a step are distinct; images are moved by up to an eighth of their shorter side, which
+ * was 4 pixels of 32, and rows that are no images are not augmented. Gaussian starts keep the
+ * variances and 32 directions of the covariance instead of all of it.
+ */
+enum {
+    JEM_PRESET_SAFE = 1,
+    JEM_PRESET_JEM2020 = 2,
+    JEM_PRESET_JEMPP = 3,
+    JEM_PRESET_SADA = 4,
+    JEM_PRESET_MJEM = 5,
+    JEM_PRESET_IGEBM = 6,
+    JEM_PRESET_CLASSIFIER = 7
+};
+
+/** What of a recipe is no setting of a handle. Texts are in static storage. */
+typedef struct jem_preset_info {
+    size_t struct_size;
+    const char *name;         /* "jem2020" */
+    const char *summary;      /* a line about it */
+    const char *arch_options; /* what jem_model_config.arch must have: "norm=batch"; "" = nothing */
+    float input_low;          /* the model's input range that the numbers are meant for */
+    float input_high;
+    int32_t n_data;     /* data rows of a step, and chains; 0 = the labelled rows serve both */
+    int32_t n_labelled; /* labelled rows of a step; 0 = no labels are used */
+    int32_t epochs;     /* passes over the labelled rows, or else the data; 0 = not published */
+    int32_t fit_labels; /* 1: Gaussian starts are per class; 0: jem_sampler_fit() without labels */
+} jem_preset_info;
+
+/**
+ * Fills configs as their _init functions do, with what a preset says; then change what you need.
+ * Starts and x clamp are the model's input range (of a standardised model the widest channel's).
+ *
+ * The schedule spans the run: give the optimizer its place by jem_optimizer_set_progress(), or set
+ * total_steps to epochs times the steps of one. Chains whose start is not uniform want
+ * jem_sampler_fit().
+ *
+ * @param model   May be NULL, to look at a preset: for the range of `info` and images of 32x32.
+ * @param preset  JEM_PRESET_*; they count from 1 without a gap.
+ * @param sampler, optimizer, train, info  Out, each may be NULL, struct_size set.
+ * @return JEM_OK; JEM_EINVAL when there is no such preset; JEM_EMISMATCH when the model lacks an
+ *         arch option that it needs; JEM_EUNSUPPORTED when a struct of an older header has no room
+ *         for a setting. On any error nothing is written.
+ */
+JEM_API jem_status jem_preset(const jem_model *model, int32_t preset, jem_sampler_config *sampler,
+                              jem_optimizer_config *optimizer, jem_train_config *train,
+                              jem_preset_info *info);
+
+/** The preset of that name. JEM_ENOTFOUND, with a message that lists them all, if there is none. */
+JEM_API jem_status jem_preset_find(const char *name, int32_t *preset);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Checkpoints                                                                                  */

@@ -53,6 +53,21 @@ jem_status jemi_config_check_out(const void *out, const char *type)
     return check_size(size, type);
 }
 
+jem_status jemi_config_check_room(const void *out, const void *own, const void *defaults,
+                                  size_t known, const char *type)
+{
+    size_t size;
+    JEMI_TRY(jemi_config_check_out(out, type));
+    memcpy(&size, out, sizeof size);
+    if (size < known &&
+        memcmp((const char *)own + size, (const char *)defaults + size, known - size) != 0)
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "%s has %zu bytes and no room for a setting that is needed; expected %zu, "
+                         "as in the jem.h of this version",
+                         type, size, known);
+    return JEM_OK;
+}
+
 void jemi_config_write(void *out, const void *own, size_t known)
 {
     size_t size;

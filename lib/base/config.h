@@ -22,6 +22,13 @@ jem_status jemi_config_init(void *config, size_t size, const void *defaults, siz
  */
 jem_status jemi_config_read(void *own, size_t known, const void *config, const char *type);
 
+/**
+ * For configs that the library fills: JEM_EINVAL unless struct_size was set, JEM_EUNSUPPORTED when
+ * it is too short for a field in which `own` is not as `defaults`, which it was copied from.
+ */
+jem_status jemi_config_check_room(const void *out, const void *own, const void *defaults,
+                                  size_t known, const char *type);
+
 /** For output structs: JEM_EINVAL unless struct_size was set. */
 jem_status jemi_config_check_out(const void *out, const char *type);
 

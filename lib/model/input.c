@@ -34,6 +34,27 @@ static jem_status copy_maps(const jem_model *model, affine **out)
     return JEM_OK;
 }
 
+static void standardized_range(const jemi_input_map *map, int64_t channels, float *low, float *high)
+{
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (int64_t c = 0; c < channels; c++) {
+        *low = fminf(*low, -map->mean[c] / map->std[c]);
+        *high = fmaxf(*high, (1.0f - map->mean[c]) / map->std[c]);
+    }
+}
+
+void jemi_model_input_range(const jem_model *model, float *low, float *high)
+{
+    const jemi_input_map *map = &model->input_map;
+    pthread_mutex_lock(model->text_lock);
+    *low = map->low;
+    *high = map->high;
+    if (map->mean != NULL)
+        standardized_range(map, jemi_model_input(model).c, low, high);
+    pthread_mutex_unlock(model->text_lock);
+}
+
 // Distance of neighbouring channels and of neighbouring pixels in an 8-bit image.
 typedef struct strides {
     int64_t channel, pixel;

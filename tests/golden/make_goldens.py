@@ -7,7 +7,8 @@ parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
 them; "golden.*", inputs and expected values; "final.*", the parameters after the last step;
-"ema.*", their average; and metadata that say what was trained how.
+"ema.*", their average; and metadata that say what was trained how. One file, pyld, holds no
+training but a step of JEM++'s chains as they were published.
 """
 
 import contextlib
@@ -401,6 +402,50 @@ def report(case, seed, closest, expected, narrow):
     print(f"    gradient norms {norms.min():.3f} .. {norms.max():.3f}")
 
 
+# ---- a chain -----------------------------------------------------------------------------------
+
+
+def pyld_step(model, x):
+    """One outer step of JEM++ (Yang & Ji 2021, algorithm 1): p = dF/d(output of the first layer)
+    by a full pass, then inner steps through the first layer alone."""
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    outputs = []
+    hook = first.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    p = torch.autograd.grad(-free_energy(model(x)).sum(), outputs[0])[0]
+    hook.remove()
+    for _ in range(5):
+        x = x.detach().requires_grad_()
+        pull = torch.autograd.grad((first(x) * p).sum(), x)[0]
+        x = (x + 0.2 * pull.clamp(-1, 1)).clamp(-1, 1).detach()
+    return x, pull
+
+
+def make_pyld():
+    """Parameters, chains and where they move, with both clamps in use, but not everywhere."""
+    case = Case("pyld", "cnn-6-8:norm=batch", (3, 8, 8), 4, (0, 0, 6), {})
+    for seed in itertools.count():
+        torch.manual_seed(seed)
+        kinks = Kinks()
+        twin = make_random_twin(case, kinks)
+        with torch.no_grad():
+            twin.head.weight *= 40  # pulls of about 1
+        initial = {name: value.clone() for name, value in tensors_of(twin).items()}
+        x = 2 * torch.rand(6, *case.shape) - 1
+        moved, pull = pyld_step(twin.double().train(), x.double())
+        narrow = pyld_step(twin.float().train(), x)[0]
+        if kinks.closest >= KINK_MARGIN:
+            break
+    clamped = [(pull.abs() > 1).double().mean().item(), (moved.abs() == 1).double().mean().item()]
+    assert all(0.1 < part < 0.9 for part in clamped), clamped
+    print(f"pyld: seed {seed}, clamped pulls, values {clamped}, largest {pull.abs().max():.2f}")
+    print(f"    moved                    {(narrow - moved).abs().max():.1e}")
+    initial |= {"golden.x": x, "golden.moved": moved.float()}
+    return case, {name: value.numpy() for name, value in initial.items()}
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
 def write_safetensors(path, tensors, metadata):
     header, data = {"__metadata__": metadata}, b""
     for name, array in tensors.items():
@@ -414,12 +459,18 @@ def write_safetensors(path, tensors, metadata):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
+def network_of(case):
+    sides = zip(("channels", "height", "width"), map(str, case.shape))
+    return {"arch": case.arch, "classes": str(case.classes), **dict(sides)}
+
+
 def main():
     torch.set_num_threads(1)
     DATA.mkdir(exist_ok=True)
+    case, tensors = make_pyld()
+    write_safetensors(DATA / f"{case.name}.safetensors", tensors, network_of(case))
     for case in CASES:
-        metadata = {"arch": case.arch, "classes": str(case.classes)}
-        metadata.update(zip(("channels", "height", "width"), map(str, case.shape)))
+        metadata = network_of(case)
         weights = ("w_px", "w_pyx", "energy_l2") + (("w_pxy",) if case.w_pxy else ())
         metadata.update({k: repr(getattr(case, k)) for k in weights})
         metadata.update({k: str(v) for k, v in settings_of(case).items()})

@@ -419,12 +419,41 @@ START_TEST(test_ten_steps)
 }
 END_TEST
 
+/* ---- a step of JEM++'s chains --------------------------------------------------------------- */
+
+// Chains move by their gradient, and that may be off by FORWARD_TOLERANCE of its largest element,
+// which is 3.5 here.
+static const double PYLD_TOLERANCE = 4e-5;
+
+// Five inner steps of PYLD, as published, are one step of the preset's chains.
+START_TEST(test_pyld)
+{
+    const run *r = &runs[_i];
+    golden g = golden_open("pyld", r);
+    jem_model *model = make_model(&g, r);
+    jem_sampler_config config = {.struct_size = sizeof config};
+    must(jem_preset(model, JEM_PRESET_JEMPP, &config, NULL, NULL, NULL));
+    config.capacity = 1;
+    jem_sampler *sampler;
+    must(jem_sampler_create(&sampler, model, &config));
+    int64_t count;
+    float *x = floats_of(&g, "golden.", "x", &count);
+    must(jem_sgld_step(model, sampler, count / g.row_len, NULL, x));
+    compare(&g, "golden.", "moved", count, x, PYLD_TOLERANCE, 0.0);
+    free(x);
+    jem_sampler_destroy(sampler);
+    jem_model_destroy(model);
+    jemi_safetensors_fini(&g.file);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("golden");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, test_forward, 0, COUNT(cases) * COUNT(runs));
     tcase_add_loop_test(tcase, test_ten_steps, 0, COUNT(cases) * COUNT(runs));
+    tcase_add_loop_test(tcase, test_pyld, 0, COUNT(runs));
     Suite *suite = suite_create("golden");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

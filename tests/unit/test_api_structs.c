@@ -454,6 +454,11 @@ static jem_status get_stats(void *out)
     return jem_train_step(model, optimizer, sampler, NULL, &batch, out);
 }
 
+static jem_status get_preset(void *out)
+{
+    return jem_preset(model, JEM_PRESET_SAFE, NULL, NULL, NULL, out);
+}
+
 typedef struct output_row {
     const char *name;
     size_t size;
@@ -466,6 +471,7 @@ static const output_row outputs[] = {
     {"jem_tensor_info", sizeof(jem_tensor_info), get_tensor, sizeof(jem_tensor_info)},
     {"jem_metrics", sizeof(jem_metrics), get_metrics, sizeof(jem_metrics)},
     {"jem_train_stats", sizeof(jem_train_stats), get_stats, sizeof(size_t)},
+    {"jem_preset_info", sizeof(jem_preset_info), get_preset, sizeof(jem_preset_info)},
 };
 
 START_TEST(test_output_sizes)

@@ -37,7 +37,16 @@ from .errors import (
 from .metrics import Metrics, auroc, classification_metrics
 from .model import Model, ModelInfo
 from .sampler import Chains, Sampler
-from .training import Optimizer, TrainStats, load_checkpoint, save_checkpoint, train_step
+from .training import (
+    Optimizer,
+    Preset,
+    PresetInfo,
+    TrainStats,
+    load_checkpoint,
+    preset,
+    save_checkpoint,
+    train_step,
+)
 
 __version__ = "0.1.0"
 
@@ -70,6 +79,8 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Optimizer",
+    "Preset",
+    "PresetInfo",
     "Sampler",
     "TrainStats",
     "auroc",
@@ -77,6 +88,7 @@ __all__ = [
     "classification_metrics",
     "library_version",
     "load_checkpoint",
+    "preset",
     "save_checkpoint",
     "set_log",
     "train_step",

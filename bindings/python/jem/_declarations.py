@@ -56,6 +56,13 @@ CONSTANTS = {
     "JEM_SCHEDULE_COSINE": 3,
     "JEM_EVENT_NONE": 0,
     "JEM_EVENT_ROLLBACK": 1,
+    "JEM_PRESET_SAFE": 1,
+    "JEM_PRESET_JEM2020": 2,
+    "JEM_PRESET_JEMPP": 3,
+    "JEM_PRESET_SADA": 4,
+    "JEM_PRESET_MJEM": 5,
+    "JEM_PRESET_IGEBM": 6,
+    "JEM_PRESET_CLASSIFIER": 7,
 }
 
 STRUCTS = {
@@ -212,6 +219,18 @@ STRUCTS = {
         ("clamped", "double"),
         ("chain_age", "double"),
     ),
+    "jem_preset_info": (
+        ("struct_size", "size_t"),
+        ("name", "const char *"),
+        ("summary", "const char *"),
+        ("arch_options", "const char *"),
+        ("input_low", "float"),
+        ("input_high", "float"),
+        ("n_data", "int32_t"),
+        ("n_labelled", "int32_t"),
+        ("epochs", "int32_t"),
+        ("fit_labels", "int32_t"),
+    ),
 }
 
 # Integer fields that hold a constant: the constants' common beginning. Python takes and gives
@@ -348,6 +367,11 @@ FUNCTIONS = {
         "jem_status", "jem_model *", "jem_optimizer *", "jem_sampler *",
         "const jem_train_config *", "const jem_train_batch *", "jem_train_stats *",
     ),
+    "jem_preset": (
+        "jem_status", "const jem_model *", "int32_t", "jem_sampler_config *",
+        "jem_optimizer_config *", "jem_train_config *", "jem_preset_info *",
+    ),
+    "jem_preset_find": ("jem_status", "const char *", "int32_t *"),
     "jem_optimizer_set_note": ("jem_status", "jem_optimizer *", "const char *"),
     "jem_optimizer_get_note": (
         "jem_status", "jem_optimizer *", "char *", "size_t", "size_t *",

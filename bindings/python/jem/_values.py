@@ -217,15 +217,32 @@ def configs(what: str, structs: tuple[str, ...], keywords: Mapping[str, Any]) ->
     return list(made.values())
 
 
+def settings_of(struct: str, config: Any) -> dict[str, Any]:
+    """The way back: the keywords that make this config."""
+    return {
+        field: _python_value(struct, field, getattr(config, field))
+        for field, _ in STRUCTS[struct]
+        if field not in _NOT_KEYWORDS
+    }
+
+
 # ---- results ---------------------------------------------------------------------------------
 
 _RESULT_STRUCTS: dict[type, str] = {}
 
 
 def _result_type(struct: str, field: str, spelling: str) -> str:
-    if (struct, field) in ENUM_FIELDS:
+    if (struct, field) in ENUM_FIELDS or spelling == "const char *":
         return "str"
     return "float" if spelling in ("float", "double") else "int"
+
+
+def _python_value(struct: str, field: str, value: Any) -> Any:
+    if (struct, field) in ENUM_FIELDS:
+        return constant_name(ENUM_FIELDS[struct, field], value)
+    if isinstance(value, bytes):
+        return value.decode()
+    return tuple(value) if isinstance(value, ctypes.Array) else value
 
 
 def result_class(name: str, struct: str, doc: str) -> type:
@@ -241,13 +258,14 @@ def result_class(name: str, struct: str, doc: str) -> type:
 
 def result_of(made: type, function: str, *args: Any) -> Any:
     """Calls a function whose last argument is the result struct; returns the dataclass."""
-    struct = _RESULT_STRUCTS[made]
-    filled = _native.struct_type(struct)()
+    filled = _native.struct_type(_RESULT_STRUCTS[made])()
     filled.struct_size = ctypes.sizeof(filled)
     _native.call(function, *args, ctypes.byref(filled))
-    values = {}
-    for field in dataclasses.fields(made):
-        value = getattr(filled, field.name)
-        prefix = ENUM_FIELDS.get((struct, field.name))
-        values[field.name] = constant_name(prefix, value) if prefix else value
-    return made(**values)
+    return result_from(made, filled)
+
+
+def result_from(made: type, filled: Any) -> Any:
+    """The dataclass of a result struct that was filled."""
+    struct = _RESULT_STRUCTS[made]
+    names = [field.name for field in dataclasses.fields(made)]
+    return made(**{n: _python_value(struct, n, getattr(filled, n)) for n in names})

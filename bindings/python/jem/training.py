@@ -11,6 +11,7 @@ The loss of a step, with F(x) = -E(x):
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 from typing import Any
 
@@ -25,6 +26,46 @@ from .sampler import Sampler
 TrainStats = _values.result_class(
     "TrainStats", "jem_train_stats", "What happened in one training step."
 )
+PresetInfo = _values.result_class(
+    "PresetInfo", "jem_preset_info", "What of a preset is no setting: its name, rows, length."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A recipe: keywords for Sampler(), Optimizer() and train_step(), and what else it says."""
+
+    info: Any  #: PresetInfo
+    sampler: dict[str, Any]
+    optimizer: dict[str, Any]
+    train: dict[str, Any]
+
+
+def preset(name: str, model: Model | None = None) -> Preset:
+    """The settings of a recipe; jem.h tells at JEM_PRESET_SAFE where each comes from.
+
+        recipe = jem.preset("sada", model)
+        sampler = jem.Sampler(model, **recipe.sampler).fit(x, y)
+        optimizer = jem.Optimizer(model, **recipe.optimizer | {"total_steps": 10000})
+        jem.train_step(model, optimizer, sampler, x_labelled=..., **recipe.train)
+
+    Args:
+        name: "safe", "jem2020", "jempp", "sada", "mjem", "igebm" or "classifier".
+        model: Whose input range and shape it is to fit; None only looks at the recipe.
+
+    Raises:
+        JemNotFoundError: There is no such preset.
+        JemMismatchError: The model lacks the preset's `info.arch_options`.
+    """
+    number = np.empty(1, np.int32)
+    call("jem_preset_find", _values.text(name, "name"), number)
+    configs = ("jem_sampler_config", "jem_optimizer_config", "jem_train_config")
+    filled = [struct_type(struct)() for struct in (*configs, "jem_preset_info")]
+    for struct in filled:
+        struct.struct_size = ctypes.sizeof(struct)
+    call("jem_preset", model, int(number[0]), *map(ctypes.byref, filled))
+    info = _values.result_from(PresetInfo, filled.pop())
+    return Preset(info, *map(_values.settings_of, configs, filled))
 
 
 class Optimizer(Handle):

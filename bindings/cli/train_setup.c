@@ -1,0 +1,234 @@
+/*
+ * jem train before its first step: what the options leave open is decided, what does not go
+ * together is refused, and data and handles are made.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "output.h"
+#include "train.h"
+
+typedef cli_train_args args_t;
+
+// ---- options -----------------------------------------------------------------------------------
+
+static cli_status check_together(const args_t *args, cli_error *err)
+{
+    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0)
+        return cli_usage(err, "--w-px, --w-pyx and --w-pxy are all 0; expected something to learn");
+    if (args->w_pxy > 0.0 && !args->class_conditional)
+        return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
+    if (args->augment_data && args->crop == 0 && !args->flip)
+        return cli_usage(err, "--augment-data changes nothing; expected --crop or --flip with it");
+    if (args->sam_adaptive && args->sam_rho == 0.0)
+        return cli_usage(err, "--sam-adaptive has no radius; expected --sam-rho above 0");
+    if (args->checkpoint == NULL && (args->resume || args->stop_after > 0))
+        return cli_usage(err, "--resume and --stop-after need a checkpoint; expected --checkpoint");
+    if (args->milestones.count > 0 && args->schedule != JEM_SCHEDULE_STEP)
+        return cli_usage(err, "--milestones are of --schedule step; expected that, or none");
+    if (args->lr_floor > 0.0 && args->schedule != JEM_SCHEDULE_COSINE)
+        return cli_usage(err, "--lr-floor is of --schedule cosine; expected that, or 0");
+    return CLI_OK;
+}
+
+static cli_status check_length(args_t *args, cli_error *err)
+{
+    const int lengths = (args->epochs > 0) + (args->steps > 0) + !isnan(args->seconds);
+    if (lengths > 1)
+        return cli_usage(err, "more than one length was given; expected one of --epochs, --steps "
+                              "and --seconds");
+    if (lengths == 0)
+        args->epochs = 10;
+    return CLI_OK;
+}
+
+static cli_status complete_args(cli_train_run *run, cli_error *err)
+{
+    args_t *args = run->args;
+    CLI_TRY(cli_train_take_preset(run, err));
+    CLI_TRY(check_length(args, err));
+    if (args->classifier)
+        args->w_px = args->w_pxy = args->energy_l2 = 0.0;
+    return check_together(args, err);
+}
+
+// ---- data and handles --------------------------------------------------------------------------
+
+static cli_status open_outputs(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    CLI_TRY(cli_output_check(args->out, err));
+    if (args->log == NULL)
+        return CLI_OK;
+    run->log = fopen(args->log, args->resume ? "ae" : "we");
+    if (run->log == NULL)
+        return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
+    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
+    return CLI_OK;
+}
+
+static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err)
+{
+    const args_t *args = run->args;
+    cli_data *data = &run->data;
+    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
+    if (data->labels == NULL && (args->w_pyx > 0.0 || args->w_pxy > 0.0))
+        return cli_fail(err,
+                        "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
+                        "model",
+                        args->data);
+    if (data->labels == NULL && (args->labels_per_class > 0 || args->labelled_batch > 0))
+        return cli_fail(err, "%s has no labels; expected no --labels-per-class, --labelled-batch",
+                        args->data);
+    *classes = (int32_t)args->classes;
+    if (args->classes == 0)
+        CLI_TRY(cli_data_count_classes(data, classes, err));
+    cli_data_limit(data, args->limit);
+    return CLI_OK;
+}
+
+// Reflection at the edges wants images larger than the shift.
+static cli_status check_crop(const cli_train_run *run, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    const int32_t side = data->height < data->width ? data->height : data->width;
+    if (run->args->crop > 0 && run->args->crop >= side)
+        return cli_usage(err, "--crop is %lld; expected less than %d, the shorter side of the data",
+                         (long long)run->args->crop, side);
+    return CLI_OK;
+}
+
+static cli_status name_classes(const cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    for (int32_t c = 0; data->class_names != NULL && c < classes && c < data->classes; c++)
+        CLI_TRY(cli_jem(err, jem_model_set_class_name(run->model, c, data->class_names[c])));
+    return CLI_OK;
+}
+
+// The one that was given, or in `buffer` one that suits the data and the preset.
+static const char *choose_arch(const cli_train_run *run, char *buffer, size_t size)
+{
+    if (run->args->arch != NULL)
+        return run->args->arch;
+    const bool poolable = run->data.height >= 8 && run->data.width >= 8;
+    const char *needed = run->recipe.info.arch_options;
+    snprintf(buffer, size, "%s%s%s", poolable ? CLI_TRAIN_IMAGE_ARCH : CLI_TRAIN_TABLE_ARCH,
+             needed[0] != '\0' ? ":" : "", needed);
+    return buffer;
+}
+
+static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    jem_model_config config;
+    jem_exec_config exec;
+    CLI_TRY(cli_jem(err, jem_model_config_init(&config, sizeof config)));
+    CLI_TRY(cli_exec_config(&run->args->exec, &exec, err));
+    char default_arch[64];
+    config.arch = choose_arch(run, default_arch, sizeof default_arch);
+    config.channels = data->channels;
+    config.height = data->height;
+    config.width = data->width;
+    config.classes = classes;
+    config.seed = run->args->seed;
+    config.input_low = run->recipe.info.input_low;
+    config.input_high = run->recipe.info.input_high;
+    if (data->floats != NULL) {
+        CLI_TRY(cli_data_float_range(data, &config.input_low, &config.input_high, err));
+        if (config.input_low == config.input_high)
+            return cli_fail(err, "%s holds nothing but %g; expected data that varies", data->path,
+                            (double)config.input_low);
+    }
+    CLI_TRY(cli_jem_usage(err, jem_model_create(&run->model, &config, &exec)));
+    CLI_TRY(cli_data_check_model(data, run->model, err));
+    return name_classes(run, classes, err);
+}
+
+static cli_status read_milestones(const cli_list *list, jem_optimizer_config *config,
+                                  cli_error *err)
+{
+    static const float usual[] = {0.6f, 0.85f};
+    enum { MILESTONES_MAX = sizeof config->milestones / sizeof config->milestones[0] };
+    if (list->count > MILESTONES_MAX)
+        return cli_usage(err, "--milestones are %d; expected %d at most", list->count,
+                         (int)MILESTONES_MAX);
+    if (list->count == 0 && config->milestones[0] == 0.0f)
+        memcpy(config->milestones, usual, sizeof usual);
+    if (list->count > 0)
+        memset(config->milestones, 0, sizeof config->milestones);
+    for (int i = 0; i < list->count; i++) {
+        char *end;
+        config->milestones[i] = strtof(list->items[i], &end);
+        const bool inside = config->milestones[i] > 0.0f && config->milestones[i] < 1.0f;
+        if (*end != '\0' || !inside)
+            return cli_usage(err, "--milestones has \"%s\"; expected numbers above 0, below 1",
+                             list->items[i]);
+    }
+    return CLI_OK;
+}
+
+static cli_status create_optimizer(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    jem_optimizer_config config = run->recipe.optimizer;
+    config.kind = args->optimizer;
+    config.lr = (float)args->lr;
+    config.momentum = (float)args->momentum;
+    config.weight_decay = (float)args->weight_decay;
+    config.clip_norm = (float)args->clip_norm;
+    config.warmup_steps = args->warmup;
+    config.schedule = args->schedule;
+    config.lr_factor = (float)args->lr_factor;
+    config.lr_floor = (float)args->lr_floor;
+    config.sam_rho = (float)args->sam_rho;
+    config.sam_adaptive = args->sam_adaptive;
+    config.ema_decay = (float)args->ema;
+    CLI_TRY(read_milestones(&args->milestones, &config, err));
+    config.seed = args->seed;
+    return cli_jem_usage(err, jem_optimizer_create(&run->optimizer, run->model, &config));
+}
+
+static cli_status create_sampler(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    if (args->w_px == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0)
+        return CLI_OK;
+    jem_sampler_config config;
+    CLI_TRY(cli_chain_config(&args->chain, run->model, &config, err));
+    config.seed = args->seed;
+    config.steps = (int32_t)args->sgld_steps;
+    config.capacity = (int32_t)args->capacity;
+    config.reinit_prob = (float)args->reinit;
+    config.class_conditional = args->class_conditional;
+    CLI_TRY(cli_jem_usage(err, jem_sampler_create(&run->sampler, run->model, &config)));
+    if (args->chain.start == JEM_START_UNIFORM)
+        return CLI_OK;
+    return cli_chain_fit(run->sampler, run->model, &run->data, run->recipe.info.fit_labels,
+                         args->seed, err);
+}
+
+static cli_status check_capacity(const cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    if (run->sampler != NULL && args->capacity < args->chains)
+        return cli_usage(err, "--capacity is %lld; expected at least %lld, the chains of a step",
+                         (long long)args->capacity, (long long)args->chains);
+    return CLI_OK;
+}
+
+cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
+{
+    int32_t classes;
+    CLI_TRY(complete_args(run, err));
+    CLI_TRY(open_outputs(run, err));
+    CLI_TRY(load_data(run, &classes, err));
+    CLI_TRY(create_model(run, classes, err));
+    CLI_TRY(complete_args(run, err)); // once more: the preset is now fitted to the model
+    CLI_TRY(check_crop(run, err));
+    CLI_TRY(create_optimizer(run, err));
+    CLI_TRY(create_sampler(run, err));
+    CLI_TRY(check_capacity(run, err));
+    return cli_train_begin(run, err);
+}
