@@ -25,8 +25,10 @@ class Images:
         return len(self.x)
 
     def balanced(self, per_class):
-        """The first images of each class, class after class; at most as many as all have."""
-        per_class = min(per_class, np.bincount(self.y, minlength=CLASSES).min())
+        """The first images of each class, class after class."""
+        fewest = np.bincount(self.y, minlength=CLASSES).min()
+        if fewest < per_class:
+            raise ValueError(f"a class has {fewest} images; expected {per_class}")
         return self[np.concatenate([np.flatnonzero(self.y == label)[:per_class]
                                     for label in range(CLASSES)])]
 

@@ -46,8 +46,9 @@ def frechet_distance(a, b):
     # S_a S_b has the eigenvalues of the symmetric product.
     values = np.linalg.eigvalsh(root_a @ cov_b @ root_a)
     shift = a.mean(axis=0) - b.mean(axis=0)
-    return float(shift @ shift + np.trace(cov_a) + np.trace(cov_b)
-                 - 2 * np.sqrt(np.maximum(values, 0)).sum())
+    squared = (shift @ shift + np.trace(cov_a) + np.trace(cov_b)
+               - 2 * np.sqrt(np.maximum(values, 0)).sum())
+    return max(float(squared), 0.0)  # rounding
 
 
 def mean_pair_distance(rows):

@@ -44,6 +44,11 @@ class Judge:
         model.set_tensor("head.bias", np.zeros(width, np.float32))
         return model
 
+    def about(self, test):
+        """What it is, and how well it recognises the test images."""
+        return {"arch": self.classifier.arch, "parameters": self.classifier.info.param_count,
+                "accuracy": self.accuracy(test)}
+
     def accuracy(self, images):
         return float((self.classifier.predict(self._inputs(images.x)) == images.y).mean())
 
