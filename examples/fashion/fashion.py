@@ -34,7 +34,7 @@ def parse_args():
                         help="with --summary: and of the JEMs of those, whose chains are in bf16")
     report.add_options(parser)
     args = parser.parse_args()
-    args.chain = recipe.CHAIN
+    args.chain = recipe.SAMPLE_CHAIN
     return args
 
 

@@ -36,7 +36,8 @@ def root(symmetric):
 
 
 def frechet_distance(a, b):
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of the rows' Gaussians (Heusel et al. 2017).
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of the Gaussians fitted to the rows
+    (Heusel et al. 2017).
 
     Falls with the number of rows, so only distances of equally many rows compare.
     """

@@ -1,4 +1,4 @@
-"""The picture: for each class where chains start, where they end, and what comes nearest to that."""
+"""The picture: for each class where chains start, where they end, and what comes nearest."""
 
 import matplotlib
 import numpy as np

@@ -16,11 +16,12 @@ BOTH = {
     "ema": 0.999,
 }
 
-# The chains, in training and of the samples; these are settings of jem_sampler_config too.
+# The chains of training.
 CHAIN = {
     "step-size": 1.0,
     "noise-std": 0.01,
     "grad-clamp": 1.0,
+    "start": "mixture",
     "start-rank": 0,
 }
 
@@ -31,7 +32,6 @@ JEM = BOTH | CHAIN | {
     "chains": 32,
     "capacity": 500,
     "reinit": 0.05,
-    "start": "mixture",
 }
 
 TWIN = BOTH | {"classifier": True}
@@ -48,7 +48,8 @@ JUDGE = {
 }
 JUDGE_SEED = 1000  # added to the run's
 
-# The samples: fresh chains for each class, from the Gaussian of its training images.
+# The samples: fresh chains, each for its class. These are settings of jem_sampler_config, too.
+SAMPLE_CHAIN = CHAIN | {"start": "gaussian"}
 SAMPLE_STEPS = 200
 SAMPLES_PER_CLASS = 500
 

@@ -9,6 +9,7 @@ left out; `--chain step-size=0.5` tries other chains than the recipe's.
 
 import argparse
 import json
+import os
 import pathlib
 import time
 
@@ -25,7 +26,12 @@ import training
 def setting(text):
     """"start-rank=32" as a pair."""
     name, _, value = text.partition("=")
-    return name, (int(value) if value.isdigit() else float(value))
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            pass
+    return name, value
 
 
 def add_options(parser):
@@ -38,7 +44,8 @@ def add_options(parser):
     parser.add_argument("--per-class", type=int, default=recipe.SAMPLES_PER_CLASS, metavar="N",
                         help="samples of each class (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
+                        help="(default: all cores)")
 
 
 def parse_args():
@@ -51,7 +58,7 @@ def parse_args():
     parser.add_argument("--chain", type=setting, nargs="+", default=[], metavar="NAME=VALUE")
     add_options(parser)
     args = parser.parse_args()
-    args.chain = recipe.CHAIN | dict(args.chain)
+    args.chain = recipe.SAMPLE_CHAIN | dict(args.chain)
     return args
 
 

@@ -3,8 +3,8 @@
 #
 #     sh examples/fashion/run.sh --out FOLDER [--seed N]
 #
-# Installs what is missing (as root or through sudo; otherwise prints the one line to run), builds, and
-# hands its options to fashion.py, which says what they are (--help). Started again it goes on.
+# Installs what is missing (as root or through sudo; otherwise prints the one line to run), builds,
+# and hands its options to fashion.py, which says what they are (--help). Started again it goes on.
 set -eu
 source=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -16,8 +16,8 @@ echo "Building (build/) ..."
 mkdir -p "$source/build"
 log=$source/build/fashion.log
 {
-    cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release &&
-        cmake --build "$source/build"
+    cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_C_COMPILER=gcc \
+        -DCMAKE_BUILD_TYPE=Release && cmake --build "$source/build"
 } >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 
 exec /usr/bin/python3 "$source/examples/fashion/fashion.py" "$@"

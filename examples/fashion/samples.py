@@ -11,14 +11,14 @@ def draw(path, training, per_class, steps, chain, seed=0, **run):
 
     Args:
         path: The model file.
-        training: Images, whose Gaussian of each class the chains start from.
+        training: Images that the starts are fitted on.
         chain: Settings of jem_sampler_config.
         **run: How the model is run: threads, precision_chains.
     """
     labels = np.repeat(np.arange(CLASSES), per_class)
     with jem.Model.load(path, **run) as model:
         info = model.info
-        with jem.Sampler(model, seed=seed, capacity=1, start="gaussian", x_low=info.input_low,
+        with jem.Sampler(model, seed=seed, capacity=1, x_low=info.input_low,
                          x_high=info.input_high, **chain) as sampler:
             sampler.fit(model.input_from_u8(training.x), training.y)
             starts = sampler.start(len(labels), labels)

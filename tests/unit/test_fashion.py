@@ -248,11 +248,13 @@ def test_report_of_a_model_at_hand(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["report.py", "--jem", str(tmp_path / "m"), "--judge",
                                       str(tmp_path / "judge"), "--out", str(tmp_path), "--data",
                                       str(tiny), "--per-class", "2", "--sample-steps", "1",
-                                      "--chain", "step-size=0.5", "start-rank=2"])
+                                      "--chain", "step-size=0.5", "start-rank=2",
+                                      "start=mixture"])
     report.main()
     made = json.loads((tmp_path / "report.json").read_text())
     assert set(made["models"]) == {"jem"}
-    assert made["chain"] == {"steps": 1, **recipe.CHAIN, "step-size": 0.5, "start-rank": 2}
+    assert made["chain"] == recipe.SAMPLE_CHAIN | {"steps": 1, "step-size": 0.5,
+                                                    "start-rank": 2, "start": "mixture"}
 
 
 def test_an_interrupted_training_goes_on(tiny, tmp_path, monkeypatch):
