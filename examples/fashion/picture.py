@@ -8,9 +8,8 @@ from matplotlib import pyplot  # noqa: E402  (after the choice of backend)
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
          "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-SCALE = 2   # pixels of the picture per pixel
-GAP = 2     # pixels between images
-DPI = 100
+SCALE, GAP = 2, 2  # pixels of the picture per pixel; pixels between images
+LEFT, TOP, BETWEEN, BELOW, DPI = 90, 44, 16, 8, 100  # pixels of the picture around the blocks
 
 
 def nearest(x, training):
@@ -29,16 +28,35 @@ def mosaic(x, columns):
     return rows.swapaxes(1, 2).reshape(-1, columns * (width + GAP))
 
 
-def blocks(starts, ends, training, classes, n_starts, n_ends):
-    """(heading, mosaic) of each block; of the samples the first n_starts come with a neighbour."""
-    def first(x, n):
-        return x.reshape(classes, -1, *x.shape[1:])[:, :n].reshape(-1, *x.shape[1:])
+def first(x, n):
+    """The first n images of each class, or all if there are fewer."""
+    return x.reshape(len(NAMES), -1, *x.shape[1:])[:, :n].reshape(-1, *x.shape[1:])
 
+
+def blocks(starts, ends, training, n_starts, n_ends):
+    """(heading, mosaic) of each block; the first n_starts samples are compared with training."""
     compared = first(ends, n_starts)
-    return [("starts", mosaic(first(starts, n_starts), n_starts)),
-            ("samples", mosaic(first(ends, n_ends), n_ends)),
-            ("nearest training images\nof the first samples",
-             mosaic(nearest(compared, training), n_starts))]
+    parts = {"starts": first(starts, n_starts), "samples": first(ends, n_ends),
+             "nearest training images\nof the first samples": nearest(compared, training)}
+    return [(heading, mosaic(x, len(x) // len(NAMES))) for heading, x in parts.items()]
+
+
+def show(figure, heading, part, left):
+    """Draws a block, pixel by pixel, with its upper left corner at (left, TOP)."""
+    width, height = figure.get_size_inches() * DPI
+    enlarged = np.kron(part, np.ones((SCALE, SCALE), np.uint8))
+    figure.figimage(enlarged, left, height - TOP - len(enlarged), cmap="gray", vmin=0, vmax=255,
+                    origin="upper")
+    figure.text((left + enlarged.shape[1] / 2) / width, 1 - (TOP - 8) / height, heading,
+                ha="center", va="bottom", fontsize=9)
+
+
+def name_rows(figure, row):
+    """Writes the classes' names beside rows of that height."""
+    width, height = figure.get_size_inches() * DPI
+    for label, name in enumerate(NAMES):
+        figure.text((LEFT - 8) / width, 1 - (TOP + (label + 0.5) * row) / height, name,
+                    ha="right", va="center", fontsize=9)
 
 
 def write(path, starts, ends, training, n_starts=4, n_ends=10):
@@ -48,26 +66,14 @@ def write(path, starts, ends, training, n_starts=4, n_ends=10):
         starts, ends: 8-bit images of chains, class after class, equally many of each.
         training: 8-bit images.
     """
-    classes = len(NAMES)
-    per_class = len(ends) // classes
-    parts = blocks(starts, ends, training, classes, min(n_starts, per_class),
-                   min(n_ends, per_class))
-    left, top, between = 90, 44, 16
-    width = left + sum(SCALE * part.shape[1] + between for _, part in parts)
-    height = top + SCALE * parts[0][1].shape[0] + 8
-    figure = pyplot.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    at = left
+    parts = blocks(starts, ends, training, n_starts, n_ends)
+    rows = SCALE * len(parts[0][1])
+    width = LEFT + sum(SCALE * part.shape[1] + BETWEEN for _, part in parts)
+    figure = pyplot.figure(figsize=(width / DPI, (TOP + rows + BELOW) / DPI), dpi=DPI)
+    left = LEFT
     for heading, part in parts:
-        size = [SCALE * side for side in part.shape[::-1]]
-        bottom = height - top - size[1]
-        figure.figimage(np.kron(part, np.ones((SCALE, SCALE), np.uint8)), at, bottom,
-                        cmap="gray", vmin=0, vmax=255, origin="upper")
-        figure.text((at + size[0] / 2) / width, 1 - (top - 8) / height, heading,
-                    ha="center", va="bottom", fontsize=9)
-        at += size[0] + between
-    row = SCALE * parts[0][1].shape[0] / classes
-    for label, name in enumerate(NAMES):
-        figure.text((left - 8) / width, 1 - (top + (label + 0.5) * row) / height, name,
-                    ha="right", va="center", fontsize=9)
+        show(figure, heading, part, left)
+        left += SCALE * part.shape[1] + BETWEEN
+    name_rows(figure, rows / len(NAMES))
     figure.savefig(path, dpi=DPI)
     pyplot.close(figure)
