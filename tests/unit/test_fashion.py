@@ -99,7 +99,23 @@ def test_balanced_takes_the_first_of_each_class():
         data.Images(np.arange(30), y).balanced(4)
 
 
-# ---- judge and picture --------------------------------------------------------------------------
+# ---- samples, judge and picture --------------------------------------------------------------------------
+
+
+def test_chains_follow_their_class(tmp_path, rng):
+    some = data.Images(rng.integers(0, 256, (40, 1, 8, 8)).astype(np.uint8), np.arange(40) % 10)
+    labels = np.repeat(np.arange(10), 3)
+    chain = {"start": "gaussian", "step_size": 50.0, "noise_std": 0.0}
+    with jem.Model.create("cnn-4-8", 1, 10, height=8, width=8, seed=3) as model:
+        model.save(tmp_path / "m")
+        starts, ends = samples.draw(tmp_path / "m", some, 3, 1, chain, seed=4)
+        with jem.Sampler(model, seed=4, capacity=1, x_low=-1, x_high=1, **chain) as sampler:
+            sampler.fit(model.input_from_u8(some.x), some.y)
+            x = sampler.start(30, labels)
+        moved = x - 50 * model.energy_grad(x, labels)[1]
+        assert (starts == model.input_to_u8(x)).all()
+        assert (np.abs(ends.astype(int) - model.input_to_u8(moved)) <= 1).all()
+        assert (starts != ends).mean() > 0.3
 
 
 @pytest.mark.parametrize("arch", ["cnn-4-8", "wrn-10-1"])
@@ -212,12 +228,20 @@ def check_report(made):
     assert all(target.applies(made) for target in targets.TARGETS)
 
 
+def check_temperature(made, out, held_out):
+    with jem.Model.load(out / "twin.safetensors") as model:
+        logits = model.logits(model.input_from_u8(held_out.x))
+    assert (made["models"]["twin"]["temperature"]
+            == pytest.approx(metrics.best_temperature(logits, held_out.y), rel=1e-3))
+
+
 def test_one_command_makes_everything(tiny, small, tmp_path, monkeypatch, capfd):
     out = tmp_path / "run"
     run(monkeypatch, *of_tiny(tiny, out))
     printed = capfd.readouterr().out
     made = json.loads((out / "report.json").read_text())
     check_report(made)
+    check_temperature(made, out, data.load(tiny).held_out)
     assert printed.endswith((out / "report.md").read_text())
     assert all(target.text in printed for target in targets.TARGETS)
     assert (out / "fashion.png").read_bytes().startswith(b"\x89PNG")
@@ -262,16 +286,21 @@ def test_an_interrupted_training_goes_on(tiny, tmp_path, monkeypatch):
         options = recipe.JEM | TINY | {"steps": STEPS}
         training.train(tmp_path / f"{name}.safetensors", options, str(tiny), 220, 1)
 
-    def stopped(command, whole=training.run):
+    def stopped(command):
         whole([*command, "--stop-after", "2"])
         sys.exit("stopped")
 
+    def resumed(command):
+        assert "--resume" in command
+        whole(command)
+
+    whole = training.run
     train("straight")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "run", stopped)
-        with pytest.raises(SystemExit, match="stopped"):
-            train("pieces")
+    monkeypatch.setattr(training, "run", stopped)
+    with pytest.raises(SystemExit, match="stopped"):
+        train("pieces")
     assert not (tmp_path / "pieces.safetensors").exists()
+    monkeypatch.setattr(training, "run", resumed)
     train("pieces")
     assert ((tmp_path / "pieces.safetensors").read_bytes()
             == (tmp_path / "straight.safetensors").read_bytes())
