@@ -267,7 +267,7 @@ def test_one_command_makes_everything(tiny, small, tmp_path, monkeypatch, capfd)
 
 def test_report_of_a_model_at_hand(tiny, tmp_path, monkeypatch):
     for name in ("m", "judge"):
-        with jem.Model.create("cnn-4-4", 1, 10, height=28, width=28) as model:
+        with jem.Model.create("mlp-4", 1, 10, height=28, width=28) as model:
             model.save(tmp_path / name)
     monkeypatch.setattr(sys, "argv", ["report.py", "--jem", str(tmp_path / "m"), "--judge",
                                       str(tmp_path / "judge"), "--out", str(tmp_path), "--data",
