@@ -1,0 +1,62 @@
+"""All settings of the example: how the models are trained, how samples are drawn from them.
+
+Options of `jem train` as {name: value}; a flag has the value True. `jem train --help` explains
+them.
+"""
+
+# What the JEM and its twin, the plain classifier, have in common.
+BOTH = {
+    "arch": "wrn-10-1",
+    "steps": 12000,
+    "batch": 64,
+    "schedule": "cosine",
+    "lr": 0.002,
+    "crop": 2,
+    "flip": True,
+    "ema": 0.999,
+}
+
+# The chains of training.
+CHAIN = {
+    "step-size": 1.0,
+    "noise-std": 0.01,
+    "grad-clamp": 1.0,
+    "start": "mixture",
+    "start-rank": 0,
+}
+
+JEM = BOTH | CHAIN | {
+    "w-px": 0.3,
+    "energy-l2": 0.02,
+    "sgld-steps": 5,
+    "chains": 32,
+    "capacity": 500,
+    "reinit": 0.05,
+}
+
+TWIN = BOTH | {"classifier": True}
+
+# Who recognises the samples: another network, with a narrow last layer for Frechet distances.
+JUDGE = {
+    "arch": "wrn-10-2",
+    "classifier": True,
+    "steps": 5000,
+    "schedule": "cosine",
+    "crop": 2,
+    "flip": True,
+    "ema": 0.999,
+}
+JUDGE_SEED = 1000  # added to the run's
+
+# The samples: fresh chains, each for its class. These are settings of jem_sampler_config, too.
+SAMPLE_CHAIN = CHAIN | {"start": "gaussian"}
+SAMPLE_STEPS = 200
+SAMPLES_PER_CLASS = 500
+
+
+def arguments(options):
+    """{"flip": True, "lr": 0.002} -> ["--flip", "--lr", "0.002"]"""
+    words = []
+    for name, value in options.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words

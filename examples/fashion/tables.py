@@ -1,0 +1,107 @@
+"""Reports as Markdown. A report is nested dicts of figures; so is the median of several."""
+
+import statistics
+
+from targets import TARGETS
+
+SCORES = {"energy": "F(x)", "max-softmax": "max p", "gradient-norm": "grad"}
+QUALITY = {"accuracy": "accuracy", "nll": "NLL, nats", "ece": "ECE, 15 bins",
+           "brier": "Brier score", "temperature": "temperature", "nll_scaled": "NLL, scaled",
+           "ece_scaled": "ECE, scaled"}
+IMAGES = {"recognised": "recognised", "frechet": "Frechet", "distance": "distance",
+          "distance_ratio": "over test", "distance_pixels": "in pixels",
+          "distance_pixels_ratio": "over test"}
+
+NOTES = """\
+Scaled: by the temperature that suits the held-out training images best. AUROC: the chance that an
+image of the set scores as more unusual than a test image by F(x) = logsumexp f(x), by max p(y|x),
+or by |dF/dx| ("grad").
+
+Recognised: by the judge, an independently trained classifier. Frechet: distance to the test images
+in its features. Distance: mean of two images of a class, in its features and in pixels 0..1."""
+
+
+def median(reports):
+    """The median of each figure; what is no figure as in the first report."""
+    first = reports[0]
+    if isinstance(first, dict):
+        return {key: median([report[key] for report in reports]) for key in first}
+    return statistics.median(reports) if isinstance(first, (int, float)) else first
+
+
+def line(cells, widths):
+    return "| " + " | ".join([cells[0].ljust(widths[0]),
+                              *(cell.rjust(width) for cell, width
+                                in zip(cells[1:], widths[1:]))]) + " |"
+
+
+def table(head, rows):
+    """A table whose first column is text; the others are numbers or text."""
+    shown = [[cell if isinstance(cell, str) else f"{cell:.4f}" for cell in row]
+             for row in [head, *rows]]
+    widths = [max(map(len, column)) for column in zip(*shown)]
+    rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]),
+                     ""])
+    first, *others = [line(cells, widths) for cells in shown]
+    return "\n".join([first, rule, *others])
+
+
+def about(name, network):
+    """One network in a line."""
+    text = f"- {name}: {network['arch']}, {network['parameters']} parameters"
+    if "minutes" in network:
+        text += (f", {network['steps']} steps in {network['minutes']:.1f} minutes, set back "
+                 f"{network['rollbacks']} times")
+    return text
+
+
+def networks(report):
+    judge = report["judge"]
+    lines = [about(name, model) for name, model in report["models"].items()]
+    return "\n".join([*lines, f"{about('judge', judge)}; accuracy {judge['accuracy']:.4f}"])
+
+
+def quality(models):
+    rows = [[text, *(model[key] for model in models.values())] for key, text in QUALITY.items()]
+    return table(["test images", *models], rows)
+
+
+def auroc(models):
+    """A row for each set and one of means, for each score a column of each model."""
+    def row(name, area):
+        return [name, *(area(model["auroc"], score) for score in SCORES
+                        for model in models.values())]
+
+    sets = list(next(iter(models.values()))["auroc"])
+    rows = [row(name, lambda areas, score, name=name: areas[name][score]) for name in sets]
+    rows.append(row("mean", lambda areas, score: statistics.mean(
+        areas[name][score] for name in sets)))
+    return table(["AUROC", *(f"{text} {name}" for text in SCORES.values() for name in models)],
+                 rows)
+
+
+def images(report):
+    rows = [[name, *(row[key] for key in IMAGES)] for name, row in report["samples"].items()]
+    chain = ", ".join(f"{key} {value}" for key, value in report["chain"].items())
+    return (f"{report['per_class']} images of each class. Chains: {chain}.\n\n"
+            + table(["images", *IMAGES.values()], rows))
+
+
+def targets(reports):
+    """What is reached by the medians, and the figure of each run."""
+    middle = median(reports)
+    several = len(reports) > 1
+    rows = [[target.text, f"{target.sign} {target.shown(target.bound)}",
+             target.shown(target.figure(middle)), "met" if target.met(middle) else "missed",
+             *(target.shown(target.figure(report)) for report in reports if several)]
+            for target in TARGETS if target.applies(middle)]
+    runs = [f"run {i + 1}" for i in range(len(reports)) if several]
+    return table(["target", "bound", "median" if several else "is", "", *runs], rows)
+
+
+def text(reports):
+    """The whole, of one run or of the medians of several."""
+    middle = median(reports)
+    parts = [networks(middle), quality(middle["models"]), auroc(middle["models"]),
+             images(middle), NOTES, targets(reports)]
+    return "\n\n".join(parts)

@@ -1,0 +1,76 @@
+"""What the example is to reach, each a figure of a report and a bound."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+
+from classification import OOD_SETS
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A figure of a report that is to be at least (">=") or at most ("<=") `bound`."""
+
+    text: str
+    sign: str
+    bound: float
+    figure: Callable
+    form: str = ".3f"
+
+    def applies(self, report):
+        """False where the report lacks a network or its log."""
+        try:
+            self.figure(report)
+        except KeyError:
+            return False
+        return True
+
+    def met(self, report):
+        value = self.figure(report)
+        return value >= self.bound if self.sign == ">=" else value <= self.bound
+
+    def shown(self, value):
+        return format(value, self.form)
+
+
+def minutes(report):
+    """Of training the three networks and of the report."""
+    networks = [report["models"]["jem"], report["models"]["twin"], report["judge"]]
+    return sum(network["minutes"] for network in networks) + report["seconds"] / 60
+
+
+def of_jem(key):
+    return lambda report: report["models"]["jem"][key]
+
+
+def above_twin(key):
+    return lambda report: report["models"]["jem"][key] - report["models"]["twin"][key]
+
+
+def auroc_gains(report):
+    """How much larger the AUROC of F(x) is than the twin's, of each set."""
+    jem, twin = (report["models"][name]["auroc"] for name in ("jem", "twin"))
+    return [jem[name]["energy"] - twin[name]["energy"] for name in OOD_SETS]
+
+
+def of_samples(key):
+    return lambda report: report["samples"]["samples"][key]
+
+
+def frechet_ratio(report):
+    return report["samples"]["samples"]["frechet"] / report["samples"]["starts"]["frechet"]
+
+
+TARGETS = [
+    Target("minutes in all", "<=", 90, minutes, ".0f"),
+    Target("accuracy", ">=", 0.90, of_jem("accuracy"), ".2%"),
+    Target("accuracy above the twin's", ">=", -0.015, above_twin("accuracy"), ".2%"),
+    Target("scaled ECE above the twin's", "<=", 0.005, above_twin("ece_scaled"), ".2%"),
+    Target("AUROC of F(x) above the twin's, mean of the sets", ">=", 0.03,
+           lambda report: statistics.mean(auroc_gains(report))),
+    Target("AUROC of F(x) above the twin's, worst set", ">=", -0.05,
+           lambda report: min(auroc_gains(report))),
+    Target("samples recognised as their class", ">=", 0.80, of_samples("recognised"), ".1%"),
+    Target("Frechet distance, samples over starts", "<=", 0.5, frechet_ratio),
+    Target("distance within classes, samples over test", ">=", 0.8, of_samples("distance_ratio")),
+]
