@@ -1,9 +1,9 @@
 /*
- * A model for each kernel, which takes it for all layers that it can do, shows what they cost there.
- * Layers of one shape are a row of the report; their times are summed.
+ * A model for each kernel, which takes it for all layers that it can do, shows what they cost
+ * there. Layers of one shape are a row of the report; their times are summed.
  *
- * Activations, sums and reorderings that one kernel does along and another leaves to passes count as
- * part of the layer that they follow, or prepare.
+ * Activations, sums and reorderings that one kernel does along and another leaves to passes count
+ * as part of the layer that they follow, or prepare.
  */
 #include "bench_tune.h"
 
@@ -39,7 +39,7 @@ typedef struct row {
     const char *direction;
     shape shape;
     int layers;
-    int kernel[MODELS]; // which one the model took
+    int kernel[MODELS]; // which one the model took; -1 = not run yet
     double *ms[MODELS]; // of each round
     double median[MODELS];
 } row;
@@ -128,8 +128,10 @@ static int new_row(tune *t, const char *direction, const shape *s)
     double *ms = calloc((size_t)(MODELS * t->rounds), sizeof *ms);
     if (ms == NULL)
         return -1;
-    for (int m = 0; m < MODELS; m++)
+    for (int m = 0; m < MODELS; m++) {
         r->ms[m] = ms + m * t->rounds;
+        r->kernel[m] = -1;
+    }
     return t->n_rows++;
 }
 
@@ -139,7 +141,7 @@ static int find_row(tune *t, const char *direction, const shape *s)
         if (memcmp(&t->rows[i].shape, s, sizeof *s) == 0 &&
             strcmp(t->rows[i].direction, direction) == 0)
             return i;
-    return new_row(t, direction, s);
+    return t->model == ASKED ? new_row(t, direction, s) : -1;
 }
 
 static void charge(tune *t, double seconds)
@@ -186,11 +188,11 @@ static void note_step(void *user, const jem_step_info *step)
     const shape s = shape_of(&p, step->macs);
     t->last = find_row(t, p.direction, &s);
     if (t->last < 0) {
-        t->out_of_memory = true;
+        t->out_of_memory = true; // all models have the same layers
         return;
     }
     row *r = &t->rows[t->last];
-    r->layers += t->round == 0 && t->model == 0;
+    r->layers += t->round == 0 && t->model == ASKED;
     r->kernel[t->model] = p.kernel;
     charge(t, step->seconds + t->waiting);
     t->waiting = 0.0;
@@ -232,7 +234,7 @@ static cli_status measure(tune *t, const jem_model *model, const jem_exec_config
                           int32_t what, int64_t n, cli_error *err)
 {
     for (t->round = 0; t->round < t->rounds; t->round++)
-        for (t->model = 0; t->model < MODELS; t->model++)
+        for (t->model = ASKED; t->model >= 0; t->model--)
             CLI_TRY(measure_model(t, model, *exec, what, n, err));
     if (t->out_of_memory)
         return cli_fail(err, "out of memory");
@@ -278,7 +280,7 @@ static void format_row(const tune *t, const row *r, char *text, size_t size)
     const int chosen = r->kernel[ASKED], best = fastest(r);
     snprintf(text, size,
              "ROW(%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
-             ", %s, %s, %s, %d, %s), // %.3f ms, %s %.3f",
+             ", %s, %s, %s, %d, %s), // %.3f, %s %.3f",
              s->in, s->out, s->h, s->w, s->kernel, s->stride, r->direction,
              involves(r, JEM_KERNEL_DIRECT_BF16) ? "BF16" : "F32", t->isa,
              involves(r, JEM_KERNEL_ONEDNN) ? t->onednn : 0, kernels[best].name, ms_of(r, best),

@@ -277,6 +277,8 @@ static cli_status run_bench(bench *b, cli_error *err)
     CLI_TRY(create_model(b, err));
     if (b->args->tune && b->info.backend != JEM_BACKEND_ONEDNN)
         return cli_usage(err, "--tune compares kernels of oneDNN plans; this model has none");
+    if (b->args->tune && precision_of(b->args) == JEM_PRECISION_F32_STRICT)
+        return cli_usage(err, "--tune has nothing to compare: f32-strict has one kernel only");
     CLI_TRY(create_helpers(b, err));
     CLI_TRY(create_rows(b, err));
     CLI_TRY(measure(b, err));

@@ -96,6 +96,64 @@ START_TEST(test_resume_is_exact)
 }
 END_TEST
 
+static const char *recorded(const char *key)
+{
+    static char text[256];
+    jemi_safetensors file;
+    MUST(jemi_safetensors_read(path, 1 << 30, &file));
+    const char *value = jemi_safetensors_metadata(&file, key);
+    snprintf(text, sizeof text, "%s", value != NULL ? value : "");
+    jemi_safetensors_fini(&file);
+    return text;
+}
+
+static char warning[512];
+
+static void keep_warning(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    if (level == JEM_LOG_WARNING)
+        snprintf(warning, sizeof warning, "%s", line);
+}
+
+// What computed a checkpoint is recorded, and another choice is no error but is told.
+START_TEST(test_other_kernels_are_told)
+{
+    const toy_recipe *recipe = &toy_recipes[DATA];
+    toy_run run = toy_make(recipe, &exec, 0);
+    toy_steps(&run, 2);
+    MUST(save(&run));
+    MUST(jem_set_log(keep_warning, NULL));
+    warning[0] = '\0';
+    toy_run same = resumed(recipe, run.batches);
+    ck_assert_str_eq(warning, "");
+    toy_free(&same);
+    const int32_t own = exec.backend;
+    exec.backend = own == JEM_BACKEND_REF ? JEM_BACKEND_ONEDNN : JEM_BACKEND_REF;
+    if (support_n_backends > 1) {
+        toy_run other = resumed(recipe, run.batches);
+        ck_assert_msg(strstr(warning, "'reference'") != NULL, "'%s'", warning);
+        ck_assert_msg(strstr(warning, "kernels ") != NULL, "'%s'", warning);
+        toy_free(&other);
+    }
+    exec.backend = JEM_BACKEND_ONEDNN;
+    if (support_n_backends > 1) { // another choice of the same backend, for one of the two records
+        toy_run first = toy_make(recipe, &exec, 0);
+        MUST(save(&first));
+        exec.precision_training = JEM_PRECISION_F32_STRICT;
+        warning[0] = '\0';
+        toy_run second = resumed(recipe, 0);
+        const bool differs = strcmp(recorded("computed.chains"), recorded("computed.training"));
+        ck_assert(!differs);
+        ck_assert((warning[0] != '\0') == jemi_avx512_available());
+        toy_free(&first);
+        toy_free(&second);
+    }
+    MUST(jem_set_log(NULL, NULL));
+    toy_free(&run);
+}
+END_TEST
+
 // The caller's rows have streams too.
 START_TEST(test_streams_of_rows)
 {

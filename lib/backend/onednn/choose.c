@@ -1,15 +1,15 @@
 /*
- * Fixed by shape, direction, instruction set and precision, never by batch or by timing at run time:
- * so a row's bits depend neither on the rows beside it nor on the machine's load.
+ * Fixed by shape, direction, instruction set and precision, never by batch or by timing at run
+ * time: so a row's bits depend neither on the rows beside it nor on the machine's load.
  *
- * The rule: where our kernels run they are faster than oneDNN's, which in f32 are direct convolutions
- * (its own Winograd is slower than ours, and gone in version 3). Where several of ours fit, the first
- * layer's is the fastest, then Winograd: 16..640 channels, 7x7 to 32x32, strides 1 and 2. Exceptions
- * that were measured are rows of choice_table.c; `jem bench --tune` finds them.
+ * The rule: where our kernels run they are faster than oneDNN's, which in f32 are direct
+ * convolutions (its own Winograd is slower than ours, and gone in version 3). Where several of ours
+ * fit, the first layer's is the fastest, then Winograd: 16..640 channels, 7x7 to 32x32, strides 1
+ * and 2. Exceptions that were measured are rows of choice_table.c; `jem bench --tune` finds them.
  *
- * What is left, f32-strict and processors without AVX-512, goes to oneDNN's direct convolution, whose
- * bits do not depend on batch and threads either; but its gradients of weights do, so a choice
- * between it and ours there is none.
+ * What is left, f32-strict and processors without AVX-512, goes to oneDNN's direct convolution,
+ * whose bits do not depend on batch and threads either. But its gradients of weights are summed as
+ * its threads share the rows: so for those it is never chosen where ours can.
  */
 #include "backend/onednn/choose.h"
 

@@ -1,6 +1,6 @@
 /*
- * Which kernel computes a convolution or a linear layer. The one place that decides it, per shape and
- * direction.
+ * Which kernel computes a convolution or a linear layer. The one place that decides it, per shape
+ * and direction.
  */
 #ifndef JEMI_BACKEND_ONEDNN_CHOOSE_H
 #define JEMI_BACKEND_ONEDNN_CHOOSE_H
