@@ -81,7 +81,8 @@ START_TEST(a_row_is_for_its_layer_alone)
         {32, 32, 28, 26, 3, 2, JEMI_CONV_FORWARD, JEM_PRECISION_F32, 0, 0, 0},
         {32, 32, 26, 28, 3, 2, JEMI_CONV_FORWARD, JEM_PRECISION_F32, 0, 0, 0},
         {32, 32, 28, 28, 3, 1, JEMI_CONV_FORWARD, JEM_PRECISION_F32, 0, 0, 0},
-        {32, 32, 28, 28, 3, 2, JEMI_CONV_WEIGHTS, JEM_PRECISION_F32, 0, 0, 0},
+        {64, 64, 28, 28, 3, 2, JEMI_CONV_WEIGHTS, JEM_PRECISION_F32, 0, 0, 0},
+        {64, 64, 28, 28, 3, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
     };
     char name[ROW_NAME];
     const net_case c = row_case(&other[_i], name);
@@ -112,10 +113,10 @@ static void find_kernel(void *user, const jemi_step *step)
         found[8 * half + k] |= strstr(step->line, names[k]) != NULL;
 }
 
-// Each direction by itself.
+// Each direction by itself: with AVX-512 and bf16, direct forward and Winograd backward.
 START_TEST(a_plan_takes_what_was_chosen)
 {
-    const net_case c = {"made:layer-32-3-2", 32, 28, 28, 0, 2, 2, 1};
+    const net_case c = {"made:layer-64-3-2", 64, 28, 28, 0, 2, 2, 1};
     net t;
     net_init(&t, &c, 1);
     for (int32_t wanted = JEM_KERNEL_CHOSEN; wanted <= JEM_KERNEL_STEM; wanted++) {
@@ -163,7 +164,7 @@ int main(void)
     TCase *tcase = tcase_create("onednn_choice");
     tcase_add_loop_test(tcase, a_row_names_a_kernel_that_fits, 0, jemi_choice_rows);
     tcase_add_loop_test(tcase, a_row_is_found, 0, jemi_choice_rows);
-    tcase_add_loop_test(tcase, a_row_is_for_its_layer_alone, 0, 6);
+    tcase_add_loop_test(tcase, a_row_is_for_its_layer_alone, 0, 7);
     tcase_add_test(tcase, a_plan_takes_what_was_chosen);
     tcase_add_test(tcase, digests_tell_choices_apart);
     suite_add_tcase(suite, tcase);
