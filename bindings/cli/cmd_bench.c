@@ -24,10 +24,19 @@ typedef struct args_t {
     int64_t batch, classes, runs, sgld_steps;
     bool layers, tune, json;
     cli_exec_args exec;
+    int32_t kernel;
 } args_t;
 
 static const cli_choice ops[] = {
     {"logits", OP_LOGITS}, {"grad", OP_GRAD}, {"sgld", OP_SGLD}, {"train", OP_TRAIN}, {NULL, 0}};
+
+static const cli_choice kernels[] = {{"chosen", JEM_KERNEL_CHOSEN},
+                                     {"onednn", JEM_KERNEL_ONEDNN},
+                                     {"winograd", JEM_KERNEL_WINOGRAD},
+                                     {"direct", JEM_KERNEL_DIRECT},
+                                     {"direct-bf16", JEM_KERNEL_DIRECT_BF16},
+                                     {"stem", JEM_KERNEL_STEM},
+                                     {NULL, 0}};
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
@@ -39,9 +48,11 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
+    CLI_ROW_CHOICE("kernel", args_t, kernel, kernels,
+                   "for all layers that it can do; otherwise chosen for each", 0),
     CLI_ROW_FLAG("layers", args_t, layers, "a table of the steps, their kernels and times"),
     CLI_ROW_FLAG("tune", args_t, tune,
-                 "a table of the kernels that f32, f32-strict and bf16 choose, and their times"),
+                 "a table of all kernels' times, and what another choice would gain"),
     CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
     CLI_ROW_END,
 };
@@ -53,6 +64,7 @@ static void set_defaults(void *out)
 
 typedef struct bench {
     const args_t *args;
+    jem_exec_config exec;
     jem_model *model;
     jem_model_info info;
     jem_sampler *sampler;
@@ -81,13 +93,13 @@ static cli_status parse_shape(const char *text, jem_model_config *config, cli_er
 static cli_status create_model(bench *b, cli_error *err)
 {
     jem_model_config config;
-    jem_exec_config exec;
     CLI_TRY(cli_jem(err, jem_model_config_init(&config, sizeof config)));
-    CLI_TRY(cli_exec_config(&b->args->exec, &exec, err));
+    CLI_TRY(cli_exec_config(&b->args->exec, &b->exec, err));
+    b->exec.kernel = b->args->kernel;
     config.arch = b->args->arch;
     config.classes = (int32_t)b->args->classes;
     CLI_TRY(parse_shape(b->args->shape, &config, err));
-    CLI_TRY(cli_jem_usage(err, jem_model_create(&b->model, &config, &exec)));
+    CLI_TRY(cli_jem_usage(err, jem_model_create(&b->model, &config, &b->exec)));
     return cli_model_info(b->model, &b->info, err);
 }
 
@@ -255,8 +267,8 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     if (args->layers)
         CLI_TRY(cli_bench_layers(&r, b->model, pass_of(args->op), args->batch, args->runs, err));
     if (args->tune)
-        CLI_TRY(cli_bench_tune(&r, b->model, &args->exec, pass_of(args->op), args->batch,
-                               args->runs, err));
+        CLI_TRY(cli_bench_tune(&r, b->model, &b->exec, pass_of(args->op), args->batch, args->runs,
+                               err));
     return cli_report_end(&r, err);
 }
 
@@ -265,6 +277,8 @@ static cli_status run_bench(bench *b, cli_error *err)
     CLI_TRY(create_model(b, err));
     if (b->args->tune && b->info.backend != JEM_BACKEND_ONEDNN)
         return cli_usage(err, "--tune compares kernels of oneDNN plans; this model has none");
+    if (b->args->tune && precision_of(b->args) == JEM_PRECISION_F32_STRICT)
+        return cli_usage(err, "--tune has nothing to compare: f32-strict has one kernel only");
     CLI_TRY(create_helpers(b, err));
     CLI_TRY(create_rows(b, err));
     CLI_TRY(measure(b, err));

@@ -61,7 +61,8 @@ JEM_API const char *jem_version_string(void);
 /**
  * What this library was built with, as one JSON object: version, backends, oneDNN version and the
  * instruction set it uses here, which of avx512 and bf16 our own convolutions ("kernels") use here,
- * OpenMP runtime, build options. Static storage.
+ * a digest of the table that chooses among all of them, OpenMP runtime, build options. Static
+ * storage.
  */
 JEM_API const char *jem_build_info(void);
 
@@ -176,6 +177,20 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
+/**
+ * What computes convolutions and linear layers: for each the kernel that is chosen by a fixed table,
+ * or, to measure (jem bench --tune), one kernel wherever it can, and the chosen one elsewhere. Bits
+ * differ between kernels. Only JEM_BACKEND_ONEDNN has several.
+ */
+enum {
+    JEM_KERNEL_CHOSEN = 0,
+    JEM_KERNEL_ONEDNN = 1,      /* oneDNN's direct convolution */
+    JEM_KERNEL_WINOGRAD = 2,    /* the others need AVX-512 */
+    JEM_KERNEL_DIRECT = 3,      /* direct summation */
+    JEM_KERNEL_DIRECT_BF16 = 4, /* with factors in bfloat16, by JEM_PRECISION_BF16 */
+    JEM_KERNEL_STEM = 5         /* for images of one to four channels */
+};
+
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
     size_t struct_size;
@@ -185,6 +200,7 @@ typedef struct jem_exec_config {
     int32_t precision_chains;   /* Langevin steps */
     int32_t precision_training; /* parameter gradients */
     int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
+    int32_t kernel;             /* JEM_KERNEL_*, default JEM_KERNEL_CHOSEN */
 } jem_exec_config;
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);
@@ -846,8 +862,9 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  * stays as `path` with ".prev" added.
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
- * had never stopped, at the same thread count and with the same library, backend and configs. A
- * checkpoint counts as a snapshot of the guard.
+ * had never stopped, at the same thread count and with the same library, backend and configs. The
+ * file records the backend, its version and instruction set, and which kernels were chosen for this
+ * network. A checkpoint counts as a snapshot of the guard.
  *
  * @param sampler  May be NULL for a run without one.
  * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ENOMEM; JEM_EIO: the old checkpoint
@@ -861,6 +878,8 @@ JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
  * made of; its learning rate and seeds replace theirs, all other settings stay theirs.
  *
  * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log.
+ * When other kernels compute than those which the checkpoint records (another processor, library or
+ * precision), a warning says so: the run goes on, but not to the bits of one that never stopped.
  *
  * @return JEM_OK; JEM_EMISMATCH when the checkpoint is of another architecture, data shape, kind of
  *         optimizer or replay buffer; JEM_EIO, JEM_EFORMAT, JEM_EUNSUPPORTED, JEM_ENOMEM,

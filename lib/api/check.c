@@ -143,6 +143,7 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
     JEMI_TRY(check_precision(own->precision_scoring, "precision_scoring"));
     JEMI_TRY(check_precision(own->precision_chains, "precision_chains"));
     JEMI_TRY(check_precision(own->precision_training, "precision_training"));
+    JEMI_TRY(jemi_check_range_int(own->kernel, JEM_KERNEL_CHOSEN, JEM_KERNEL_STEM, "kernel"));
     if (jemi_backend_find(own->backend) == NULL)
         return jemi_fail(JEM_EUNSUPPORTED, "this build has no oneDNN backend; use JEM_BACKEND_REF");
     return JEM_OK;
@@ -159,6 +160,7 @@ JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_s
         .precision_chains = JEM_PRECISION_F32,
         .precision_training = JEM_PRECISION_F32,
         .runners_max = 64,
+        .kernel = JEM_KERNEL_CHOSEN,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_exec_config");
 }

@@ -31,6 +31,7 @@ typedef struct jemi_backend jemi_backend;
 typedef struct jemi_program {
     const jemi_backend *backend;
     const jemi_graph *graph; /* borrowed, outlives the program */
+    int32_t kernel;          /* JEM_KERNEL_* of all plans; the owner may set it before the first */
 } jemi_program;
 
 typedef struct jemi_weights {
@@ -122,6 +123,10 @@ struct jemi_backend {
      * each BATCHNORM, in the places of its running statistics in the state (state_count floats, all
      * written; other places 0). Never called without such a node. */
     void (*statistics)(const jemi_plan *plan, int64_t n, float *state);
+
+    /* Version, instruction set and kernels of plans of that precision, for people: texts are equal
+     * where bits are, for the same network and spec. */
+    void (*choice)(const jemi_program *program, int32_t precision, char *out, size_t size);
 
     /* May be NULL. One JSON object about the library behind this backend. */
     void (*library_info)(char *out, size_t size);

@@ -19,18 +19,33 @@ static const size_t file_size_max = (size_t)64 << 30;
 static const char format_key[] = "jem.checkpoint", format[] = "1";
 static const char arch_key[] = "jem.arch", note_key[] = "note";
 
+// What the run's chains and its parameter gradients are computed by.
+enum { CHOICES = 2, CHOICE_SIZE = 128 };
+static const char *const choice_keys[CHOICES] = {"computed.chains", "computed.training"};
+
+static void choice_of(const jem_model *model, int i, char text[CHOICE_SIZE])
+{
+    const int32_t precision =
+        i == 0 ? model->exec.precision_chains : model->exec.precision_training;
+    model->program->backend->choice(model->program, precision, text, CHOICE_SIZE);
+}
+
 // ---- saving ------------------------------------------------------------------------------------
 
 static jem_status write_file(const char *path, const jem_model *model,
                              const jem_optimizer *optimizer, const jemi_numbers *n,
                              const jemi_arrays *a)
 {
-    char texts[JEMI_NUMBERS][JEMI_NUMBER_SIZE];
-    jemi_string_pair pairs[JEMI_NUMBERS + 3] = {{format_key, format},
-                                                {arch_key, model->graph.arch}};
+    char texts[JEMI_NUMBERS][JEMI_NUMBER_SIZE], choices[CHOICES][CHOICE_SIZE];
+    jemi_string_pair pairs[JEMI_NUMBERS + CHOICES + 3] = {{format_key, format},
+                                                          {arch_key, model->graph.arch}};
     size_t n_pairs = 2;
     for (int i = 0; i < JEMI_NUMBERS; i++)
         pairs[n_pairs++] = jemi_numbers_format(n, i, texts[i]);
+    for (int i = 0; i < CHOICES; i++) {
+        choice_of(model, i, choices[i]);
+        pairs[n_pairs++] = (jemi_string_pair){choice_keys[i], choices[i]};
+    }
     if (optimizer->note != NULL)
         pairs[n_pairs++] = (jemi_string_pair){note_key, optimizer->note};
     jemi_array list[JEMI_ARRAYS_MAX];
@@ -99,6 +114,24 @@ static jem_status check_arch(const jemi_safetensors *file, const jem_model *mode
         return jemi_fail(JEM_EMISMATCH, "the checkpoint is of a %.200s; this model is a %.200s",
                          arch, model->graph.arch);
     return JEM_OK;
+}
+
+// Not an error: models move between machines, and so may their training.
+static void compare_choices(const jemi_safetensors *file, const jem_model *model)
+{
+    for (int i = 0; i < CHOICES; i++) {
+        char here[CHOICE_SIZE];
+        choice_of(model, i, here);
+        const char *there = jemi_safetensors_metadata(file, choice_keys[i]);
+        if (there != NULL && strcmp(here, there) == 0)
+            continue;
+        jemi_log(
+            JEM_LOG_WARNING,
+            "the checkpoint was computed by '%.150s', this model by '%s': the run goes on, but "
+            "not to the bits of one that never stopped",
+            there != NULL ? there : "", here);
+        return;
+    }
 }
 
 static void free_starts(jemi_arrays *a)
@@ -230,6 +263,8 @@ jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimize
         status = jemi_arrays_check(&file, &n, optimizer);
     if (status == JEM_OK)
         status = take_all(&file, &n, model, optimizer, sampler);
+    if (status == JEM_OK)
+        compare_choices(&file, model);
     jemi_safetensors_fini(&file);
     return status;
 }

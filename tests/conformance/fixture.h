@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "backend/onednn/choose.h"
 #include "base/memory.h"
 #include "conformance/networks.h"
 
@@ -69,6 +70,16 @@ static void randomize_norms(const jemi_graph *graph, float *params)
     }
 }
 
+enum { ROW_NAME = 64 };
+
+// The layer of a row of the table, after an activation.
+static inline net_case row_case(const jemi_choice *row, char name[ROW_NAME])
+{
+    snprintf(name, ROW_NAME, "made:layer-%d-%d-%d", (int)row->out, (int)row->kernel,
+             (int)row->stride);
+    return (net_case){name, (int32_t)row->in, (int32_t)row->h, (int32_t)row->w, 0, 3, 2, 2};
+}
+
 static void net_init(net *t, const net_case *c, int64_t rows)
 {
     memset(t, 0, sizeof *t);
@@ -109,7 +120,7 @@ static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_
     return plan;
 }
 
-static void result_init(result *r, const net *t, int64_t rows)
+static inline void result_init(result *r, const net *t, int64_t rows)
 {
     r->out = jemi_alloc((size_t)(rows * t->out_size), sizeof(float));
     r->din = jemi_alloc((size_t)(rows * t->in_size), sizeof(float));
@@ -118,7 +129,7 @@ static void result_init(result *r, const net *t, int64_t rows)
         r->dparams[i] = NAN; // to be overwritten, all of it
 }
 
-static void result_fini(result *r)
+static inline void result_fini(result *r)
 {
     jemi_free(r->out);
     jemi_free(r->din);
@@ -131,7 +142,7 @@ static jemi_dropout masks_from(int64_t first_row)
     return (jemi_dropout){.key = {{7, 8}}, .step = 9, .first_row = (uint32_t)first_row};
 }
 
-static void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
+static inline void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
 {
     const uint32_t wants = plan->spec.wants;
     plan->dropout = masks_from(first_row);

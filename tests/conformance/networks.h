@@ -5,6 +5,7 @@
 #ifndef JEM_TESTS_CONFORMANCE_NETWORKS_H
 #define JEM_TESTS_CONFORMANCE_NETWORKS_H
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -133,7 +134,7 @@ static int32_t pool(jemi_graph *g, int32_t x, int32_t h, int32_t w)
 
 static void make_nodes(jemi_graph *g, const char *name, int32_t x)
 {
-    int32_t y;
+    int32_t y, channels, kernel, stride;
     if (strcmp(name, "residual-input") == 0) { // the sum must not overwrite the caller's rows
         y = act(g, x, JEMI_ACT_TANH, 0);
         add(g, conv(g, y, 16, 3, 1, 1), x);
@@ -173,6 +174,8 @@ static void make_nodes(jemi_graph *g, const char *name, int32_t x)
         const int32_t once = dropout(g, y, 0.3f, 0);
         const int32_t twice = dropout(g, once, 0.2f, 800);
         conv(g, add(g, add(g, act(g, twice, JEMI_ACT_TANH, 0), once), y), 7, 3, 1, 1);
+    } else if (sscanf(name, "layer-%d-%d-%d", &channels, &kernel, &stride) == 3) {
+        conv(g, act(g, x, JEMI_ACT_TANH, 0), channels, kernel, stride, kernel / 2);
     } else { // three gradients meet
         y = act(g, conv(g, x, 16, 3, 1, 1), JEMI_ACT_LRELU, 0.1f);
         const int32_t left = conv(g, y, 16, 3, 1, 1);

@@ -1,5 +1,6 @@
 /*
- * Which algorithm computes a convolution. The one place that decides it, per shape and direction.
+ * Which kernel computes a convolution or a linear layer. The one place that decides it, per shape
+ * and direction.
  */
 #ifndef JEMI_BACKEND_ONEDNN_CHOOSE_H
 #define JEMI_BACKEND_ONEDNN_CHOOSE_H
@@ -7,32 +8,40 @@
 #include "backend/onednn/dnnl_compat.h"
 #include "nn/graph.h"
 
+/** What of the processor the choice depends on. */
+typedef enum jemi_isa { JEMI_ISA_OTHER, JEMI_ISA_AVX512, JEMI_ISA_AVX512_BF16 } jemi_isa;
+
+/** A layer and direction, and the kernel that was measured to be the fastest there. */
+typedef struct jemi_choice {
+    int64_t in, out, h, w;  /* of the forward convolution; h, w of its source */
+    int32_t kernel, stride; /* a linear layer is a 1x1 convolution of single pixels */
+    jemi_conv_direction direction;
+    int32_t precision; /* JEM_PRECISION_F32, which is also BF16's for f32 kernels; or _BF16 */
+    jemi_isa isa;      /* exactly this */
+    int32_t onednn;    /* its major version; 0 = any */
+    int32_t choice;    /* JEM_KERNEL_* */
+} jemi_choice;
+
+/** What the rule of choose.c has wrong. (choice_table.c) */
+extern const jemi_choice jemi_choice_table[];
+extern const int jemi_choice_rows;
+
 /** JEM_OK, or JEM_EUNSUPPORTED for a precision that this backend does not compute in. */
 jem_status jemi_choose_check(int32_t precision);
 
-/** Our own kernels instead of oneDNN's. */
-typedef enum jemi_own {
-    JEMI_OWN_NONE,
-    JEMI_OWN_WINOGRAD, /* kernels/winograd.h */
-    JEMI_OWN_DIRECT,   /* kernels/direct.h */
-    JEMI_OWN_DIRECT_BF16,
-    JEMI_OWN_STEM, /* kernels/stem.h, forward only */
-} jemi_own;
-
 /**
- * For a CONV or LINEAR node. Forward and backward data are alike, but for the first convolution:
- * its input gradient goes by jemi_choose_stem(), or by JEMI_OWN_DIRECT.
- */
-jemi_own jemi_choose_own(const jemi_node *node, jemi_shape in, int32_t precision);
-
-/** For the gradient of its weights: any but _BF16. */
-jemi_own jemi_choose_own_weights(const jemi_node *node, jemi_shape in, int32_t precision);
-
-/**
- * Is the input gradient of this convolution better computed by kernels/stem.h?
+ * For a CONV or LINEAR node.
  *
- * @param diff_dst  In. The gradient of its value, as it lies in memory.
+ * @param wanted  JEM_KERNEL_*: taken where it fits, unless it is _CHOSEN.
+ * @return any other JEM_KERNEL_*
  */
-bool jemi_choose_stem(const jemi_node *node, jemi_shape in, const jemi_layout *diff_dst);
+int32_t jemi_choose(const jemi_graph *graph, int32_t node, jemi_conv_direction direction,
+                    int32_t precision, int32_t wanted);
+
+/** A number that differs, in all likelihood, where jemi_choose() does for any layer. */
+uint32_t jemi_choose_digest(const jemi_graph *graph, int32_t precision, int32_t wanted);
+
+/** The same of the table. */
+uint32_t jemi_choose_table_digest(void);
 
 #endif

@@ -71,18 +71,17 @@ jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_ds
 /** diff_dst and the kept src -> the node's part of dparams. */
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst);
 
-/** The same by our own kernels, for what jemi_choose_own() grants. (own.c) */
-jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t node, int32_t *dst,
+/**
+ * The same by our own kernels. (own.c, own_weights.c)
+ *
+ * @param kernel  What jemi_choose() gave, but JEM_KERNEL_ONEDNN.
+ */
+jem_status jemi_compile_own_forward(jemi_compile *c, int32_t kernel, int32_t node, int32_t *dst,
                                     jemi_conv_fused *fused);
-jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst,
+jem_status jemi_compile_own_data(jemi_compile *c, int32_t kernel, int32_t node, int32_t diff_dst,
                                  int32_t *diff_src);
-
-/** diff_dst, of block 16, -> diff_src, canonical, for what jemi_choose_stem() grants. */
-jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t node, int32_t diff_dst,
-                                      int32_t *diff_src);
-
-/** The weights' and bias' part of dparams, for what jemi_choose_own_weights() grants. */
-jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t node, int32_t diff_dst);
+jem_status jemi_compile_own_weights(jemi_compile *c, int32_t kernel, int32_t node,
+                                    int32_t diff_dst);
 
 /**
  * Lets the own step that made `tensor` scale it where `kept` <= 0 and then add `add` (-1: none).

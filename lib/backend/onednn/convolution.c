@@ -199,10 +199,24 @@ static jem_status primitive_op(jemi_compile *c, const char *what, int32_t node, 
     return scratchpad_arg(c, pd);
 }
 
-static jemi_own choose_own(const jemi_compile *c, int32_t node, const geometry *g)
+static int32_t kernel_of(const jemi_compile *c, int32_t node, jemi_conv_direction direction)
 {
-    return jemi_choose_own(&c->graph->nodes[node], (jemi_shape){g->in.c, g->in.h, g->in.w},
-                           c->plan->base.spec.precision);
+    return jemi_choose(c->graph, node, direction, c->plan->base.spec.precision,
+                       c->plan->base.program->kernel);
+}
+
+// The backward directions want a forward descriptor even where the forward pass took another way.
+static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
+{
+    if (c->hints[node] != NULL)
+        return JEM_OK;
+    chosen ch = {0};
+    jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_FORWARD);
+    JEMI_TRY(jemi_dnnl_check(choose(&ch, c, &desc, g), "convolution"));
+    c->hints[node] = ch.pd;
+    ch.pd = NULL;
+    chosen_fini(&ch);
+    return JEM_OK;
 }
 
 // ---- forward -----------------------------------------------------------------------------------
@@ -258,10 +272,10 @@ static jem_status forward_with(jemi_compile *c, int32_t index, const geometry *g
 jem_status jemi_compile_conv_forward(jemi_compile *c, int32_t node, int32_t *dst,
                                      jemi_conv_fused *fused)
 {
+    const int32_t kernel = kernel_of(c, node, JEMI_CONV_FORWARD);
+    if (kernel != JEM_KERNEL_ONEDNN)
+        return jemi_compile_own_forward(c, kernel, node, dst, fused);
     const geometry g = geometry_of(c, node);
-    const jemi_own own = choose_own(c, node, &g);
-    if (own != JEMI_OWN_NONE)
-        return jemi_compile_own_forward(c, own, node, dst, fused);
     chosen ch = {0};
     jem_status status = jemi_dnnl_check(choose_fused(&ch, c, node, &g, fused), "convolution");
     if (status == JEM_OK)
@@ -294,13 +308,11 @@ static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, c
 jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_dst,
                                   int32_t *diff_src)
 {
+    const int32_t kernel = kernel_of(c, node, JEMI_CONV_DATA);
+    if (kernel != JEM_KERNEL_ONEDNN)
+        return jemi_compile_own_data(c, kernel, node, diff_dst, diff_src);
     const geometry g = geometry_of(c, node);
-    const jemi_shape in = {g.in.c, g.in.h, g.in.w};
-    if (jemi_choose_stem(&c->graph->nodes[node], in, &c->plan->tensors[diff_dst].layout))
-        return jemi_compile_own_stem_data(c, node, diff_dst, diff_src);
-    const jemi_own own = choose_own(c, node, &g);
-    if (own != JEMI_OWN_NONE)
-        return jemi_compile_own_data(c, own, node, diff_dst, diff_src);
+    JEMI_TRY(need_hint(c, node, &g));
     chosen ch = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_DATA);
     jem_status status =
@@ -363,27 +375,12 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
     return unpack(c, index, ch, packed, plain);
 }
 
-// The backward directions want a forward descriptor even where the forward pass took another way.
-static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
-{
-    if (c->hints[node] != NULL)
-        return JEM_OK;
-    chosen ch = {0};
-    jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_FORWARD);
-    JEMI_TRY(jemi_dnnl_check(choose(&ch, c, &desc, g), "convolution"));
-    c->hints[node] = ch.pd;
-    ch.pd = NULL;
-    chosen_fini(&ch);
-    return JEM_OK;
-}
-
 jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 {
+    const int32_t kernel = kernel_of(c, node, JEMI_CONV_WEIGHTS);
+    if (kernel != JEM_KERNEL_ONEDNN)
+        return jemi_compile_own_weights(c, kernel, node, diff_dst);
     const geometry g = geometry_of(c, node);
-    const jemi_own own = jemi_choose_own_weights(
-        &c->graph->nodes[node], (jemi_shape){g.in.c, g.in.h, g.in.w}, c->plan->base.spec.precision);
-    if (own != JEMI_OWN_NONE)
-        return jemi_compile_own_weights(c, own, node, diff_dst);
     JEMI_TRY(need_hint(c, node, &g));
     chosen ch = {0};
     jemi_md plain = {0};

@@ -8,7 +8,7 @@
 
 enum { LINE = 256 };
 
-static const char *name_of(const jemi_op *op)
+static const char *name_of(const jemi_dnnl_plan *plan, const jemi_op *op)
 {
     static const char *const names[] = {
         [JEMI_OP_PRIMITIVE] = "primitive",
@@ -36,6 +36,11 @@ static const char *name_of(const jemi_op *op)
         [JEMI_OP_WINOGRAD_WEIGHTS] = "convolution backward weights",
         [JEMI_OP_DIRECT_WEIGHTS] = "convolution backward weights",
     };
+    const bool linear = plan->base.program->graph->nodes[op->node].kind == JEMI_NODE_LINEAR;
+    if (linear && op->kind == JEMI_OP_DIRECT)
+        return "linear";
+    if (linear && op->kind == JEMI_OP_DIRECT_WEIGHTS)
+        return "linear backward weights";
     return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
 }
 
@@ -57,11 +62,17 @@ static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *te
              l->w, order);
 }
 
+// Reads dy as `kept`, and writes no tensor.
+static bool makes_dparams(const jemi_op *op)
+{
+    return op->kind >= JEMI_OP_STEM_WEIGHTS;
+}
+
 // Whether what it keeps is what an activation's derivative is taken of.
 static bool masks(const jemi_op *op)
 {
-    const bool otherwise = (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) ||
-                           op->kind >= JEMI_OP_STEM_WEIGHTS;
+    const bool otherwise =
+        (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) || makes_dparams(op);
     return op->kept >= 0 && !otherwise;
 }
 
@@ -69,11 +80,11 @@ static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const cha
 {
     char src[96], dst[96];
     describe_tensor(plan, op->src, src, sizeof src);
-    describe_tensor(plan, op->dst, dst, sizeof dst);
-    snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(op), src,
-             dst, op->fused_sum || op->add >= 0 ? " + sum" : "", op->fused_act ? " + lrelu" : "",
-             masks(op) ? " * act'" : "", op->impl != NULL ? ": " : "",
-             op->impl != NULL ? op->impl : "");
+    describe_tensor(plan, makes_dparams(op) ? op->kept : op->dst, dst, sizeof dst);
+    snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(plan, op),
+             src, dst, op->fused_sum || op->add >= 0 ? " + sum" : "",
+             op->fused_act ? " + lrelu" : "", masks(op) ? " * act'" : "",
+             op->impl != NULL ? ": " : "", op->impl != NULL ? op->impl : "");
 }
 
 static int64_t macs_of(const jemi_dnnl_plan *plan, const jemi_op *op)

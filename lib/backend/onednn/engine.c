@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "backend/onednn/choose.h"
 #include "base/text.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -48,6 +49,16 @@ static const char *isa_name(dnnl_cpu_isa_t isa)
 void jemi_dnnl_library_info(char *out, size_t size)
 {
     const dnnl_version_t *version = dnnl_version();
-    jemi_format(out, size, "{\"version\": \"%d.%d.%d\", \"isa\": \"%s\"}", version->major,
-                version->minor, version->patch, isa_name(dnnl_get_effective_cpu_isa()));
+    jemi_format(out, size,
+                "{\"version\": \"%d.%d.%d\", \"isa\": \"%s\", \"kernel_table\": \"%08x\"}",
+                version->major, version->minor, version->patch,
+                isa_name(dnnl_get_effective_cpu_isa()), (unsigned)jemi_choose_table_digest());
+}
+
+void jemi_dnnl_choice(const jemi_program *program, int32_t precision, char *out, size_t size)
+{
+    const dnnl_version_t *version = dnnl_version();
+    jemi_format(out, size, "oneDNN %d.%d.%d, %s, kernels %08x", version->major, version->minor,
+                version->patch, isa_name(dnnl_get_effective_cpu_isa()),
+                (unsigned)jemi_choose_digest(program->graph, precision, program->kernel));
 }

@@ -4,12 +4,14 @@
 #ifndef JEMI_BACKEND_ONEDNN_ENGINE_H
 #define JEMI_BACKEND_ONEDNN_ENGINE_H
 
+#include "backend/backend.h"
 #include "backend/onednn/dnnl_compat.h"
 
 /** The engine, made on the first call. Lives as long as the process. */
 jem_status jemi_dnnl_engine(dnnl_engine_t *engine);
 
-/** One JSON object: version and instruction set. */
+/* Slots of the vtable. */
 void jemi_dnnl_library_info(char *out, size_t size);
+void jemi_dnnl_choice(const jemi_program *program, int32_t precision, char *out, size_t size);
 
 #endif

@@ -2,7 +2,8 @@
  * The vtable of the oneDNN backend.
  *
  * Reading order of this folder: lower (what is fused and kept), forward and backward (steps in
- * order), convolution (the primitives), norm and dropout, arena, plan, run; packed (weights);
+ * order), choose (which kernel), convolution (the primitives), own (our kernels), norm and dropout,
+ * arena, plan, run; packed (weights);
  * dnnl_compat (v2 and v3).
  */
 #include "backend/onednn/engine.h"
@@ -35,5 +36,6 @@ const jemi_backend jemi_backend_onednn = {
     .forward = jemi_dnnl_plan_forward,
     .backward = jemi_dnnl_plan_backward,
     .statistics = jemi_dnnl_plan_statistics,
+    .choice = jemi_dnnl_choice,
     .library_info = jemi_dnnl_library_info,
 };

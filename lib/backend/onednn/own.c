@@ -9,7 +9,7 @@
 #include "backend/onednn/packed.h"
 #include "base/status.h"
 
-jemi_sides jemi_own_sides(const jemi_compile *c, int32_t index)
+jemi_sides jemi_own_sides(const jemi_compile *c, int32_t kernel, int32_t index)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_shape in = c->graph->nodes[node->input[0]].shape;
@@ -18,7 +18,7 @@ jemi_sides jemi_own_sides(const jemi_compile *c, int32_t index)
     return (jemi_sides){
         .src = linear ? (jemi_layout){n, jemi_shape_size(in), 1, 1, JEMI_STEM_BLOCK}
                       : (jemi_layout){n, in.c, in.h, in.w,
-                                      in.c <= JEMI_STEM_CHANNELS ? 1 : JEMI_STEM_BLOCK},
+                                      kernel == JEM_KERNEL_STEM ? 1 : JEMI_STEM_BLOCK},
         .dst = {n, node->shape.c, node->shape.h, node->shape.w, JEMI_STEM_BLOCK},
     };
 }
@@ -47,13 +47,13 @@ jem_status jemi_own_source(jemi_compile *c, int32_t index, const jemi_layout *la
                                           : jemi_compile_convert(c, tensor, layout, index, wants);
 }
 
-static jemi_packing packing_of(jemi_own own, const jemi_node *node, bool backward)
+static jemi_packing packing_of(int32_t kernel, const jemi_node *node, bool backward)
 {
-    if (own == JEMI_OWN_STEM)
+    if (kernel == JEM_KERNEL_STEM)
         return JEMI_PACK_STEM;
-    if (own == JEMI_OWN_DIRECT_BF16)
+    if (kernel == JEM_KERNEL_DIRECT_BF16)
         return backward ? JEMI_PACK_DIRECT_BF16_BACKWARD : JEMI_PACK_DIRECT_BF16;
-    if (own != JEMI_OWN_WINOGRAD)
+    if (kernel == JEM_KERNEL_DIRECT)
         return backward ? JEMI_PACK_DIRECT_BACKWARD : JEMI_PACK_DIRECT;
     if (node->stride == 1)
         return backward ? JEMI_PACK_WINOGRAD_BACKWARD : JEMI_PACK_WINOGRAD;
@@ -125,10 +125,10 @@ static jem_status append_rounding(jemi_compile *c, int32_t *tensor, int32_t node
     return jemi_compile_pass(c, &pass);
 }
 
-static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
+static jem_status append_direct(jemi_compile *c, int32_t kernel, jemi_op *pass,
                                 const jemi_layout *from, const jemi_layout *to, bool backward)
 {
-    const bool bf16 = own == JEMI_OWN_DIRECT_BF16;
+    const bool bf16 = kernel == JEM_KERNEL_DIRECT_BF16;
     if (bf16)
         JEMI_TRY(append_rounding(c, &pass->src, pass->node, pass->wants));
     const jemi_node *node = &c->graph->nodes[pass->node];
@@ -152,6 +152,8 @@ static jem_status append_direct(jemi_compile *c, jemi_own own, jemi_op *pass,
     return jemi_compile_pass(c, pass);
 }
 
+static const char stem_name[] = "own, first layer";
+
 jemi_stem jemi_own_stem(const jemi_node *node, const jemi_layout *image, const jemi_layout *to)
 {
     return (jemi_stem){*to, image->c, image->h, image->w, node->kernel, node->stride, node->pad};
@@ -161,28 +163,28 @@ static jem_status append_stem(jemi_compile *c, jemi_op *pass, const jemi_layout 
                               const jemi_layout *to)
 {
     pass->kind = JEMI_OP_STEM;
-    pass->impl = "own, first layer";
+    pass->impl = stem_name;
     pass->stem = jemi_own_stem(&c->graph->nodes[pass->node], from, to);
     return jemi_compile_pass(c, pass);
 }
 
 // The step, with its weights.
-static jem_status append(jemi_compile *c, jemi_own own, jemi_op *pass, const jemi_layout *from,
+static jem_status append(jemi_compile *c, int32_t kernel, jemi_op *pass, const jemi_layout *from,
                          const jemi_layout *to, bool backward)
 {
     const jemi_node *node = &c->graph->nodes[pass->node];
-    JEMI_TRY(own == JEMI_OWN_STEM       ? append_stem(c, pass, from, to)
-             : own == JEMI_OWN_WINOGRAD ? append_winograd(c, pass, from, to, backward)
-                                        : append_direct(c, own, pass, from, to, backward));
-    return weights_arg(c, packing_of(own, node, backward), node->weight);
+    JEMI_TRY(kernel == JEM_KERNEL_STEM       ? append_stem(c, pass, from, to)
+             : kernel == JEM_KERNEL_WINOGRAD ? append_winograd(c, pass, from, to, backward)
+                                             : append_direct(c, kernel, pass, from, to, backward));
+    return weights_arg(c, packing_of(kernel, node, backward), node->weight);
 }
 
-jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index, int32_t *dst,
+jem_status jemi_compile_own_forward(jemi_compile *c, int32_t kernel, int32_t index, int32_t *dst,
                                     jemi_conv_fused *fused)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_lowered *low = &c->lowered[index];
-    const jemi_sides s = jemi_own_sides(c, index);
+    const jemi_sides s = jemi_own_sides(c, kernel, index);
     jemi_op pass = {.node = index, .kept = -1, .add = -1};
     JEMI_TRY(jemi_own_source(c, index, &s.src, 0, &pass.src));
     *fused = (jemi_conv_fused){low->add >= 0, low->act >= 0};
@@ -197,16 +199,40 @@ jem_status jemi_compile_own_forward(jemi_compile *c, jemi_own own, int32_t index
     pass.fused_act = fused->act;
     if (fused->act)
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
-    JEMI_TRY(append(c, own, &pass, &s.src, &s.dst, false));
+    JEMI_TRY(append(c, kernel, &pass, &s.src, &s.dst, false));
     return bias_arg(c, node->bias);
 }
 
-jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, int32_t diff_dst,
-                                 int32_t *diff_src)
+// To the image itself, in canonical order.
+static jem_status stem_data(jemi_compile *c, int32_t index, int32_t diff_dst, int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    jemi_sides s = jemi_own_sides(c, index);
-    s.src.block = JEMI_STEM_BLOCK;
+    const uint32_t wants = c->lowered[node->input[0]].wants;
+    const jemi_sides s = jemi_own_sides(c, JEM_KERNEL_STEM, index);
+    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, wants));
+    JEMI_TRY(jemi_compile_tensor(c, &s.src, 0, diff_src));
+    const jemi_op pass = {
+        .kind = JEMI_OP_STEM_BACKWARD,
+        .node = index,
+        .wants = wants,
+        .dst = *diff_src,
+        .src = diff_dst,
+        .kept = -1,
+        .add = -1,
+        .impl = stem_name,
+        .stem = jemi_own_stem(node, &s.src, &s.dst),
+    };
+    JEMI_TRY(jemi_compile_pass(c, &pass));
+    return weights_arg(c, JEMI_PACK_STEM, node->weight);
+}
+
+jem_status jemi_compile_own_data(jemi_compile *c, int32_t kernel, int32_t index, int32_t diff_dst,
+                                 int32_t *diff_src)
+{
+    if (kernel == JEM_KERNEL_STEM)
+        return stem_data(c, index, diff_dst, diff_src);
+    const jemi_node *node = &c->graph->nodes[index];
+    const jemi_sides s = jemi_own_sides(c, kernel, index);
     jemi_op pass = {
         .node = index, .wants = c->lowered[node->input[0]].wants, .kept = -1, .add = -1};
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
@@ -218,31 +244,10 @@ jem_status jemi_compile_own_data(jemi_compile *c, jemi_own own, int32_t index, i
     JEMI_TRY(jemi_compile_tensor(c, as_image ? &image : &s.src, 0, diff_src));
     pass.src = diff_dst;
     pass.dst = *diff_src;
-    JEMI_TRY(append(c, own == JEMI_OWN_STEM ? JEMI_OWN_DIRECT : own, &pass, &s.dst, &s.src, true));
+    JEMI_TRY(append(c, kernel, &pass, &s.dst, &s.src, true));
     return flat && !as_image
                ? jemi_compile_copy(c, JEMI_OP_STORE, diff_src, &image, index, pass.wants)
                : JEM_OK;
-}
-
-jem_status jemi_compile_own_stem_data(jemi_compile *c, int32_t index, int32_t diff_dst,
-                                      int32_t *diff_src)
-{
-    const jemi_node *node = &c->graph->nodes[index];
-    const jemi_layout image = jemi_own_sides(c, index).src;
-    const jemi_layout diff = c->plan->tensors[diff_dst].layout;
-    JEMI_TRY(jemi_compile_tensor(c, &image, 0, diff_src));
-    const jemi_op pass = {
-        .kind = JEMI_OP_STEM_BACKWARD,
-        .node = index,
-        .wants = c->lowered[node->input[0]].wants,
-        .dst = *diff_src,
-        .src = diff_dst,
-        .kept = -1,
-        .add = -1,
-        .stem = jemi_own_stem(node, &image, &diff),
-    };
-    JEMI_TRY(jemi_compile_pass(c, &pass));
-    return weights_arg(c, JEMI_PACK_STEM, node->weight);
 }
 
 // ---- fusion ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ typedef struct jemi_sides {
     jemi_layout src, dst;
 } jemi_sides;
 
-jemi_sides jemi_own_sides(const jemi_compile *c, int32_t node);
+jemi_sides jemi_own_sides(const jemi_compile *c, int32_t kernel, int32_t node);
 
 /** The node's input as a kernel of ours wants it. */
 jem_status jemi_own_source(jemi_compile *c, int32_t node, const jemi_layout *layout, uint32_t wants,

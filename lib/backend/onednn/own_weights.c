@@ -36,17 +36,18 @@ static int64_t set_direct_weights(jemi_op *pass, const jemi_node *node, const je
     return jemi_direct_weights_workspace(&pass->direct_weights);
 }
 
-jem_status jemi_compile_own_weights(jemi_compile *c, jemi_own own, int32_t index, int32_t diff_dst)
+jem_status jemi_compile_own_weights(jemi_compile *c, int32_t kernel, int32_t index,
+                                    int32_t diff_dst)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    const jemi_sides s = jemi_own_sides(c, index);
+    const jemi_sides s = jemi_own_sides(c, kernel, index);
     jemi_op pass = {.node = index, .wants = JEMI_WANT_DPARAMS, .dst = -1, .add = -1};
     JEMI_TRY(jemi_own_source(c, index, &s.src, pass.wants, &pass.src));
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
     pass.kept = diff_dst;
-    const int64_t floats = own == JEMI_OWN_STEM       ? set_stem_weights(&pass, node, &s)
-                           : own == JEMI_OWN_WINOGRAD ? set_winograd_weights(&pass, node, &s)
-                                                      : set_direct_weights(&pass, node, &s);
+    const int64_t floats = kernel == JEM_KERNEL_STEM       ? set_stem_weights(&pass, node, &s)
+                           : kernel == JEM_KERNEL_WINOGRAD ? set_winograd_weights(&pass, node, &s)
+                                                           : set_direct_weights(&pass, node, &s);
     JEMI_TRY(jemi_compile_pass(c, &pass));
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
     return JEM_OK;

@@ -12,6 +12,7 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 
 typedef struct ref_weights {
     jemi_weights base;
@@ -229,6 +230,12 @@ static void statistics(const jemi_plan *base, int64_t n, float *state)
     to_float(base->program->graph->state_count, plan->state, state);
 }
 
+static void choice(const jemi_program *program, int32_t precision, char *out, size_t size)
+{
+    (void)program, (void)precision;
+    jemi_format(out, size, "reference");
+}
+
 const jemi_backend jemi_backend_ref = {
     .name = "ref",
     .id = JEM_BACKEND_REF,
@@ -246,4 +253,5 @@ const jemi_backend jemi_backend_ref = {
     .forward = forward,
     .backward = backward,
     .statistics = statistics,
+    .choice = choice,
 };

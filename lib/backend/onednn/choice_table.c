@@ -1,0 +1,47 @@
+/*
+ * Layers whose fastest kernel is not the one that the rule of choose.c gives. `jem bench --tune`
+ * measures and prints such rows; here are those that won in three runs of it. The first row that
+ * fits counts.
+ *
+ * A new row changes the bits of the networks that have this layer. Checkpoints record the choice,
+ * and their loading warns when it is another one.
+ */
+#include "backend/onednn/choose.h"
+
+#define ROW(in, out, h, w, kernel, stride, direction, precision, isa, onednn, choice)              \
+    {                                                                                              \
+        in, out, h, w, kernel, stride, JEMI_CONV_##direction, JEM_PRECISION_##precision,           \
+            JEMI_ISA_##isa, onednn, JEM_KERNEL_##choice                                            \
+    }
+
+// Milliseconds of the row's kernel, then of the one that it is instead of: medians on one core of
+// an EPYC (Zen 4), oneDNN 2.6.3, for as many rows as a lane takes, or 4 where there are no lanes.
+/* clang-format off */
+const jemi_choice jemi_choice_table[] = {
+    // wrn-10-1, 1x28x28
+    ROW(32, 32, 28, 28, 3, 2, FORWARD, F32, AVX512_BF16, 2, ONEDNN), // 0.065, DIRECT 0.070
+    ROW(32, 32, 28, 28, 3, 2, FORWARD, F32, AVX512_BF16, 0, DIRECT), // 0.070, WINOGRAD 0.096
+    ROW(32, 32, 28, 28, 3, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.071, WINOGRAD 0.087
+    ROW(64, 64, 14, 14, 3, 2, FORWARD, F32, AVX512_BF16, 2, ONEDNN), // 0.066, WINOGRAD 0.082
+    ROW(16, 32, 28, 28, 1, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.007, DIRECT 0.014
+    ROW(32, 64, 14, 14, 1, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.007, DIRECT 0.010
+    // wrn-10-2, 1x28x28
+    ROW(16, 32, 28, 28, 1, 1, FORWARD, F32, AVX512_BF16, 2, ONEDNN), // 0.013, DIRECT 0.020
+    ROW(16, 32, 28, 28, 1, 1, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.009, DIRECT 0.014
+    ROW(64, 64, 28, 28, 3, 2, FORWARD, F32, AVX512_BF16, 0, DIRECT), // 0.132, WINOGRAD 0.160
+    ROW(128, 128, 14, 14, 3, 2, FORWARD, F32, AVX512_BF16, 0, DIRECT), // 0.140, WINOGRAD 0.239
+    ROW(128, 128, 14, 14, 3, 2, DATA, F32, AVX512_BF16, 0, DIRECT), // 0.148, WINOGRAD 0.193
+    ROW(32, 64, 28, 28, 1, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.010, DIRECT 0.015
+    ROW(32, 64, 28, 28, 1, 2, FORWARD, BF16, AVX512_BF16, 0, DIRECT_BF16), // 0.013, DIRECT 0.015
+    ROW(64, 128, 14, 14, 1, 2, FORWARD, BF16, AVX512_BF16, 0, DIRECT_BF16), // 0.008, DIRECT 0.012
+    ROW(64, 128, 14, 14, 1, 2, DATA, BF16, AVX512_BF16, 0, DIRECT_BF16), // 0.010, DIRECT 0.014
+    // wrn-16-4, 3x32x32
+    ROW(16, 64, 32, 32, 1, 1, FORWARD, F32, AVX512_BF16, 2, ONEDNN), // 0.177, DIRECT 0.258
+    ROW(16, 64, 32, 32, 1, 1, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.091, DIRECT 0.121
+    ROW(64, 128, 32, 32, 1, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.195, DIRECT 0.285
+    ROW(128, 256, 16, 16, 1, 2, DATA, F32, AVX512_BF16, 2, ONEDNN), // 0.207, DIRECT 0.260
+    ROW(128, 256, 16, 16, 1, 2, FORWARD, BF16, AVX512_BF16, 0, DIRECT_BF16), // 0.164, DIRECT 0.229
+};
+/* clang-format on */
+
+const int jemi_choice_rows = sizeof jemi_choice_table / sizeof jemi_choice_table[0];
