@@ -28,9 +28,7 @@ static int64_t block_length(int64_t block, int64_t count)
 
 void jemi_accumulate(float *sum, const float *x, int64_t count)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++)
-        sum[i] += x[i];
+    JEMI_PARALLEL(for (int64_t i = 0; i < count; i++) sum[i] += x[i];);
 }
 
 void jemi_multiply(float *out, const float *a, const float *b, int64_t count)

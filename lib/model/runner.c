@@ -16,6 +16,7 @@
 enum {
     CHUNK_LIMIT = 256,
     LANE_LIMIT = 64,
+    SUM_LANE_LIMIT = 16,
     // Of plans for one batch size each, whose sizes could go on and on. A training step needs four
     // kinds, each in two sizes when rows are shared out unevenly.
     SIZED_PLANS_MAX = 12,
@@ -29,6 +30,11 @@ static const int64_t lane_bytes_max = 2 << 20;
 
 // Every lane reads all weights for each of its small chunks, so they have to lie near.
 static const int64_t lane_params_max = 1 << 20;
+
+// Parameter gradients want more rows at a time, since each piece also writes and adds all of them;
+// and values that outweigh them.
+static const int64_t sum_lane_bytes_max = 4 << 20;
+static const int64_t sum_lane_values_per_param = 4;
 
 static int64_t input_size(const jemi_program *program)
 {
@@ -57,6 +63,21 @@ static int64_t rows_that_fit(const jemi_graph *graph, int64_t limit, int64_t byt
     return rows;
 }
 
+static int64_t lane_rows(const jemi_graph *graph)
+{
+    if (graph->param_count > lane_params_max)
+        return 0;
+    return rows_that_fit(graph, LANE_LIMIT, lane_bytes_max);
+}
+
+static int64_t sum_lane_rows(const jemi_graph *graph)
+{
+    const int64_t rows = rows_that_fit(graph, SUM_LANE_LIMIT, sum_lane_bytes_max);
+    const int64_t param_bytes = graph->param_count * (int64_t)sizeof(float);
+    const bool outweighed = rows * row_bytes(graph) >= sum_lane_values_per_param * param_bytes;
+    return graph->param_count <= lane_params_max && outweighed ? rows : 0;
+}
+
 jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
                                  jemi_generations *generations, int32_t threads,
                                  int32_t runners_max)
@@ -74,9 +95,8 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
     pool->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
     pool->chunk_max = rows_that_fit(program->graph, CHUNK_LIMIT, chunk_bytes_max);
-    pool->lane_max = program->graph->param_count <= lane_params_max
-                         ? rows_that_fit(program->graph, LANE_LIMIT, lane_bytes_max)
-                         : 0;
+    pool->lane_max = lane_rows(program->graph);
+    pool->sum_lane_max = sum_lane_rows(program->graph);
     pool->batch_max = pool->takes_batch ? CHUNK_LIMIT : pool->chunk_max;
     return JEM_OK;
 }
@@ -93,6 +113,7 @@ static void destroy_runner(jemi_runner *runner)
     jemi_free(runner->logits);
     jemi_free(runner->dlogits);
     jemi_free(runner->input_scratch);
+    jemi_free(runner->dparams);
     jemi_free(runner);
 }
 
@@ -147,7 +168,9 @@ jem_status jemi_runner_make_lanes(jemi_runner *runner)
     if (runner->lanes == NULL)
         return jemi_fail_memory("lanes of a runner");
     while (runner->n_lanes < runner->threads) {
-        const int64_t rows = runner->pool->lane_max;
+        const jemi_runner_pool *pool = runner->pool;
+        const int64_t rows =
+            pool->lane_max > pool->sum_lane_max ? pool->lane_max : pool->sum_lane_max;
         JEMI_TRY(create_runner(runner->pool, 1, rows, rows, &runner->lanes[runner->n_lanes]));
         runner->n_lanes++;
     }
@@ -352,6 +375,11 @@ jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t 
     return JEM_OK;
 }
 
+const float *jemi_runner_logits(const jemi_runner *runner)
+{
+    return runner->logits;
+}
+
 float *jemi_runner_dlogits(jemi_runner *runner)
 {
     return runner->dlogits;
@@ -373,15 +401,26 @@ void jemi_runner_statistics(const jemi_runner *runner, float *state)
     runner->pool->program->backend->statistics(runner->active, runner->active_n, state);
 }
 
+// Made when first asked for.
+static float *scratch(jemi_runner *runner, float **array, int64_t count)
+{
+    if (*array == NULL) {
+        *array = jemi_alloc((size_t)count, sizeof(float));
+        if (*array != NULL)
+            runner->bytes += (size_t)count * sizeof(float);
+    }
+    return *array;
+}
+
 float *jemi_runner_input_scratch(jemi_runner *runner)
 {
-    const size_t count = (size_t)(runner->rows_room * input_size(runner->pool->program));
-    if (runner->input_scratch == NULL) {
-        runner->input_scratch = jemi_alloc(count, sizeof(float));
-        if (runner->input_scratch != NULL)
-            runner->bytes += count * sizeof(float);
-    }
-    return runner->input_scratch;
+    return scratch(runner, &runner->input_scratch,
+                   runner->rows_room * input_size(runner->pool->program));
+}
+
+float *jemi_runner_dparams(jemi_runner *runner)
+{
+    return scratch(runner, &runner->dparams, runner->pool->program->graph->param_count);
 }
 
 void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)

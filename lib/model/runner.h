@@ -33,6 +33,7 @@ typedef struct jemi_runner_pool {
     bool drops_out;       /* has DROPOUT */
     int64_t chunk_max;    /* rows of the largest plan for independent rows */
     int64_t lane_max;     /* rows of a lane's largest plan; 0 = this network is not run by lanes */
+    int64_t sum_lane_max; /* the same of plans for parameter gradients */
     int64_t batch_max;    /* rows whose statistics are taken together, >= chunk_max */
     pthread_mutex_t lock; /* guards the fields below, never held while computing */
     pthread_cond_t returned;
@@ -78,6 +79,14 @@ jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t
                                 jemi_rows_fn work, void *context);
 
 /**
+ * The same for sums over rows, parameter gradients above all: `work` computes those of a piece, and
+ * `add` adds them up. It is called for the pieces in the order of their rows, one at a time, and the
+ * pieces depend on nothing but n: the sum has the same bits for any number of threads.
+ */
+jem_status jemi_runner_sum_rows(jemi_runner *runner, int32_t precision, int64_t n,
+                                jemi_rows_fn work, jemi_rows_fn add, void *context);
+
+/**
  * x (n, C, H, W) -> logits (n, K) in memory of the runner, valid until its next forward.
  *
  * @param n      1 .. what jemi_runner_chunk() gave.
@@ -85,6 +94,9 @@ jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t
  */
 jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                const float *x, const float **logits);
+
+/** Those of the last forward. */
+const float *jemi_runner_logits(const jemi_runner *runner);
 
 /** Where to put dL/dlogits (n, K) for jemi_runner_backward(). */
 float *jemi_runner_dlogits(jemi_runner *runner);
@@ -100,6 +112,9 @@ void jemi_runner_statistics(const jemi_runner *runner, float *state);
 
 /** Room for one chunk of inputs, (chunk, C, H, W), until the return. NULL: out of memory. */
 float *jemi_runner_input_scratch(jemi_runner *runner);
+
+/** Room for the parameter gradients of one chunk, (param_count). NULL: out of memory. */
+float *jemi_runner_dparams(jemi_runner *runner);
 
 /** Compiles the plans that n rows need and runs each once on zeros: that packs the weights too. */
 jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n);

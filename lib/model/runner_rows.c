@@ -1,6 +1,7 @@
 /*
  * Many rows through one runner: in chunks, or by lanes. Memory is all taken before the first row.
  */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -9,6 +10,11 @@
 #include "base/threads.h"
 #include "model/runner_struct.h"
 
+enum {
+    // Of a sum over rows, so that this many threads have something to do.
+    PIECES_MIN = 8,
+};
+
 // A request, and how far it got.
 typedef struct request {
     jemi_runner *runner;
@@ -16,20 +22,21 @@ typedef struct request {
     uint32_t wants;
     int64_t n;
     jemi_rows_fn work;
+    jemi_rows_fn add; // NULL: the rows have no sum
     void *context;
     int64_t piece; // rows that a lane takes at a time
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int64_t added; // rows that `add` has seen
     atomic_bool failed;
     jem_status status;
     char message[512];
 } request;
 
-// Rows of a lane's piece, or 0: not by lanes.
-static int64_t piece_of(const jemi_runner *runner, int64_t n)
+static int64_t piece_of_independent_rows(const jemi_runner *runner, int64_t n)
 {
     const int64_t threads = jemi_threads_now();
-    if (runner->pool->lane_max == 0 || n < threads || jemi_runner_mixes_rows(runner))
-        return 0;
-    if (threads != 1 && threads != runner->threads)
+    if (n < threads)
         return 0;
     int64_t piece = runner->pool->lane_max;
     while (piece > (n + threads - 1) / threads)
@@ -37,11 +44,32 @@ static int64_t piece_of(const jemi_runner *runner, int64_t n)
     return piece;
 }
 
-// Room for the input gradients that callers will ask for.
-static jem_status prepare_scratch(const request *r, jemi_runner *runner)
+// Never by the count of threads: rounding depends on where a sum is cut.
+static int64_t piece_of_sum(const jemi_runner *runner, int64_t n)
 {
-    if ((r->wants & JEMI_WANT_DINPUT) != 0 && jemi_runner_input_scratch(runner) == NULL)
-        return jemi_fail_memory("input gradients of a runner");
+    int64_t piece = runner->pool->sum_lane_max;
+    while (piece > 1 && piece * PIECES_MIN > n)
+        piece /= 2;
+    return piece;
+}
+
+// Rows of a lane's piece, or 0: not by lanes.
+static int64_t piece_of(const jemi_runner *runner, uint32_t wants, int64_t n)
+{
+    const int64_t threads = jemi_threads_now();
+    if (jemi_runner_mixes_rows(runner) || (threads != 1 && threads != runner->threads))
+        return 0;
+    return (wants & JEMI_WANT_DPARAMS) != 0 ? piece_of_sum(runner, n)
+                                            : piece_of_independent_rows(runner, n);
+}
+
+// Room for what callers will ask for: input gradients, or changed inputs and parameter gradients.
+static jem_status prepare_scratch(uint32_t wants, jemi_runner *runner)
+{
+    if (wants != 0 && jemi_runner_input_scratch(runner) == NULL)
+        return jemi_fail_memory("inputs of a runner");
+    if ((wants & JEMI_WANT_DPARAMS) != 0 && jemi_runner_dparams(runner) == NULL)
+        return jemi_fail_memory("parameter gradients of a runner");
     return JEM_OK;
 }
 
@@ -64,7 +92,7 @@ static jem_status prepare_chunks(const request *r)
         JEMI_TRY(jemi_runner_plan(r->runner, r->precision, r->wants, rows, &plan));
         n = rest_after(r->runner, n, rows);
     }
-    return prepare_scratch(r, r->runner);
+    return prepare_scratch(r->wants, r->runner);
 }
 
 static jem_status by_chunks(request *r)
@@ -73,6 +101,8 @@ static jem_status by_chunks(request *r)
     for (int64_t first = 0; first < r->n;) {
         const int64_t rows = jemi_runner_chunk(r->runner, r->n - first);
         JEMI_TRY(r->work(r->context, r->runner, true, first, rows));
+        if (r->add != NULL)
+            JEMI_TRY(r->add(r->context, r->runner, true, first, rows));
         first += rows;
     }
     return JEM_OK;
@@ -83,7 +113,7 @@ static jem_status by_chunks(request *r)
 static jem_status prepare_lane(const request *r, jemi_runner *lane)
 {
     jemi_plan *plan;
-    JEMI_TRY(prepare_scratch(r, lane));
+    JEMI_TRY(prepare_scratch(r->wants, lane));
     JEMI_TRY(jemi_runner_plan(lane, r->precision, r->wants, r->piece, &plan));
     const int64_t rest = r->n % r->piece;
     return rest > 0 ? jemi_runner_plan(lane, r->precision, r->wants, rest, &plan) : JEM_OK;
@@ -103,12 +133,37 @@ static jem_status prepare_lanes(const request *r)
 // The first failure counts; its message belongs to another thread than the caller's.
 static void note_failure(request *r, jem_status status)
 {
-#pragma omp critical(jemi_lane_failure)
+    pthread_mutex_lock(&r->lock);
     if (!atomic_load(&r->failed)) {
         r->status = status;
         jemi_format(r->message, sizeof r->message, "%s", jemi_last_message());
         atomic_store(&r->failed, true);
     }
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+// In the order of the rows, so that a sum has the same bits whoever computed its parts.
+static jem_status add_in_turn(request *r, int lane, int64_t first, int64_t n)
+{
+    jem_status status = JEM_OK;
+    pthread_mutex_lock(&r->lock);
+    while (r->added < first && !atomic_load(&r->failed))
+        pthread_cond_wait(&r->changed, &r->lock);
+    if (!atomic_load(&r->failed))
+        status = r->add(r->context, r->runner->lanes[lane], lane == 0, first, n);
+    r->added += n;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+static jem_status run_piece(request *r, int lane, int64_t first)
+{
+    const int64_t left = r->n - first;
+    const int64_t n = left < r->piece ? left : r->piece;
+    JEMI_TRY(r->work(r->context, r->runner->lanes[lane], lane == 0, first, n));
+    return r->add != NULL ? add_in_turn(r, lane, first, n) : JEM_OK;
 }
 
 // Piece after piece, as they come. The caller's lane has the first for certain, so that it reports.
@@ -117,9 +172,7 @@ static void run_lane(request *r, int lane, _Atomic int64_t *next)
 {
     int64_t first = lane == 0 ? 0 : atomic_fetch_add(next, r->piece);
     while (first < r->n && !atomic_load(&r->failed)) {
-        const int64_t left = r->n - first;
-        const jem_status status = r->work(r->context, r->runner->lanes[lane], lane == 0, first,
-                                          left < r->piece ? left : r->piece);
+        const jem_status status = run_piece(r, lane, first);
         if (status != JEM_OK)
             note_failure(r, status);
         first = atomic_fetch_add(next, r->piece);
@@ -139,6 +192,14 @@ static jem_status by_lanes(request *r)
     return atomic_load(&r->failed) ? jemi_fail(r->status, "%s", r->message) : JEM_OK;
 }
 
+static jem_status run_request(request *r)
+{
+    r->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    r->changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    r->piece = piece_of(r->runner, r->wants, r->n);
+    return r->piece > 0 ? by_lanes(r) : by_chunks(r);
+}
+
 jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                 jemi_rows_fn work, void *context)
 {
@@ -147,9 +208,21 @@ jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t
                  .wants = wants,
                  .n = n,
                  .work = work,
-                 .context = context,
-                 .piece = piece_of(runner, n)};
-    return r.piece > 0 ? by_lanes(&r) : by_chunks(&r);
+                 .context = context};
+    return run_request(&r);
+}
+
+jem_status jemi_runner_sum_rows(jemi_runner *runner, int32_t precision, int64_t n,
+                                jemi_rows_fn work, jemi_rows_fn add, void *context)
+{
+    request r = {.runner = runner,
+                 .precision = precision,
+                 .wants = JEMI_WANT_DPARAMS,
+                 .n = n,
+                 .work = work,
+                 .add = add,
+                 .context = context};
+    return run_request(&r);
 }
 
 // ---- dry runs ----------------------------------------------------------------------------------
@@ -158,7 +231,6 @@ jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t
 typedef struct dry_run {
     int32_t precision;
     uint32_t wants;
-    float *dparams;
 } dry_run;
 
 static jem_status run_dry(void *context, jemi_runner *runner, bool caller, int64_t first,
@@ -178,40 +250,14 @@ static jem_status run_dry(void *context, jemi_runner *runner, bool caller, int64
     const int64_t n_classes = jemi_shape_size(graph->nodes[graph->n_nodes - 1].shape);
     memset(runner->dlogits, 0, (size_t)(rows * n_classes) * sizeof *runner->dlogits);
     return jemi_runner_backward(runner, (dry->wants & JEMI_WANT_DINPUT) != 0 ? x : NULL,
-                                dry->dparams);
-}
-
-static jem_status dry_init(dry_run *dry, const jemi_runner *runner, int32_t precision,
-                           uint32_t wants)
-{
-    *dry = (dry_run){.precision = precision, .wants = wants};
-    if ((wants & JEMI_WANT_DPARAMS) == 0)
-        return JEM_OK;
-    dry->dparams =
-        jemi_alloc((size_t)runner->pool->program->graph->param_count, sizeof *dry->dparams);
-    return dry->dparams != NULL ? JEM_OK : jemi_fail_memory("first run of a plan");
-}
-
-// Parameter gradients are sums over rows, which no lane could give.
-static jem_status run_dry_rows(jemi_runner *runner, dry_run *dry, int64_t n)
-{
-    request r = {.runner = runner,
-                 .precision = dry->precision,
-                 .wants = dry->wants,
-                 .n = n,
-                 .work = run_dry,
-                 .context = dry,
-                 .piece = dry->dparams == NULL ? piece_of(runner, n) : 0};
-    return r.piece > 0 ? by_lanes(&r) : by_chunks(&r);
+                                (dry->wants & JEMI_WANT_DPARAMS) != 0 ? jemi_runner_dparams(runner)
+                                                                      : NULL);
 }
 
 jem_status jemi_runner_warm(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n)
 {
-    dry_run dry;
-    JEMI_TRY(dry_init(&dry, runner, precision, wants));
-    const jem_status status = run_dry_rows(runner, &dry, n);
-    jemi_free(dry.dparams);
-    return status;
+    dry_run dry = {precision, wants};
+    return jemi_runner_for_rows(runner, precision, wants, n, run_dry, &dry);
 }
 
 // Timed on the thread count that its plan is for.
@@ -220,6 +266,7 @@ static jem_status time_plan(jemi_runner *runner, dry_run *dry, int64_t rows, int
 {
     const jemi_backend *backend = runner->pool->program->backend;
     jemi_plan *plan;
+    JEMI_TRY(prepare_scratch(dry->wants, runner));
     JEMI_TRY(jemi_runner_plan(runner, dry->precision, dry->wants, rows, &plan));
     JEMI_TRY(run_dry(dry, runner, true, 0, rows));
     backend->plan_time(plan, true);
@@ -235,9 +282,8 @@ static jem_status time_plan(jemi_runner *runner, dry_run *dry, int64_t rows, int
 jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
                                int32_t runs, jemi_describe_fn receive, void *user)
 {
-    dry_run dry;
-    JEMI_TRY(dry_init(&dry, runner, precision, wants));
-    const int64_t piece = dry.dparams == NULL ? piece_of(runner, n) : 0;
+    dry_run dry = {precision, wants};
+    const int64_t piece = piece_of(runner, wants, n);
     jem_status status = piece > 0 ? jemi_runner_make_lanes(runner) : JEM_OK;
     const int threads = jemi_threads_enter(piece > 0 ? 1 : jemi_threads_now());
     if (status == JEM_OK)
@@ -245,6 +291,5 @@ jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t 
                      ? time_plan(runner->lanes[0], &dry, piece, runs, receive, user)
                      : time_plan(runner, &dry, jemi_runner_chunk(runner, n), runs, receive, user);
     jemi_threads_leave(threads);
-    jemi_free(dry.dparams);
     return status;
 }

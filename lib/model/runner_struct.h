@@ -26,6 +26,7 @@ struct jemi_runner {
     int64_t active_n;
     float *logits, *dlogits; /* (rows_room, K) */
     float *input_scratch;    /* (rows_room, C, H, W), made on first use */
+    float *dparams;          /* (param_count), made on first use */
     size_t bytes;            /* without the lanes' */
     jemi_runner *next;
     jemi_runner **lanes; /* one per thread, made on first use; their plans have one thread */

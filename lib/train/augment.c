@@ -3,6 +3,8 @@
  */
 #include "train/augment.h"
 
+#include "kernels/parallel.h"
+
 // One image's draw: out(i, j) = x(i + down, +-j + right), reflected at the edges.
 typedef struct move {
     int64_t down, right;
@@ -49,9 +51,8 @@ void jemi_augment_rows(const jemi_augmentation *augmentation, jemi_shape shape, 
                        uint64_t step)
 {
     const int64_t len = jemi_shape_size(shape);
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < n; r++) {
+    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
         const move m = draw_move(augmentation, key, first + (uint32_t)r, step);
         move_image(&m, shape, x + r * len, out + r * len);
-    }
+    });
 }

@@ -17,21 +17,30 @@ static int64_t largest(const float *logits, int64_t n_classes)
     return best;
 }
 
-void jemi_objective(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
-                    const jemi_row_weights *weights, float *dlogits, jemi_objective_sums *sums)
+void jemi_objective_gradient(int64_t n, int64_t n_classes, const float *logits,
+                             const int64_t *labels, const jemi_row_weights *weights, float *dlogits)
 {
     for (int64_t i = 0; i < n; i++) {
-        const float *row = logits + i * n_classes;
         float *drow = dlogits + i * n_classes;
-        const double f = jemi_logsumexp(row, n_classes, drow);
+        const double f = jemi_logsumexp(logits + i * n_classes, n_classes, drow);
         const double on_p = weights->px + 2.0 * weights->l2 * f + weights->pyx;
         for (int64_t k = 0; k < n_classes; k++)
             drow[k] = (float)(on_p * drow[k]);
+        if (labels != NULL)
+            drow[labels[i]] += (float)(weights->pxy - weights->pyx);
+    }
+}
+
+void jemi_objective_add(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
+                        const jemi_row_weights *weights, jemi_objective_sums *sums)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = logits + i * n_classes;
+        const double f = jemi_logsumexp(row, n_classes, NULL);
         sums->px += weights->px * f;
         sums->l2 += weights->l2 * f * f;
         sums->f += f;
         if (labels != NULL) {
-            drow[labels[i]] += (float)(weights->pxy - weights->pyx);
             sums->pyx += weights->pyx * (f - row[labels[i]]);
             sums->pxy += weights->pxy * row[labels[i]];
             sums->correct += largest(row, n_classes) == labels[i];

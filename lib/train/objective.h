@@ -24,12 +24,17 @@ typedef struct jemi_objective_sums {
 } jemi_objective_sums;
 
 /**
- * Adds n rows to `sums` and gives dL/dlogits.
+ * dL/dlogits of n rows.
  *
  * @param labels   In, may be NULL when pyx and pxy are 0. (n).
  * @param dlogits  Out. (n, K).
  */
-void jemi_objective(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
-                    const jemi_row_weights *weights, float *dlogits, jemi_objective_sums *sums);
+void jemi_objective_gradient(int64_t n, int64_t n_classes, const float *logits,
+                             const int64_t *labels, const jemi_row_weights *weights,
+                             float *dlogits);
+
+/** Adds n rows to `sums`. */
+void jemi_objective_add(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
+                        const jemi_row_weights *weights, jemi_objective_sums *sums);
 
 #endif

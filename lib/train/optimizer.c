@@ -24,13 +24,12 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
     optimizer->state1 = jemi_calloc(count, sizeof(float));
     optimizer->state2 = adam ? jemi_calloc(count, sizeof(float)) : NULL;
     optimizer->grad = jemi_alloc(count, sizeof(float));
-    optimizer->partial = jemi_alloc(count, sizeof(float));
     const size_t n_states = (size_t)optimizer->fingerprint.state_count;
     const bool averages = config->ema_decay > 0.0f;
     optimizer->statistics = n_states > 0 ? jemi_alloc(2 * n_states, sizeof(float)) : NULL;
     optimizer->ema = averages ? jemi_calloc(count + n_states, sizeof(float)) : NULL;
     if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
-        optimizer->grad == NULL || optimizer->partial == NULL ||
+        optimizer->grad == NULL ||
         (n_states > 0 && optimizer->statistics == NULL) || (averages && optimizer->ema == NULL)) {
         jemi_optimizer_destroy(optimizer);
         return jemi_fail_memory("optimizer state");
@@ -46,7 +45,6 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->state1);
     jemi_free(optimizer->state2);
     jemi_free(optimizer->grad);
-    jemi_free(optimizer->partial);
     jemi_free(optimizer->statistics);
     jemi_free(optimizer->ema);
     jemi_free(optimizer->samples);

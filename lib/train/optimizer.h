@@ -19,7 +19,6 @@ struct jem_optimizer {
     float *state1;            /* Adam's m or SGD's velocity; flat like the parameters */
     float *state2;            /* Adam's v; NULL for SGD */
     float *grad;              /* of the step in progress */
-    float *partial;           /* gradient of one chunk of it */
     float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
     float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
     float progress;           /* of the schedule where no total_steps is given */

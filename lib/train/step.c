@@ -44,67 +44,100 @@ static jemi_augmentation augmentation(const jem_train_config *config)
     return (jemi_augmentation){.crop = config->augment_crop, .flip = config->augment_flip};
 }
 
-// The rows as the network shall see them: the caller's, or a copy that is augmented, then noisy.
-static jem_status changed_rows(const step_context *c, const row_group *group, int64_t first,
-                               int64_t n, const float **x)
+// One pass of the network over all rows of a group.
+typedef struct group_pass {
+    const step_context *c;
+    row_group *group;
+    jemi_running *running; /* NULL: this pass moves no running statistics */
+} group_pass;
+
+static const int64_t *labels_from(const row_group *group, int64_t first)
 {
+    return group->labels != NULL ? group->labels + first : NULL;
+}
+
+// The rows as the network shall see them: the caller's, or a copy that is augmented, then noisy.
+static const float *changed_rows(const group_pass *pass, jemi_runner *runner, int64_t first,
+                                 int64_t n)
+{
+    const step_context *c = pass->c;
+    const row_group *group = pass->group;
     const jemi_shape shape = jemi_model_input(c->model);
     const int64_t row_len = jemi_shape_size(shape);
     const uint64_t seed = c->optimizer->config.seed, step = (uint64_t)c->optimizer->steps;
     const uint32_t epoch = c->optimizer->epoch;
     const float noise = group->noise != 0 ? c->config->input_noise : 0.0f;
-    *x = group->x + first * row_len;
+    const float *x = group->x + first * row_len;
     if (group->augment == 0 && noise == 0.0f)
-        return JEM_OK;
-    float *copy = jemi_runner_input_scratch(c->runner);
-    if (copy == NULL)
-        return jemi_fail_memory("augmented inputs");
+        return x;
+    float *copy = jemi_runner_input_scratch(runner);
     if (group->augment != 0) {
         const jemi_augmentation moves = augmentation(c->config);
         const jemi_random_key key = jemi_random_key_make(seed, group->augment, epoch);
-        jemi_augment_rows(&moves, shape, n, *x, copy, key, (uint32_t)first, step);
+        jemi_augment_rows(&moves, shape, n, x, copy, key, (uint32_t)first, step);
     } else {
-        memcpy(copy, *x, (size_t)(n * row_len) * sizeof *copy);
+        memcpy(copy, x, (size_t)(n * row_len) * sizeof *copy);
     }
     const jemi_random_key key = jemi_random_key_make(seed, group->noise, epoch);
     jemi_add_noise(copy, n, row_len, noise, key, (uint32_t)first, step);
-    *x = copy;
-    return JEM_OK;
+    return copy;
 }
 
-static void set_dropout(const step_context *c, const row_group *group, int64_t first)
+static void set_dropout(const group_pass *pass, jemi_runner *runner, int64_t first)
 {
+    const jem_optimizer *optimizer = pass->c->optimizer;
     const jemi_dropout dropout = {
-        .key = jemi_random_key_make(c->optimizer->config.seed, group->dropout, c->optimizer->epoch),
-        .step = (uint64_t)c->optimizer->steps,
+        .key = jemi_random_key_make(optimizer->config.seed, pass->group->dropout, optimizer->epoch),
+        .step = (uint64_t)optimizer->steps,
         .first_row = (uint32_t)first,
     };
-    jemi_runner_set_dropout(c->runner, &dropout);
+    jemi_runner_set_dropout(runner, &dropout);
+}
+
+// The gradient of some of the group's rows, into memory of their runner.
+static jem_status compute_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
+                               int64_t n)
+{
+    (void)caller;
+    const group_pass *pass = context;
+    const row_group *group = pass->group;
+    const jem_model *model = pass->c->model;
+    const float *logits;
+    set_dropout(pass, runner, first);
+    JEMI_TRY(jemi_runner_forward(runner, model->exec.precision_training, JEMI_WANT_DPARAMS, n,
+                                 changed_rows(pass, runner, first, n), &logits));
+    if (pass->running != NULL)
+        jemi_running_add(pass->running, runner, (double)n / (double)group->n);
+    jemi_objective_gradient(n, jemi_model_classes(model), logits, labels_from(group, first),
+                            &group->weights, jemi_runner_dlogits(runner));
+    return jemi_runner_backward(runner, NULL, jemi_runner_dparams(runner));
+}
+
+static jem_status add_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
+                           int64_t n)
+{
+    (void)caller;
+    const group_pass *pass = context;
+    row_group *group = pass->group;
+    const jem_model *model = pass->c->model;
+    jemi_objective_add(n, jemi_model_classes(model), jemi_runner_logits(runner),
+                       labels_from(group, first), &group->weights, &group->sums);
+    jemi_accumulate(pass->c->optimizer->grad, jemi_runner_dparams(runner),
+                    model->graph.param_count);
+    return JEM_OK;
 }
 
 static jem_status add_group_gradient(const step_context *c, row_group *group)
 {
-    const int32_t n_classes = jemi_model_classes(c->model);
+    if (group->n == 0)
+        return JEM_OK;
     const bool moves_running = group->moves_running && jemi_runner_takes_batch(c->runner);
     jemi_running running = {&c->model->graph, c->optimizer->statistics};
     if (moves_running)
         jemi_running_begin(&running);
-    for (int64_t first = 0; first < group->n;) {
-        const int64_t n = jemi_runner_chunk(c->runner, group->n - first);
-        const float *x, *logits;
-        JEMI_TRY(changed_rows(c, group, first, n, &x));
-        set_dropout(c, group, first);
-        JEMI_TRY(jemi_runner_forward(c->runner, c->model->exec.precision_training,
-                                     JEMI_WANT_DPARAMS, n, x, &logits));
-        if (moves_running)
-            jemi_running_add(&running, c->runner, (double)n / (double)group->n);
-        const int64_t *labels = group->labels != NULL ? group->labels + first : NULL;
-        jemi_objective(n, n_classes, logits, labels, &group->weights,
-                       jemi_runner_dlogits(c->runner), &group->sums);
-        JEMI_TRY(jemi_runner_backward(c->runner, NULL, c->optimizer->partial));
-        jemi_accumulate(c->optimizer->grad, c->optimizer->partial, c->model->graph.param_count);
-        first += n;
-    }
+    group_pass pass = {c, group, moves_running ? &running : NULL};
+    JEMI_TRY(jemi_runner_sum_rows(c->runner, c->model->exec.precision_training, group->n,
+                                  compute_rows, add_rows, &pass));
     return moves_running ? jemi_running_move(&running, c->next->params) : JEM_OK;
 }
 

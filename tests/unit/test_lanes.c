@@ -1,6 +1,6 @@
 /*
  * Rows by lanes: a model of several threads gives every thread small chunks of its own, and nobody
- * can tell. The bits are those of one thread; a failure in one lane is the caller's failure; the
+ * can tell. The bits are those of one thread, of sums over rows too; a failure in one lane is the caller's failure; the
  * caller's thread alone reports progress, and may cancel at every report.
  */
 #include <omp.h>
@@ -84,6 +84,52 @@ START_TEST(test_bits_of_lanes)
         }
         free_subject(&alone);
         free_subject(&team);
+    }
+    free(x);
+}
+END_TEST
+
+// ---- sums over rows -----------------------------------------------------------------------------
+
+// Of a net whose values outweigh its parameters, with all that a row may draw by its number.
+static uint64_t train_steps(int32_t backend, int32_t threads, int64_t n, const float *x,
+                            const int64_t *labels)
+{
+    const jem_exec_config exec = support_exec(backend, threads);
+    jem_model *model = support_image_model("cnn-3-4:dropout=0.2", 1, SIDE, CLASSES, &exec);
+    jem_optimizer *optimizer = support_optimizer(model, 0.01f);
+    jem_train_config config;
+    MUST(jem_train_config_init(&config, sizeof config));
+    config.augment_crop = 1;
+    jem_train_batch batch = support_batch(n, x, labels);
+    batch.n_samples = n;
+    batch.x_samples = x;
+    jem_train_stats stats = {.struct_size = sizeof stats};
+    for (int step = 0; step < STEPS; step++)
+        MUST(jem_train_step(model, optimizer, NULL, &config, &batch, &stats));
+    float *params = support_params(model);
+    const uint64_t hash =
+        support_hash(params, (size_t)support_param_count(model) * sizeof *params) ^
+        support_hash(&stats.loss, sizeof stats.loss);
+    free(params);
+    jem_optimizer_destroy(optimizer);
+    jem_model_destroy(model);
+    return hash;
+}
+
+START_TEST(test_bits_of_training)
+{
+    const int32_t backend = support_backends[_i];
+    const int64_t counts[] = {1, 2, 7, 8, 9, 16, 31, 64, 70};
+    float *x = support_uniform(MOST_ROWS * PIXELS, 3);
+    int64_t labels[MOST_ROWS];
+    for (int i = 0; i < MOST_ROWS; i++)
+        labels[i] = i % CLASSES;
+    for (int i = 0; i < COUNT(counts); i++) {
+        const uint64_t one = train_steps(backend, 1, counts[i], x, labels);
+        for (int32_t threads = 2; threads <= 4; threads++)
+            ck_assert_msg(train_steps(backend, threads, counts[i], x, labels) == one,
+                          "%d rows, %d threads", (int)counts[i], (int)threads);
     }
     free(x);
 }
@@ -227,6 +273,7 @@ static void add_tests(TCase *tcase)
 {
     const int n = support_n_backends;
     tcase_add_loop_test(tcase, test_bits_of_lanes, 0, n);
+    tcase_add_loop_test(tcase, test_bits_of_training, 0, n);
     tcase_add_loop_test(tcase, test_diverging_lane, 0, n);
     tcase_add_loop_test(tcase, test_progress_of_lanes, 0, n);
     tcase_add_loop_test(tcase, test_cancelling_lanes, 0, n);
