@@ -57,12 +57,17 @@ static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *te
              l->w, order);
 }
 
+static bool keeps_signs(const jemi_op *op)
+{
+    return op->kept >= 0 && (op->fused_act || op->kind == JEMI_OP_ACT);
+}
+
 // Whether what it keeps is what an activation's derivative is taken of.
 static bool masks(const jemi_op *op)
 {
     const bool otherwise = (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) ||
                            op->kind >= JEMI_OP_STEM_WEIGHTS;
-    return op->kept >= 0 && !otherwise;
+    return op->kept >= 0 && !otherwise && !keeps_signs(op);
 }
 
 static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)
@@ -72,8 +77,10 @@ static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const cha
     describe_tensor(plan, op->dst, dst, sizeof dst);
     snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(op), src,
              dst, op->fused_sum || op->add >= 0 ? " + sum" : "", op->fused_act ? " + lrelu" : "",
-             masks(op) ? " * act'" : "", op->impl != NULL ? ": " : "",
-             op->impl != NULL ? op->impl : "");
+             masks(op)         ? " * act'"
+             : keeps_signs(op) ? ", keeps signs"
+                               : "",
+             op->impl != NULL ? ": " : "", op->impl != NULL ? op->impl : "");
 }
 
 static int64_t macs_of(const jemi_dnnl_plan *plan, const jemi_op *op)
