@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
+#include "kernels/epilogue.h"
 #include "kernels/parallel.h"
 
 enum { CHUNK = 8192 }; // floats a thread takes at once: three arrays of it fit the second cache
@@ -182,8 +183,8 @@ static void forward_run(float *dst, const float *src, int64_t count, jemi_activa
         }
 
 JEMI_CLONES
-static void backward_run(float *dst, const float *diff, const float *kept, const float *add,
-                         int64_t count, jemi_activation a)
+static void backward_values(float *dst, const float *diff, const float *kept, const float *add,
+                            int64_t count, jemi_activation a)
 {
     const float slope = a.slope;
     switch (a.curve) {
@@ -203,6 +204,23 @@ static void backward_run(float *dst, const float *diff, const float *kept, const
         BACKWARD_LOOPS(tanh_grad(k));
         break;
     }
+}
+
+static void backward_run(float *dst, const float *diff, const jemi_kept *kept, const float *add,
+                         int64_t count, jemi_activation a)
+{
+    const jemi_epilogue then = {.mask = *kept, .add = add, .slope = a.slope};
+    if (kept->signs != NULL)
+        jemi_epilogue_alone(dst, diff, count, &then);
+    else
+        backward_values(dst, diff, kept->values, add, count, a);
+}
+
+static void forward_signs_run(float *dst, uint16_t *signs, const float *src, int64_t count,
+                              float slope)
+{
+    const jemi_epilogue then = {.act = true, .slope = slope, .signs = signs};
+    jemi_epilogue_alone(dst, src, count, &then);
 }
 
 JEMI_CLONES
@@ -229,6 +247,12 @@ bool jemi_act_grad_from_value(jemi_activation activation)
     }
 }
 
+bool jemi_act_grad_from_signs(jemi_activation activation)
+{
+    return activation.curve == JEMI_CURVE_LRELU && activation.slope >= 0.0f &&
+           jemi_avx512_available();
+}
+
 bool jemi_act_keeps_zero(jemi_activation activation)
 {
     return activation.curve != JEMI_CURVE_SOFTPLUS;
@@ -240,19 +264,30 @@ void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activati
                                             dst + i, src + i, run_length(i, count), activation););
 }
 
-void jemi_act_backward(float *dst, const float *diff, const float *kept, const float *add,
-                       int64_t count, jemi_activation activation)
+void jemi_act_forward_signs(float *dst, uint16_t *signs, const float *src, int64_t count,
+                            jemi_activation activation)
 {
     JEMI_PARALLEL_IF(count > 2 * CHUNK,
                      for (int64_t i = 0; i < count; i += CHUNK)
-                         backward_run(dst + i, diff + i, kept + i, add != NULL ? add + i : NULL,
-                                      run_length(i, count), activation););
+                         forward_signs_run(dst + i, signs + i / JEMI_SIGNS, src + i,
+                                           run_length(i, count), activation.slope););
 }
 
-void jemi_act_backward_run(float *dst, const float *diff, const float *kept, int64_t count,
+void jemi_act_backward(float *dst, const float *diff, jemi_kept kept, const float *add,
+                       int64_t count, jemi_activation activation)
+{
+    JEMI_PARALLEL_IF(
+        count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK) {
+            const jemi_kept here = jemi_kept_from(&kept, i);
+            backward_run(dst + i, diff + i, &here, add != NULL ? add + i : NULL,
+                         run_length(i, count), activation);
+        });
+}
+
+void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
                            jemi_activation activation)
 {
-    backward_run(dst, diff, kept, NULL, count, activation);
+    backward_run(dst, diff, &kept, NULL, count, activation);
 }
 
 void jemi_sum(float *dst, const float *a, const float *b, int64_t count)

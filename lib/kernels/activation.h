@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/kept.h"
+
 typedef enum jemi_curve {
     JEMI_CURVE_LRELU, /* x > 0 ? x : slope * x */
     JEMI_CURVE_SILU,
@@ -30,6 +32,9 @@ typedef struct jemi_activation {
  */
 bool jemi_act_grad_from_value(jemi_activation activation);
 
+/** Can it be had from the signs of the value, where there are instructions to read them? */
+bool jemi_act_grad_from_signs(jemi_activation activation);
+
 /** Does it map 0 to 0, and so leave padded lanes alone? */
 bool jemi_act_keeps_zero(jemi_activation activation);
 
@@ -37,16 +42,25 @@ bool jemi_act_keeps_zero(jemi_activation activation);
 void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activation activation);
 
 /**
+ * The same where jemi_act_grad_from_signs().
+ *
+ * @param signs  Out. Those of dst, see kept.h; count is a multiple of JEMI_SIGNS.
+ */
+void jemi_act_forward_signs(float *dst, uint16_t *signs, const float *src, int64_t count,
+                            jemi_activation activation);
+
+/**
  * dst = diff * act' + add.
  *
- * @param kept  The activation's value or its argument, as jemi_act_grad_from_value() says.
+ * @param kept  The activation's value or its argument, as jemi_act_grad_from_value() says, or
+ *              the value's signs; then count is a multiple of JEMI_SIGNS.
  * @param add   May be NULL.
  */
-void jemi_act_backward(float *dst, const float *diff, const float *kept, const float *add,
+void jemi_act_backward(float *dst, const float *diff, jemi_kept kept, const float *add,
                        int64_t count, jemi_activation activation);
 
 /** dst[i] = diff[i] * act', serial and for one short run of elements: for fused passes. */
-void jemi_act_backward_run(float *dst, const float *diff, const float *kept, int64_t count,
+void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
                            jemi_activation activation);
 
 /** dst = a + b. Parallel. */

@@ -5,7 +5,7 @@
  *     y += bias;  y = mask > 0 ? y : slope * y;  y += add;  y = y > 0 ? y : slope * y
  *
  * each part optional. The mask is the leaky ReLU's derivative in a backward pass, the last part is
- * the leaky ReLU itself in a forward pass.
+ * the leaky ReLU itself in a forward pass, which may keep the signs that a mask can be.
  */
 #ifndef JEMI_KERNELS_EPILOGUE_H
 #define JEMI_KERNELS_EPILOGUE_H
@@ -14,14 +14,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/kept.h"
+
 typedef struct jemi_epilogue {
     const float *bias; /* (channels), NULL = none */
     int64_t channels;  /* of the bias: lanes beyond get none */
-    const float *mask; /* a tensor like y, NULL = none */
+    jemi_kept mask;    /* of a tensor like y */
     const float *add;  /* a tensor like y, may be y itself; NULL = none */
     bool act;
-    float slope;
+    float slope;     /* >= 0 */
+    uint16_t *signs; /* Out. With act: those of y, see kept.h; NULL = none */
 } jemi_epilogue;
+
+/** dst = src after the epilogue less its bias; `count` a multiple of 16. Serial. AVX-512 only. */
+void jemi_epilogue_alone(float *dst, const float *src, int64_t count, const jemi_epilogue *then);
 
 #if defined(__x86_64__)
 
@@ -48,21 +54,31 @@ JEMI_AVX512_INLINE __m512 jemi_epilogue_bias(const jemi_epilogue *e, int64_t blo
     return _mm512_maskz_loadu_ps(lanes, e->bias + block * JEMI_LANES);
 }
 
-/** The rest of it, and the store to y + offset. */
+/** Which of the 16 values at `offset` are <= 0? Not NaN: what it scales is NaN as well. */
+JEMI_AVX512_INLINE __mmask16 jemi_kept_mask(const jemi_kept *kept, int64_t offset)
+{
+    if (kept->signs != NULL)
+        return kept->signs[offset / JEMI_SIGNS];
+    return _mm512_cmp_ps_mask(_mm512_loadu_ps(kept->values + offset), _mm512_setzero_ps(),
+                              _CMP_LE_OQ);
+}
+
+/** The rest of it, and the store to y + offset, a multiple of 16. */
 JEMI_AVX512_INLINE void jemi_epilogue_finish(const jemi_epilogue *e, __m512 value, int64_t offset,
                                              float *y)
 {
-    const __m512 slope = _mm512_set1_ps(e->slope), zero = _mm512_setzero_ps();
-    if (e->mask != NULL) {
-        const __m512 reference = _mm512_loadu_ps(e->mask + offset);
-        value = _mm512_mask_mul_ps(value, _mm512_cmp_ps_mask(reference, zero, _CMP_LE_OQ), value,
-                                   slope);
-    }
+    const __m512 slope = _mm512_set1_ps(e->slope);
+    if (jemi_kept_any(&e->mask))
+        value = _mm512_mask_mul_ps(value, jemi_kept_mask(&e->mask, offset), value, slope);
     if (e->add != NULL)
         value = _mm512_add_ps(value, _mm512_loadu_ps(e->add + offset));
-    if (e->act)
-        value =
-            _mm512_mask_mul_ps(value, _mm512_cmp_ps_mask(value, zero, _CMP_LE_OQ), value, slope);
+    if (e->act) {
+        // Scaling keeps the sign: it is that of the outcome too.
+        const __mmask16 signs = _mm512_cmp_ps_mask(value, _mm512_setzero_ps(), _CMP_LE_OQ);
+        value = _mm512_mask_mul_ps(value, signs, value, slope);
+        if (e->signs != NULL)
+            e->signs[offset / JEMI_SIGNS] = signs;
+    }
     _mm512_storeu_ps(y + offset, value);
 }
 

@@ -104,7 +104,7 @@ static void plane_forward(float *dst, const float *src, const jemi_pooling *p, i
         forward_line(dst + y * p->dst.w * lanes, src + y * window_lines, p, lanes);
 }
 
-static void plane_backward(float *diff_src, const float *diff_dst, const float *kept,
+static void plane_backward(float *diff_src, const float *diff_dst, const jemi_kept *kept,
                            jemi_activation activation, const jemi_pooling *p, int64_t lanes)
 {
     const int64_t line = p->src.w * p->src.block;
@@ -116,8 +116,8 @@ static void plane_backward(float *diff_src, const float *diff_dst, const float *
             memset(out, 0, (size_t)line * sizeof *out);
         if (pooled < p->dst.h)
             backward_line(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
-        if (kept != NULL)
-            jemi_act_backward_run(out, out, kept + y * line, line, activation);
+        if (jemi_kept_any(kept))
+            jemi_act_backward_run(out, out, jemi_kept_from(kept, y * line), line, activation);
     }
 }
 
@@ -132,7 +132,7 @@ void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pool
         });
 }
 
-void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *kept,
+void jemi_avgpool_backward(float *diff_src, const float *diff_dst, jemi_kept kept,
                            jemi_activation activation, const jemi_pooling *pooling)
 {
     const int64_t blocks = jemi_layout_blocks(&pooling->src);
@@ -140,8 +140,8 @@ void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *
     JEMI_PARALLEL_IF(
         jemi_layout_size(&pooling->src) > 16384, for (int64_t i = 0; i < tasks; i++) {
             const plane at = plane_of(pooling, i / blocks, i % blocks);
-            plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset,
-                           kept != NULL ? kept + at.src_offset : NULL, activation, pooling,
-                           at.lanes);
+            const jemi_kept here = jemi_kept_from(&kept, at.src_offset);
+            plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset, &here, activation,
+                           pooling, at.lanes);
         });
 }

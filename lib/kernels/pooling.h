@@ -21,9 +21,10 @@ void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pool
 /**
  * diff_src = diff_dst spread over the windows, times the derivative of an activation.
  *
- * @param kept  What the activation before the pooling kept; NULL = there is none. Parallel.
+ * @param kept  What the activation before the pooling kept; none = there is no activation. Signs
+ *              only where src->block is a multiple of JEMI_SIGNS. Parallel.
  */
-void jemi_avgpool_backward(float *diff_src, const float *diff_dst, const float *kept,
+void jemi_avgpool_backward(float *diff_src, const float *diff_dst, jemi_kept kept,
                            jemi_activation activation, const jemi_pooling *pooling);
 
 #endif

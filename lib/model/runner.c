@@ -28,8 +28,10 @@ static const int64_t chunk_bytes_max = 512 << 20;
 // Values of one lane's chunk, about: of a network in lanes, most are dead soon.
 static const int64_t lane_bytes_max = 2 << 20;
 
-// Every lane reads all weights for each of its small chunks, so they have to lie near.
+// Every lane reads all weights for each of its small chunks, so they have to lie near, and the
+// values to be worth it.
 static const int64_t lane_params_max = 1 << 20;
+static const int64_t lane_values_per_param = 2;
 
 // Parameter gradients want more rows at a time, since each piece also writes and adds all of them;
 // and values that outweigh them.
@@ -63,19 +65,27 @@ static int64_t rows_that_fit(const jemi_graph *graph, int64_t limit, int64_t byt
     return rows;
 }
 
+// Have so many rows at least `per_param` values for each parameter?
+static bool outweigh(const jemi_graph *graph, int64_t rows, int64_t per_param)
+{
+    return rows * row_bytes(graph) >= per_param * graph->param_count * (int64_t)sizeof(float);
+}
+
 static int64_t lane_rows(const jemi_graph *graph)
 {
     if (graph->param_count > lane_params_max)
         return 0;
-    return rows_that_fit(graph, LANE_LIMIT, lane_bytes_max);
+    int64_t rows = rows_that_fit(graph, LANE_LIMIT, lane_bytes_max);
+    while (rows < LANE_LIMIT && !outweigh(graph, rows, lane_values_per_param))
+        rows *= 2;
+    return rows;
 }
 
 static int64_t sum_lane_rows(const jemi_graph *graph)
 {
     const int64_t rows = rows_that_fit(graph, SUM_LANE_LIMIT, sum_lane_bytes_max);
-    const int64_t param_bytes = graph->param_count * (int64_t)sizeof(float);
-    const bool outweighed = rows * row_bytes(graph) >= sum_lane_values_per_param * param_bytes;
-    return graph->param_count <= lane_params_max && outweighed ? rows : 0;
+    const bool worth_it = outweigh(graph, rows, sum_lane_values_per_param);
+    return graph->param_count <= lane_params_max && worth_it ? rows : 0;
 }
 
 jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,

@@ -524,12 +524,34 @@ START_TEST(langevin_plan_of_a_wide_resnet_uses_own_kernels)
         {"jit", 0, 0},           //
         {" activation: ", 3, 0},
         {" activation backward: ", 0, 0},
-        {" to layout: ", 1, 0}, // the gradient of ten logits
+        {", keeps signs", 7, 0}, // of every activation
+        {" to layout: ", 1, 0},  // the gradient of ten logits
         {" to canonical: ", 0, 0},
         {NULL, 0, 0},
     };
     const net_case c = {"wrn-10-2", 3, 32, 32, 10, 2, 2, 1};
     check_needles(&c, JEM_PRECISION_F32, needles);
+}
+END_TEST
+
+static size_t langevin_bytes(const char *arch)
+{
+    const net_case c = {arch, 3, 32, 32, 10, 8, 8, 1};
+    net t;
+    net_init(&t, &c, 1);
+    jemi_plan *plan = new_plan(&t, c.batch, c.threads, JEMI_WANT_DINPUT);
+    const size_t bytes = backend->plan_bytes(plan);
+    backend->plan_destroy(plan);
+    net_fini(&t);
+    return bytes;
+}
+
+START_TEST(langevin_plan_that_keeps_signs_is_small)
+{
+    if (!jemi_avx512_available())
+        return;
+    const size_t signs = langevin_bytes("wrn-16-2"), values = langevin_bytes("wrn-16-2:act=elu");
+    ck_assert_msg(2 * signs < values, "%zu bytes, with values %zu", signs, values);
 }
 END_TEST
 
@@ -561,6 +583,7 @@ int main(void)
     tcase_add_loop_test(tcase, no_step_of_a_network_in_use_is_slow, 0, n_used * N_PRECISIONS);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_is_fused);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_uses_own_kernels);
+    tcase_add_test(tcase, langevin_plan_that_keeps_signs_is_small);
     tcase_add_test(tcase, langevin_plan_in_bf16);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

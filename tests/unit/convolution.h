@@ -23,8 +23,9 @@ enum {
     ADD = 8,
     ACT = 16,
     FUSED = BIAS | MASK | ADD | ACT,
-    BF16 = 32,  // factors are rounded
-    IMAGE = 64, // the source is canonical
+    BF16 = 32,   // factors are rounded
+    IMAGE = 64,  // the source is canonical
+    SIGNS = 128, // MASK reads signs, ACT writes them
 };
 
 typedef struct conv_case {
@@ -36,6 +37,7 @@ typedef struct conv_case {
 
 typedef struct conv_operands {
     float *x, *weights, *bias, *mask, *add; // weights (out, in, kernel, kernel)
+    uint16_t *mask_signs, *signs;
 } conv_operands;
 
 /** Computes y (conv_destination) of t->n rows with everything in t->with. */
@@ -93,16 +95,34 @@ static inline float *conv_random_tensor(const jemi_layout *layout, uint64_t seed
     return values;
 }
 
+static inline bool conv_sign(const uint16_t *signs, int64_t place)
+{
+    return (signs[place / 16] & 1u << place % 16) != 0;
+}
+
+/** Which values are <= 0. */
+static inline uint16_t *conv_signs(const float *values, int64_t count)
+{
+    uint16_t *signs = calloc((size_t)count / 16, sizeof *signs);
+    for (int64_t i = 0; i < count; i++)
+        if (values[i] <= 0.0f)
+            signs[i / 16] |= (uint16_t)(1u << i % 16);
+    return signs;
+}
+
 static inline conv_operands conv_make(const conv_case *t)
 {
     const jemi_layout src = conv_source(t), dst = conv_destination(t);
-    return (conv_operands){
+    conv_operands a = {
         .x = conv_random_tensor(&src, 1),
         .weights = support_uniform(t->out * t->in * t->kernel * t->kernel, 2),
         .bias = support_uniform(dst.c, 3),
         .mask = conv_random_tensor(&dst, 4),
         .add = conv_random_tensor(&dst, 5),
+        .signs = malloc((size_t)jemi_layout_size(&dst) / 8),
     };
+    a.mask_signs = conv_signs(a.mask, jemi_layout_size(&dst));
+    return a;
 }
 
 static inline void conv_free(conv_operands *a)
@@ -112,14 +132,19 @@ static inline void conv_free(conv_operands *a)
     free(a->bias);
     free(a->mask);
     free(a->add);
+    free(a->mask_signs);
+    free(a->signs);
 }
 
 static inline jemi_epilogue conv_then(const conv_case *t, const conv_operands *a)
 {
+    const bool mask = (t->with & MASK) != 0, signs = (t->with & SIGNS) != 0;
     return (jemi_epilogue){
         .bias = (t->with & BIAS) != 0 ? a->bias : NULL,
         .channels = conv_destination(t).c,
-        .mask = (t->with & MASK) != 0 ? a->mask : NULL,
+        .mask = {.values = mask && !signs ? a->mask : NULL,
+                 .signs = mask && signs ? a->mask_signs : NULL},
+        .signs = signs ? a->signs : NULL,
         .add = (t->with & ADD) != 0 ? a->add : NULL,
         .act = (t->with & ACT) != 0,
         .slope = conv_slope,
@@ -228,6 +253,30 @@ static inline void conv_check_add_in_place(const conv_case *t, conv_run run)
     run(t, &a, a.add);
     support_same_bits(y, a.add, bytes, t->name);
     free(y);
+    conv_free(&a);
+}
+
+/** With signs for values, the same; and with ACT the signs are those of the outcome. */
+static inline void conv_check_signs(const conv_case *t, conv_run run)
+{
+    conv_operands a = conv_make(t);
+    const jemi_layout dst = conv_destination(t);
+    const int64_t count = jemi_layout_size(&dst);
+    conv_case with_signs = *t;
+    with_signs.with |= SIGNS;
+    float *y = conv_alloc(count), *other = conv_alloc(count);
+    for (int threads = 1; threads <= 2; threads++) {
+        omp_set_num_threads(threads);
+        memset(a.signs, threads == 1 ? 0xff : 0, (size_t)count / 8);
+        run(t, &a, y);
+        run(&with_signs, &a, other);
+        support_same_bits(y, other, (size_t)count * sizeof *y, t->name);
+        for (int64_t i = 0; i < count && (t->with & ACT) != 0; i++)
+            ck_assert_msg(conv_sign(a.signs, i) == (y[i] <= 0.0f), "%s: sign %d of %g", t->name,
+                          (int)i, (double)y[i]);
+    }
+    free(y);
+    free(other);
     conv_free(&a);
 }
 

@@ -98,6 +98,16 @@ START_TEST(test_add_in_place)
 }
 END_TEST
 
+START_TEST(test_signs)
+{
+    for (int kind = 0; kind < COUNT(kinds); kind++) {
+        const conv_case t = of_kind(&cases[_i], kind);
+        if (offered(kind))
+            conv_check_signs(&t, run);
+    }
+}
+END_TEST
+
 // 30 and 15 pixels a row: strips that reach over several rows.
 static const conv_case bit_cases[] = {
     {"3x3", 7, 20, 40, 5, 6, 3, 1, 1, BIAS | ACT},
@@ -120,6 +130,7 @@ static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_values, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_add_in_place, 0, COUNT(kinds));
+    tcase_add_loop_test(tcase, test_signs, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_bits, 0, COUNT(bit_cases));
 }
 

@@ -28,6 +28,14 @@ static float uniform(float low, float high)
     return low + (high - low) * (float)draw() * 0x1p-24f;
 }
 
+static float *random_array(int64_t count)
+{
+    float *array = jemi_alloc((size_t)count, sizeof *array);
+    for (int64_t i = 0; i < count; i++)
+        array[i] = uniform(-1, 1);
+    return array;
+}
+
 // ---- activations -------------------------------------------------------------------------------
 
 static double value_of(jemi_activation a, double x)
@@ -122,7 +130,8 @@ START_TEST(derivatives_are_exact)
         memcpy(kept, x, N_POINTS * sizeof *x);
     for (int with_add = 0; with_add < 2; with_add++) {
         memcpy(got, diff, N_POINTS * sizeof *got); // in place, as plans do
-        jemi_act_backward(got, got, kept, with_add ? add : NULL, N_POINTS, a);
+        jemi_act_backward(got, got, (jemi_kept){.values = kept}, with_add ? add : NULL, N_POINTS,
+                          a);
         for (int i = 0; i < N_POINTS; i++) {
             const double expected = (double)diff[i] * derivative_of(a, (double)x[i]) +
                                     (with_add ? (double)add[i] : 0.0);
@@ -152,17 +161,52 @@ START_TEST(nan_stays_nan)
         ck_assert(isnan(y[i]));
     for (int i = 0; i < 20; i++)
         y[i] = 0.5f;
-    jemi_act_backward(y, x, y, NULL, 20, a);
+    jemi_act_backward(y, x, (jemi_kept){.values = y}, NULL, 20, a);
     for (int i = 0; i < 20; i++)
         ck_assert(isnan(y[i]));
+}
+END_TEST
+
+// Two chunks of several threads, the second shorter, and one for which there is no team.
+START_TEST(signs_do_as_well_as_values)
+{
+    const jemi_activation a = curves[_i];
+    if (!jemi_act_grad_from_signs(a))
+        return;
+    for (int64_t count = 16; count <= N_POINTS; count += N_POINTS - 16) {
+        float *x = jemi_alloc(N_POINTS, sizeof *x);
+        fill_points(x);
+        float *add = random_array(count), *y = random_array(count), *twin = random_array(count);
+        uint16_t *signs = jemi_calloc((size_t)count / 16, sizeof *signs);
+        jemi_act_forward(y, x, count, a);
+        memcpy(twin, x, (size_t)count * sizeof *twin);
+        jemi_act_forward_signs(twin, signs, twin, count, a);
+        ck_assert_mem_eq(twin, y, (size_t)count * sizeof *y);
+        for (int64_t i = 0; i < count; i++)
+            ck_assert((signs[i / 16] >> i % 16 & 1) == (y[i] <= 0.0f));
+        const jemi_kept kept[2] = {{.values = y}, {.signs = signs}};
+        for (int with_add = 0; with_add < 2; with_add++) {
+            float *got[2] = {random_array(count), random_array(count)};
+            for (int k = 0; k < 2; k++)
+                jemi_act_backward(got[k], x, kept[k], with_add ? add : NULL, count, a);
+            ck_assert_mem_eq(got[0], got[1], (size_t)count * sizeof *add);
+            jemi_free(got[0]);
+            jemi_free(got[1]);
+        }
+        jemi_free(x);
+        jemi_free(add);
+        jemi_free(y);
+        jemi_free(twin);
+        jemi_free(signs);
+    }
 }
 END_TEST
 
 // ---- layouts and pooling -----------------------------------------------------------------------
 
 static const jemi_layout layouts[] = {
-    {3, 20, 5, 7, 1},  {3, 20, 5, 7, 16}, {2, 33, 4, 4, 8},  {3, 20, 5, 7, 20},
-    {2, 16, 9, 9, 16}, {1, 3, 17, 5, 16}, {4, 33, 1, 1, 16}, {2, 40, 6, 4, 40},
+    {3, 20, 5, 7, 1},  {3, 20, 5, 7, 16}, {2, 33, 4, 4, 8},  {3, 20, 5, 7, 20}, {2, 16, 9, 9, 16},
+    {1, 3, 17, 5, 16}, {4, 33, 1, 1, 16}, {2, 40, 6, 4, 40}, {2, 48, 6, 4, 48},
 };
 
 enum { N_LAYOUTS = sizeof layouts / sizeof layouts[0] };
@@ -170,14 +214,6 @@ enum { N_LAYOUTS = sizeof layouts / sizeof layouts[0] };
 static int64_t place_of(const jemi_layout *l, int64_t n, int64_t c, int64_t pixel)
 {
     return n * jemi_layout_row(l) + (c / l->block * l->h * l->w + pixel) * l->block + c % l->block;
-}
-
-static float *random_array(int64_t count)
-{
-    float *array = jemi_alloc((size_t)count, sizeof *array);
-    for (int64_t i = 0; i < count; i++)
-        array[i] = uniform(-1, 1);
-    return array;
 }
 
 START_TEST(layouts_hold_what_was_loaded)
@@ -216,6 +252,22 @@ START_TEST(layouts_hold_what_was_loaded)
 }
 END_TEST
 
+// The gradient `diff` that was made by the values `src`, by their signs: the same bits.
+static void check_pooling_by_signs(const jemi_pooling *p, jemi_activation lrelu, const float *src,
+                                   const float *dst, const float *diff)
+{
+    const int64_t count = jemi_layout_size(&p->src);
+    if (p->src.block % JEMI_SIGNS != 0 || !jemi_act_grad_from_signs(lrelu))
+        return;
+    float *other = random_array(count);
+    uint16_t *signs = jemi_alloc((size_t)count / 16, sizeof *signs);
+    jemi_act_forward_signs(other, signs, src, count, lrelu);
+    jemi_avgpool_backward(other, dst, (jemi_kept){.signs = signs}, lrelu, p);
+    ck_assert_mem_eq(other, diff, (size_t)count * sizeof *other);
+    jemi_free(other);
+    jemi_free(signs);
+}
+
 static void check_pooling(const jemi_layout *l, int64_t window_h, int64_t window_w)
 {
     const int64_t h = l->h / window_h;
@@ -228,7 +280,8 @@ static void check_pooling(const jemi_layout *l, int64_t window_h, int64_t window
     float *diff = random_array(jemi_layout_size(l));
     jemi_layout_load(src, l, canonical, l->n);
     jemi_avgpool_forward(dst, src, &p);
-    jemi_avgpool_backward(diff, dst, src, lrelu, &p);
+    jemi_avgpool_backward(diff, dst, (jemi_kept){.values = src}, lrelu, &p);
+    check_pooling_by_signs(&p, lrelu, src, dst, diff);
     for (int64_t n = 0; n < l->n; n++)
         for (int64_t c = 0; c < l->c; c++)
             for (int64_t i = 0; i < l->h * l->w; i++) {
@@ -344,6 +397,7 @@ int main(void)
     tcase_add_loop_test(tcase, activations_are_exact_to_a_few_ulp, 0, N_CURVES);
     tcase_add_loop_test(tcase, derivatives_are_exact, 0, N_CURVES);
     tcase_add_loop_test(tcase, nan_stays_nan, 0, N_CURVES);
+    tcase_add_loop_test(tcase, signs_do_as_well_as_values, 0, N_CURVES);
     tcase_add_loop_test(tcase, layouts_hold_what_was_loaded, 0, N_LAYOUTS);
     tcase_add_loop_test(tcase, pooling_is_a_mean, 0, N_LAYOUTS);
     tcase_add_loop_test(tcase, sums_and_largest, 0, N_LENGTHS);

@@ -76,6 +76,14 @@ START_TEST(test_values)
 }
 END_TEST
 
+START_TEST(test_signs)
+{
+    conv_case t = cases[_i];
+    t.with |= IMAGE;
+    conv_check_signs(&t, run);
+}
+END_TEST
+
 START_TEST(test_bits)
 {
     conv_case t = {"bits", 7, 1 + _i, 20, 6, 11, 3, 1 + _i % 2, 1, IMAGE | BIAS | ACT};
@@ -86,6 +94,7 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_values, 0, COUNT(cases));
+    tcase_add_loop_test(tcase, test_signs, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_bits, 0, JEMI_STEM_CHANNELS);
 }
 

@@ -67,6 +67,12 @@ START_TEST(test_add_in_place)
 }
 END_TEST
 
+START_TEST(test_signs)
+{
+    conv_check_signs(&cases[_i], run);
+}
+END_TEST
+
 // Few tiles or many: they are transformed in different ways.
 static const conv_case bit_cases[] = {
     {"forward", 7, 48, 32, 11, 6, 3, 1, 1, ACT | BIAS},
@@ -85,6 +91,7 @@ static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_values, 0, COUNT(cases));
     tcase_add_test(tcase, test_add_in_place);
+    tcase_add_loop_test(tcase, test_signs, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_bits, 0, COUNT(bit_cases));
 }
 

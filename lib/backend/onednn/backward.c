@@ -58,6 +58,8 @@ static int32_t kept_of(const reverse *r, int32_t act)
 {
     const jemi_node *node = &r->c->graph->nodes[act];
     const bool by_value = jemi_act_grad_from_value(jemi_lowered_activation(node));
+    if (r->c->signs[act] >= 0)
+        return r->c->signs[act];
     return r->c->values[by_value ? act : node->input[0]];
 }
 

@@ -43,6 +43,25 @@ jem_status jemi_compile_tensor(jemi_compile *c, const jemi_layout *layout, size_
     return JEM_OK;
 }
 
+// Weights' gradients want the values in any case.
+static bool signs_will_do(const jemi_compile *c, int32_t node, const jemi_layout *layout)
+{
+    return c->plan->base.spec.wants == JEMI_WANT_DINPUT && layout->block % JEMI_SIGNS == 0 &&
+           jemi_act_grad_from_signs(jemi_lowered_activation(&c->graph->nodes[node]));
+}
+
+jem_status jemi_compile_signs(jemi_compile *c, int32_t node, const jemi_layout *layout,
+                              int32_t *tensor)
+{
+    *tensor = -1;
+    if (!signs_will_do(c, node, layout))
+        return JEM_OK;
+    JEMI_TRY(jemi_compile_tensor(c, layout, (size_t)jemi_layout_size(layout) / 8, tensor));
+    c->plan->tensors[*tensor].signs = true;
+    c->signs[node] = *tensor;
+    return JEM_OK;
+}
+
 static void touch(jemi_span *span, int32_t step)
 {
     span->first = step < span->first ? step : span->first;

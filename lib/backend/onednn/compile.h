@@ -15,12 +15,22 @@ typedef struct jemi_compile {
     jemi_graph view;         /* the same network with other nodes, see lower.h */
     jemi_lowered *lowered;
     int32_t *values;              /* tensor of each node's value, -1 = never in memory */
+    int32_t *signs;               /* of an ACT node's value, if all that is kept of it; or -1 */
     dnnl_primitive_desc_t *hints; /* forward descriptor of each convolution */
 } jemi_compile;
 
 /** @param bytes  0 = what the layout takes. */
 jem_status jemi_compile_tensor(jemi_compile *c, const jemi_layout *layout, size_t bytes,
                                int32_t *tensor);
+
+/**
+ * A tensor for the signs of an ACT node's value, if the backward pass can do with them; else -1.
+ * Whoever computes the value has to write them.
+ *
+ * @param layout  In. Of the value.
+ */
+jem_status jemi_compile_signs(jemi_compile *c, int32_t node, const jemi_layout *layout,
+                              int32_t *tensor);
 
 /** Appends a step and returns it, valid until the next one; NULL when out of memory. */
 jemi_op *jemi_compile_op(jemi_compile *c, jemi_op_kind kind, int32_t node, uint32_t wants);

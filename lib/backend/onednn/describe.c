@@ -68,12 +68,17 @@ static bool makes_dparams(const jemi_op *op)
     return op->kind >= JEMI_OP_STEM_WEIGHTS;
 }
 
+static bool keeps_signs(const jemi_op *op)
+{
+    return op->kept >= 0 && (op->fused_act || op->kind == JEMI_OP_ACT);
+}
+
 // Whether what it keeps is what an activation's derivative is taken of.
 static bool masks(const jemi_op *op)
 {
     const bool otherwise =
         (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) || makes_dparams(op);
-    return op->kept >= 0 && !otherwise;
+    return op->kept >= 0 && !otherwise && !keeps_signs(op);
 }
 
 static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)
@@ -83,7 +88,10 @@ static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const cha
     describe_tensor(plan, makes_dparams(op) ? op->kept : op->dst, dst, sizeof dst);
     snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(plan, op),
              src, dst, op->fused_sum || op->add >= 0 ? " + sum" : "",
-             op->fused_act ? " + lrelu" : "", masks(op) ? " * act'" : "",
+             op->fused_act ? " + lrelu" : "",
+             masks(op)         ? " * act'"
+             : keeps_signs(op) ? ", keeps signs"
+                               : "",
              op->impl != NULL ? ": " : "", op->impl != NULL ? op->impl : "");
 }
 

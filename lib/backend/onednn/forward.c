@@ -29,8 +29,10 @@ static jem_status act(jemi_compile *c, int32_t index)
     pass.activation = jemi_lowered_activation(node);
     pass.src = c->values[node->input[0]];
     pass.dst = pass.src;
+    const jemi_layout layout = c->plan->tensors[pass.src].layout; // the list of tensors may move
     if (!jemi_lowered_in_place(c->lowered, index, node->input[0]))
-        JEMI_TRY(jemi_compile_tensor(c, &c->plan->tensors[pass.src].layout, 0, &pass.dst));
+        JEMI_TRY(jemi_compile_tensor(c, &layout, 0, &pass.dst));
+    JEMI_TRY(jemi_compile_signs(c, index, &layout, &pass.kept));
     c->values[index] = pass.dst;
     return jemi_compile_pass(c, &pass);
 }

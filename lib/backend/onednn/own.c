@@ -197,8 +197,10 @@ jem_status jemi_compile_own_forward(jemi_compile *c, int32_t kernel, int32_t ind
     }
     pass.dst = *dst;
     pass.fused_act = fused->act;
-    if (fused->act)
+    if (fused->act) {
         pass.activation = jemi_lowered_activation(&c->graph->nodes[low->act]);
+        JEMI_TRY(jemi_compile_signs(c, low->act, &s.dst, &pass.kept));
+    }
     JEMI_TRY(append(c, kernel, &pass, &s.src, &s.dst, false));
     return bias_arg(c, node->bias);
 }
@@ -321,11 +323,14 @@ jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op)
     const jemi_tensor *tensors = plan->tensors;
     jemi_epilogue then = {
         .channels = tensors[op->dst].layout.c,
-        .mask = op->kept >= 0 ? tensors[op->kept].data : NULL,
         .add = op->add >= 0 ? tensors[op->add].data : NULL,
         .act = op->fused_act,
         .slope = op->activation.slope,
     };
+    if (!op->fused_act)
+        then.mask = jemi_dnnl_kept(plan, op->kept);
+    else if (op->kept >= 0)
+        then.signs = (uint16_t *)tensors[op->kept].data;
     const float *weights;
     JEMI_TRY(pointer_of(op, 0, &weights));
     JEMI_TRY(pointer_of(op, 1, &then.bias));

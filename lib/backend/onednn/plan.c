@@ -16,6 +16,7 @@ static void compile_fini(jemi_compile *c)
         if (c->hints[i] != NULL)
             dnnl_primitive_desc_destroy(c->hints[i]);
     jemi_free(c->hints);
+    jemi_free(c->signs);
     jemi_free(c->values);
     jemi_free(c->lowered);
     jemi_free(c->view.nodes);
@@ -41,10 +42,11 @@ static jem_status compile_init(jemi_compile *c)
     JEMI_TRY(jemi_lower(&c->lowered, c->graph, c->plan->base.spec.wants));
     c->hints = jemi_calloc(n_nodes, sizeof *c->hints);
     c->values = jemi_alloc(n_nodes, sizeof *c->values);
-    if (c->hints == NULL || c->values == NULL)
+    c->signs = jemi_alloc(n_nodes, sizeof *c->signs);
+    if (c->hints == NULL || c->values == NULL || c->signs == NULL)
         return jemi_fail_memory("plan");
     for (size_t i = 0; i < n_nodes; i++)
-        c->values[i] = -1;
+        c->values[i] = c->signs[i] = -1;
     return JEM_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "backend/onednn/dnnl_compat.h"
 #include "kernels/direct.h"
 #include "kernels/direct_weights.h"
+#include "kernels/kept.h"
 #include "kernels/norm.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
@@ -21,6 +22,7 @@
 typedef struct jemi_tensor {
     jemi_layout layout; /* zeroed for what only oneDNN understands */
     jemi_span span;     /* in steps; its place in the arena */
+    bool signs;         /* not values of this layout but their signs, see kernels/kept.h */
     float *data;
 } jemi_tensor;
 
@@ -39,14 +41,14 @@ typedef struct jemi_arg {
 
 typedef enum jemi_op_kind {
     JEMI_OP_PRIMITIVE,
-    JEMI_OP_INPUT,       /* dst: the caller's rows, or a copy of them padded with zeros */
-    JEMI_OP_OUTPUT,      /* src -> the caller's out */
-    JEMI_OP_DIFF_OUTPUT, /* the caller's dout -> dst, padded with zeros */
-    JEMI_OP_DIFF_INPUT,  /* src -> the caller's din */
-    JEMI_OP_LOAD,        /* canonical src -> dst in its layout */
-    JEMI_OP_STORE,       /* src in its layout -> canonical dst */
-    JEMI_OP_BF16,        /* dst = src, rounded */
-    JEMI_OP_ACT,
+    JEMI_OP_INPUT,        /* dst: the caller's rows, or a copy of them padded with zeros */
+    JEMI_OP_OUTPUT,       /* src -> the caller's out */
+    JEMI_OP_DIFF_OUTPUT,  /* the caller's dout -> dst, padded with zeros */
+    JEMI_OP_DIFF_INPUT,   /* src -> the caller's din */
+    JEMI_OP_LOAD,         /* canonical src -> dst in its layout */
+    JEMI_OP_STORE,        /* src in its layout -> canonical dst */
+    JEMI_OP_BF16,         /* dst = src, rounded */
+    JEMI_OP_ACT,          /* kept: as fused_act */
     JEMI_OP_ACT_BACKWARD, /* dst = src * act'(kept) + add */
     JEMI_OP_SUM,          /* dst = src + add */
     JEMI_OP_POOL,
@@ -83,7 +85,8 @@ typedef struct jemi_op {
     jemi_stem stem;
     const char *what; /* PRIMITIVE: for plan_describe */
     const char *impl;
-    bool fused_sum, fused_act;
+    bool fused_sum;
+    bool fused_act; /* kept, of our own kernels: -1, or the signs of dst, written */
     double seconds; /* while the plan is timed */
     dnnl_primitive_t primitive;
     int32_t n_args;
@@ -139,6 +142,9 @@ void jemi_dnnl_run_own_weights(const jemi_dnnl_plan *plan, const jemi_op *op);
 
 /** Runs a step of kind JEMI_OP_STEM, _WINOGRAD or _DIRECT. */
 jem_status jemi_dnnl_run_own(const jemi_dnnl_plan *plan, const jemi_op *op);
+
+/** What a backward step multiplies by the derivative of; -1 = nothing. */
+jemi_kept jemi_dnnl_kept(const jemi_dnnl_plan *plan, int32_t tensor);
 
 /** Points all arguments that are this tensor at its data. */
 dnnl_status_t jemi_dnnl_plan_bind(jemi_dnnl_plan *plan, int32_t tensor);

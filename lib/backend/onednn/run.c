@@ -16,6 +16,14 @@ static float *data_of(const jemi_dnnl_plan *plan, int32_t tensor)
     return tensor >= 0 ? plan->tensors[tensor].data : NULL;
 }
 
+jemi_kept jemi_dnnl_kept(const jemi_dnnl_plan *plan, int32_t tensor)
+{
+    const float *data = data_of(plan, tensor);
+    if (tensor >= 0 && plan->tensors[tensor].signs)
+        return (jemi_kept){.signs = (const uint16_t *)data};
+    return (jemi_kept){.values = data};
+}
+
 static jem_status put_weights(jemi_op *ops, int32_t n_ops, jemi_weights *weights)
 {
     for (int32_t i = 0; i < n_ops; i++)
@@ -63,7 +71,13 @@ static void run_act(const jemi_dnnl_plan *plan, const jemi_op *op)
 {
     const jemi_layout *layout = &plan->tensors[op->dst].layout;
     float *dst = data_of(plan, op->dst);
-    jemi_act_forward(dst, data_of(plan, op->src), jemi_layout_size(layout), op->activation);
+    const float *src = data_of(plan, op->src);
+    const int64_t count = jemi_layout_size(layout);
+    if (op->kept >= 0)
+        jemi_act_forward_signs(dst, (uint16_t *)data_of(plan, op->kept), src, count,
+                               op->activation);
+    else
+        jemi_act_forward(dst, src, count, op->activation);
     if (!jemi_act_keeps_zero(op->activation))
         jemi_layout_clear_padding(dst, layout);
 }
@@ -81,7 +95,7 @@ static void run_pass(const jemi_dnnl_plan *plan, const jemi_op *op)
 {
     float *dst = data_of(plan, op->dst);
     const float *src = data_of(plan, op->src);
-    const float *kept = data_of(plan, op->kept);
+    const jemi_kept kept = jemi_dnnl_kept(plan, op->kept);
     const float *add = data_of(plan, op->add);
     switch (op->kind) {
     case JEMI_OP_LOAD:
