@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 sh .ci/require build-essential g++ clang cmake ninja-build pkg-config git \
     libdnnl-dev libjansson-dev librandom123-dev libpng-dev zlib1g-dev check \
-    binutils locales python3 python3-numpy python3-pytest
+    binutils locales python3 python3-matplotlib python3-numpy python3-pytest
 
 run() {
     name=$1
