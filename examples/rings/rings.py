@@ -118,21 +118,21 @@ def draw(cases, path):
     heights = [grids[0][3] - grids[0][2] for *_, grids in cases.values()]
     shares = np.repeat(np.divide(widths, heights), 2)
     figure, axes = plt.subplots(1, len(shares), width_ratios=shares, layout="constrained",
-                                figsize=(12, 12 / sum(shares) + 0.3))
+                                figsize=(10, 10 / sum(shares) + 0.2))
     for pair, (name, (x, y, labelled, grids)) in zip(axes.reshape(-1, 2), cases.items()):
         draw_data(pair[0], name, x, y, labelled)
         draw_density(pair[1], grids)
         for ax in pair:
             ax.set(xlim=grids[0][:2], ylim=grids[0][2:], xticks=[], yticks=[], aspect="equal")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=160)
 
 
 def draw_data(ax, name, x, y, labelled):
     ax.scatter(*x.T, s=4, color="0.6", linewidths=0)
     for c, (color, marker) in enumerate([("tab:blue", "o"), ("tab:orange", "s")]):
         own = labelled[y[labelled] == c]
-        ax.scatter(*x[own].T, s=90, color=color, marker=marker, edgecolors="black")
-    ax.set_title(f"{name}: {len(x):,} points, {len(labelled)} labels")
+        ax.scatter(*x[own].T, s=70, color=color, marker=marker, edgecolors="black")
+    ax.set_title(f"{name}, {len(labelled)} labels", fontsize=10)
 
 
 def draw_density(ax, grids):
@@ -140,7 +140,7 @@ def draw_density(ax, grids):
     ax.imshow(np.exp(f - f.max()), extent=area, origin="lower", cmap="magma",
               vmax=np.quantile(np.exp(f - f.max()), 0.99))
     ax.contour(p, [0.5], extent=area, colors="white", linewidths=1.5, linestyles="dashed")
-    ax.set_title("learnt density, class boundary")
+    ax.set_title("learnt density", fontsize=10)
 
 
 # ---- program ---------------------------------------------------------------------------------
