@@ -146,14 +146,21 @@ def draw_density(ax, grids):
 # ---- program ---------------------------------------------------------------------------------
 
 
-def table(name, found):
-    lines = [f"\n{name:12}" + "".join(f"{method:>12}" for method in METHODS)]
-    values = np.array([[100 * row[method] for method in METHODS] for row in found])
-    rows = [(f"seed {seed}", row) for seed, row in enumerate(values)]
-    rows += [("mean", values.mean(axis=0)), ("lowest", values.min(axis=0)),
-             ("highest", values.max(axis=0))]
-    return "\n".join(lines + [f"{word:12}" + "".join(f"{v:10.1f} %" for v in row)
-                              for word, row in rows])
+def print_row(word, values):
+    print(f"{word:12}" + "".join(f"{100 * value:10.1f} %" for value in values), flush=True)
+
+
+def print_table(name, futures):
+    """A row per seed as soon as it is known, then what they have in common."""
+    print(f"\n{name:12}" + "".join(f"{method:>12}" for method in METHODS))
+    rows = []
+    for seed, future in enumerate(futures):
+        found, _ = future.result()
+        rows.append([found[method] for method in METHODS])
+        print_row(f"seed {seed}", rows[-1])
+    print_row("mean", np.mean(rows, axis=0))
+    print_row("lowest", np.min(rows, axis=0))
+    print_row("highest", np.max(rows, axis=0))
 
 
 def parse_args():
@@ -176,9 +183,8 @@ def main():
         runs = {name: [pool.submit(accuracies, name, seed, args.steps)
                        for seed in range(args.seeds)] for name in DATA}
         for name, futures in runs.items():
-            results = [future.result() for future in futures]
-            print(table(name, [found for found, _ in results]), flush=True)
-            pictures[name] = results[0][1]
+            print_table(name, futures)
+            _, pictures[name] = futures[0].result()
     draw(pictures, args.picture)
     print(f"\nWrote {args.picture}; {time.monotonic() - began:.0f} s in all")
 
