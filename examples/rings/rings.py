@@ -35,7 +35,7 @@ N_LABELLED, N_DATA = 20, 100
 ARCH = "mlp-64-64-64:act=silu"
 OPTIMIZER = {"lr": 1e-2, "clip_norm": 5, "schedule": "cosine"}
 SAMPLER = {"steps": 20, "step_size": 0.00125, "matched_noise": 1, "start_low": -2, "start_high": 2}
-LOSS = {"w_px": 1, "w_pyx": 0.02, "energy_l2": 0.01, "input_noise": 0.05}
+LOSS = {"w_px": 1, "w_pyx": 0.1, "energy_l2": 0.01, "input_noise": 0.05}
 
 # ---- data ------------------------------------------------------------------------------------
 
