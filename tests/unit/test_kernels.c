@@ -167,7 +167,7 @@ START_TEST(nan_stays_nan)
 }
 END_TEST
 
-// Two chunks of several threads, the second shorter, and one for which there is no team.
+// One vector; and chunks of several threads, of which the last is shorter.
 START_TEST(signs_do_as_well_as_values)
 {
     const jemi_activation a = curves[_i];
