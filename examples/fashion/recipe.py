@@ -25,8 +25,8 @@ CHAIN = {
 }
 
 JEM = BOTH | CHAIN | {
-    "w-px": 0.1,
-    "energy-l2": 0.02,
+    "w-px": 0.05,
+    "energy-l2": 0.001,
     "sgld-steps": 5,
     "chains": 32,
     "capacity": 500,

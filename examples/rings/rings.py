@@ -173,7 +173,7 @@ def draw_density(ax, grids):
     top = np.quantile(f, 0.99)
     ax.imshow(f, extent=area, origin="lower", cmap="magma", vmin=top - DEPTH, vmax=top)
     ax.contour(p, [0.5], extent=area, colors="white", linewidths=1.5, linestyles="dashed")
-    ax.set_title("learnt log p(x), p(y|x) = 1/2 dashed", fontsize=10)
+    ax.set_title("learnt log p(x), boundary", fontsize=10)
 
 
 # ---- program ---------------------------------------------------------------------------------
