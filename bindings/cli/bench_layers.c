@@ -15,8 +15,8 @@ static void add_row(void *user, const jem_step_info *step)
     table *t = user;
     const double ms = 1e3 * step->seconds;
     const double gflops = step->seconds > 0.0 ? 2e-9 * (double)step->macs / step->seconds : 0.0;
-    json_array_append_new(t->rows, json_pack("{s:s, s:f, s:f}", "step", step->text, "ms", ms,
-                                             "gflops", gflops));
+    json_array_append_new(
+        t->rows, json_pack("{s:s, s:f, s:f}", "step", step->text, "ms", ms, "gflops", gflops));
     if (!t->text)
         return;
     if (step->macs > 0)

@@ -278,7 +278,7 @@ static cli_status run_bench(bench *b, cli_error *err)
     if (b->args->tune && b->info.backend != JEM_BACKEND_ONEDNN)
         return cli_usage(err, "--tune compares kernels of oneDNN plans; this model has none");
     if (b->args->tune && precision_of(b->args) == JEM_PRECISION_F32_STRICT)
-        return cli_usage(err, "--tune has nothing to compare: f32-strict has one kernel only");
+        return cli_usage(err, "--tune compares kernels that f32-strict does without; leave it out");
     CLI_TRY(create_helpers(b, err));
     CLI_TRY(create_rows(b, err));
     CLI_TRY(measure(b, err));

@@ -67,7 +67,7 @@ static void take_dependent(const configs *c, const args_t *now, args_t *args)
     const bool gaussian = chain->start == JEM_START_GAUSSIAN || chain->start == JEM_START_MIXTURE;
     const bool clamps = !isinf(c->sampler.x_low) || !isnan(chain->x_low) || !isnan(chain->x_high);
     const bool labels = now->w_pyx > 0.0 || now->w_pxy > 0.0;
-    const bool apart = labels && c->info.n_data > 0;
+    const bool apart = labels && c->info.n_data > 0 && c->info.n_labelled > 0;
     const bool endless = now->steps == 0 && isnan(now->seconds);
     args->chains = now->batch;
     args->chain.noise_std = chain->matched_noise ? NAN : (double)c->sampler.noise_std;
@@ -78,8 +78,9 @@ static void take_dependent(const configs *c, const args_t *now, args_t *args)
     args->labelled_batch = apart ? c->info.n_labelled : 0;
     args->epochs = endless ? c->info.epochs : 0;
     // The recipe counts passes over the labelled rows, --epochs those over the data.
-    if (c->info.n_data > 0 && c->info.n_labelled > 0)
-        args->epochs = args->epochs * c->info.n_data / c->info.n_labelled;
+    const int64_t labelled = now->labelled_batch > 0 ? now->labelled_batch : c->info.n_labelled;
+    if (apart)
+        args->epochs = args->epochs * now->batch / labelled;
 }
 
 // ---- the preset --------------------------------------------------------------------------------

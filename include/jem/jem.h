@@ -178,9 +178,9 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
 /**
- * What computes convolutions and linear layers: for each the kernel that is chosen by a fixed table,
- * or, to measure (jem bench --tune), one kernel wherever it can, and the chosen one elsewhere. Bits
- * differ between kernels. Only JEM_BACKEND_ONEDNN has several.
+ * What computes convolutions and linear layers: for each the kernel that is chosen by a fixed
+ * table, or, to measure (jem bench --tune), one kernel wherever it can, and the chosen one
+ * elsewhere. Bits differ between kernels. Only JEM_BACKEND_ONEDNN has several.
  */
 enum {
     JEM_KERNEL_CHOSEN = 0,
@@ -249,8 +249,8 @@ JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64
 typedef struct jem_step_info {
     size_t struct_size;
     const char *text; /* layer, shapes, and which kernel computes it; valid during the callback */
-    int64_t macs;     /* multiply-adds of the direct algorithm, all rows; 0 = moves or elementwise */
-    double seconds;   /* of one run, mean; 0 when none was asked for or the backend keeps no times */
+    int64_t macs;     /* multiply-adds of the direct algorithm, all rows; 0: moves or elementwise */
+    double seconds;   /* of one run, mean; 0 when none was asked for, or kept by the backend */
 } jem_step_info;
 
 typedef void (*jem_step_fn)(void *user, const jem_step_info *step);
@@ -782,8 +782,9 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
  *                 labels.
  *     IGEBM       Du & Mordatch 2019, arXiv 1903.08689, the unconditional model, learnt without
  *                 labels. Gaussian noise of the same variance instead of uniform dequantisation;
- *                 a buffer of floats, not of bytes; no length was published. For the conditional
- *                 model set w_px 0, w_pxy 1 and class_conditional 1.
+ *                 a buffer of floats, not of bytes; noise after the gradient of a step, not
+ *                 before; no length was published. For the conditional model set w_px 0, w_pxy 1
+ *                 and class_conditional 1.
  *     CLASSIFIER  the twin that others are compared with: JEM2020 without its density terms, on
  *                 any network.
  *

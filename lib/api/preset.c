@@ -3,6 +3,9 @@
  * have room for it.
  */
 #include "train/preset.h"
+
+#include <string.h>
+
 #include "api/check.h"
 
 typedef struct configs {
@@ -40,7 +43,8 @@ JEM_API jem_status jem_preset(const jem_model *model, int32_t preset, jem_sample
         JEMI_TRY(jemi_preset_check_model(preset, model));
     configs defaults;
     JEMI_TRY(init_configs(&defaults));
-    configs own = defaults;
+    configs own;
+    memcpy(&own, &defaults, sizeof own); // padding too: they will be compared
     jemi_preset_fill(preset, model, &own.sampler, &own.optimizer, &own.train);
     JEMI_TRY(check_room(sampler, &own.sampler, &defaults.sampler, sizeof *sampler,
                         "jem_sampler_config"));

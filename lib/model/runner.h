@@ -5,9 +5,10 @@
  * borrowed, so all passes of one call see the same model, and holds the OpenMP count of the model
  * until it is returned.
  *
- * A runner computes many rows in one of two ways: chunk after chunk, the threads sharing each layer;
- * or, where a network is small, by lanes: each thread takes small chunks of its own through all
- * layers, so that their values stay in its core's cache. The results are the same bits.
+ * A runner computes many rows in one of two ways: chunk after chunk, the threads sharing each
+ * layer; or, where a network is small, by lanes: each thread takes small chunks of its own through
+ * all layers, so that their values stay in its core's cache. A row's results are the same bits.
+ * Sums over rows are cut into pieces by the network and the number of rows, never by threads.
  *
  * Passes are in JEMI_MODE_EVAL until the borrower sets another mode. Where that makes batch
  * normalisation take the statistics of the batch there are no lanes, and a chunk is as many rows as
@@ -32,8 +33,8 @@ typedef struct jemi_runner_pool {
     bool takes_batch;     /* has BATCHNORM: modes other than EVAL mix the rows of a pass */
     bool drops_out;       /* has DROPOUT */
     int64_t chunk_max;    /* rows of the largest plan for independent rows */
-    int64_t lane_max;     /* rows of a lane's largest plan; 0 = this network is not run by lanes */
-    int64_t sum_lane_max; /* the same of plans for parameter gradients */
+    int64_t lane_max;     /* of a lane's largest plan for independent rows; 0 = not by lanes */
+    int64_t sum_lane_max; /* of a lane's largest plan for parameter gradients; 0 = not by lanes */
     int64_t batch_max;    /* rows whose statistics are taken together, >= chunk_max */
     pthread_mutex_t lock; /* guards the fields below, never held while computing */
     pthread_cond_t returned;
@@ -79,9 +80,10 @@ jem_status jemi_runner_for_rows(jemi_runner *runner, int32_t precision, uint32_t
                                 jemi_rows_fn work, void *context);
 
 /**
- * The same for sums over rows, parameter gradients above all: `work` computes those of a piece, and
- * `add` adds them up. It is called for the pieces in the order of their rows, one at a time, and the
- * pieces depend on nothing but n: the sum has the same bits for any number of threads.
+ * The same for sums over rows, parameter gradients above all: `work` computes those of a piece,
+ * and `add` adds them up. It is called for the pieces in the order of their rows, one at a time,
+ * and the pieces depend on the network and n alone: the sum has the same bits for any number of
+ * threads.
  */
 jem_status jemi_runner_sum_rows(jemi_runner *runner, int32_t precision, int64_t n,
                                 jemi_rows_fn work, jemi_rows_fn add, void *context);

@@ -44,7 +44,7 @@ static int64_t piece_of_independent_rows(const jemi_runner *runner, int64_t n)
     return piece;
 }
 
-// Never by the count of threads: rounding depends on where a sum is cut.
+// By the network and n alone: rounding depends on where a sum is cut.
 static int64_t piece_of_sum(const jemi_runner *runner, int64_t n)
 {
     int64_t piece = runner->pool->sum_lane_max;
@@ -152,7 +152,8 @@ static jem_status add_in_turn(request *r, int lane, int64_t first, int64_t n)
         pthread_cond_wait(&r->changed, &r->lock);
     if (!atomic_load(&r->failed))
         status = r->add(r->context, r->runner->lanes[lane], lane == 0, first, n);
-    r->added += n;
+    if (status == JEM_OK)
+        r->added += n;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
     return status;
@@ -187,7 +188,12 @@ static jem_status by_lanes(request *r)
         run_lane(r, 0, &next);
     } else {
 #pragma omp parallel
-        run_lane(r, jemi_threads_index(), &next);
+        {
+            // A team of one, which a limit may leave, is no parallel region to those below.
+            const int threads = jemi_threads_enter(1);
+            run_lane(r, jemi_threads_index(), &next);
+            jemi_threads_leave(threads);
+        }
     }
     return atomic_load(&r->failed) ? jemi_fail(r->status, "%s", r->message) : JEM_OK;
 }

@@ -129,7 +129,7 @@ static void compare_choices(const jemi_safetensors *file, const jem_model *model
             JEM_LOG_WARNING,
             "the checkpoint was computed by '%.150s', this model by '%s': the run goes on, but "
             "not to the bits of one that never stopped",
-            there != NULL ? there : "", here);
+            there != NULL ? there : "kernels that it does not name", here);
         return;
     }
 }

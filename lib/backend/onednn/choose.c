@@ -1,6 +1,7 @@
 /*
- * Fixed by shape, direction, instruction set and precision, never by batch or by timing at run
- * time: so a row's bits depend neither on the rows beside it nor on the machine's load.
+ * Fixed by shape, direction, instruction set, precision, oneDNN's version and what the caller asked
+ * for, never by batch or by timing at run time: so a row's bits depend neither on the rows beside
+ * it nor on the machine's load.
  *
  * The rule: where our kernels run they are faster than oneDNN's, which in f32 are direct
  * convolutions (its own Winograd is slower than ours, and gone in version 3). Where several of ours

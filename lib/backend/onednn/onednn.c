@@ -3,8 +3,7 @@
  *
  * Reading order of this folder: lower (what is fused and kept), forward and backward (steps in
  * order), choose (which kernel), convolution (the primitives), own (our kernels), norm and dropout,
- * arena, plan, run; packed (weights);
- * dnnl_compat (v2 and v3).
+ * arena, plan, run; packed (weights); dnnl_compat (v2 and v3).
  */
 #include "backend/onednn/engine.h"
 #include "backend/onednn/packed.h"
