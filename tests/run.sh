@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 
 sh .ci/require build-essential g++ clang cmake ninja-build pkg-config git \
     libdnnl-dev libjansson-dev librandom123-dev libpng-dev zlib1g-dev check \
-    binutils locales python3 python3-numpy python3-pytest python3-sklearn python3-matplotlib
+    binutils locales python3 python3-numpy python3-pytest python3-sklearn python3-matplotlib \
+    dataset-fashion-mnist
 
 run() {
     name=$1
