@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "median.h"
+
 static const struct {
     const char *name; // in the library's table
     int32_t kernel;
@@ -213,19 +215,13 @@ static cli_status measure_model(tune *t, const jem_model *model, jem_exec_config
     return status;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void take_medians(tune *t)
 {
     for (int i = 0; i < t->n_rows; i++)
         for (int m = 0; m < MODELS; m++) {
             double *ms = t->rows[i].ms[m];
-            qsort(ms, (size_t)t->rounds, sizeof *ms, compare);
-            t->rows[i].median[m] = 0.5 * (ms[(t->rounds - 1) / 2] + ms[t->rounds / 2]);
+            cli_sort(ms, t->rounds);
+            t->rows[i].median[m] = cli_median(ms, t->rounds);
         }
 }
 

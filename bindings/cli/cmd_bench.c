@@ -12,6 +12,7 @@
 #include "bench_tune.h"
 #include "commands.h"
 #include "groups.h"
+#include "median.h"
 #include "peak.h"
 #include "report.h"
 #include "shuffle.h"
@@ -163,12 +164,6 @@ static jem_status run_once(const bench *b)
     }
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static cli_status measure(bench *b, cli_error *err)
 {
     CLI_TRY(cli_jem(err, run_once(b)));
@@ -177,14 +172,8 @@ static cli_status measure(bench *b, cli_error *err)
         CLI_TRY(cli_jem(err, run_once(b)));
         b->seconds[i] = cli_seconds() - begin;
     }
-    qsort(b->seconds, (size_t)b->args->runs, sizeof *b->seconds, compare);
+    cli_sort(b->seconds, b->args->runs);
     return CLI_OK;
-}
-
-static double median(const bench *b)
-{
-    const int64_t n = b->args->runs;
-    return 0.5 * (b->seconds[(n - 1) / 2] + b->seconds[n / 2]);
 }
 
 // Forward passes per row, or what costs as much.
@@ -243,7 +232,8 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     const args_t *args = b->args;
     const cli_peak peak = cli_peak_measure(b->info.threads, precision_of(args));
     const double gflop = 2e-9 * (double)b->info.macs * (double)args->batch * passes(args);
-    const double gflops = gflop / median(b);
+    const double median = cli_median(b->seconds, args->runs);
+    const double gflops = gflop / median;
     cli_report r;
     CLI_TRY(cli_report_begin(&r, args->json, err));
     cli_report_text(&r, "arch", "arch", jem_model_arch(b->model));
@@ -255,7 +245,7 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     cli_report_text(&r, "backend", "backend", cli_choice_name(cli_backends, b->info.backend));
     cli_report_count(&r, "threads", "threads", b->info.threads);
     cli_report_count(&r, "runs", "runs", args->runs);
-    cli_report_number(&r, "median_ms", "median", 1e3 * median(b), 3, "ms");
+    cli_report_number(&r, "median_ms", "median", 1e3 * median, 3, "ms");
     cli_report_number(&r, "min_ms", "minimum", 1e3 * b->seconds[0], 3, "ms");
     cli_report_number(&r, "gflop", "work", gflop, 4, "GFLOP");
     cli_report_number(&r, "gflops", "speed", gflops, 1, "GFLOP/s, of the direct algorithm");

@@ -79,17 +79,22 @@ static jem_status fit_class(const jemi_gaussians *g, int64_t c, uint64_t seed, f
     return JEM_OK;
 }
 
-static jem_status allocate(jemi_gaussians *g, fitting *f)
+bool jemi_gaussians_allocate(jemi_gaussians *g)
 {
     const size_t per_class = (size_t)g->row_len * sizeof(float);
     const size_t n_factors = (size_t)g->n_classes * (size_t)g->rank;
     g->mean = jemi_alloc((size_t)g->n_classes, per_class);
     g->rest = jemi_alloc((size_t)g->n_classes, per_class);
     g->factors = g->rank > 0 ? jemi_alloc(n_factors, per_class) : NULL;
+    return g->mean != NULL && g->rest != NULL && (g->rank == 0 || g->factors != NULL);
+}
+
+static jem_status allocate(jemi_gaussians *g, fitting *f)
+{
+    const bool complete = jemi_gaussians_allocate(g);
     f->rows = jemi_alloc((size_t)f->data->n, sizeof *f->rows);
     f->sum = jemi_alloc((size_t)g->row_len, sizeof *f->sum);
-    if (g->mean == NULL || g->rest == NULL || (g->rank > 0 && g->factors == NULL) ||
-        f->rows == NULL || f->sum == NULL)
+    if (!complete || f->rows == NULL || f->sum == NULL)
         return jemi_fail_memory("Gaussian starts");
     return JEM_OK;
 }

@@ -4,6 +4,8 @@
 #ifndef JEMI_EBM_GAUSSIANS_H
 #define JEMI_EBM_GAUSSIANS_H
 
+#include <stdbool.h>
+
 #include "base/random.h"
 #include "base/status.h"
 
@@ -30,6 +32,9 @@ typedef struct jemi_table {
 jem_status jemi_gaussians_fit(jemi_gaussians *next, int64_t n_classes, int32_t rank, uint64_t seed,
                               const jemi_table *data);
 void jemi_gaussians_fini(jemi_gaussians *gaussians);
+
+/** Room for n_classes, row_len and rank, which are set. False: out of memory; _fini() it then. */
+bool jemi_gaussians_allocate(jemi_gaussians *gaussians);
 
 /**
  * A draw from class c's, a function of (keys, row, step).

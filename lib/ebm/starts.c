@@ -23,7 +23,14 @@ jemi_starts jemi_starts_make(const jem_sampler_config *config, int64_t row_len)
     };
 }
 
-static void kept_rows_fini(jemi_kept_rows *kept)
+bool jemi_kept_rows_allocate(jemi_kept_rows *kept, int64_t n, int64_t row_len)
+{
+    kept->x = jemi_alloc((size_t)n, (size_t)row_len * sizeof *kept->x);
+    kept->first = jemi_alloc((size_t)kept->n_classes + 1, sizeof *kept->first);
+    return kept->x != NULL && kept->first != NULL;
+}
+
+void jemi_kept_rows_fini(jemi_kept_rows *kept)
 {
     jemi_free(kept->x);
     jemi_free(kept->first);
@@ -33,7 +40,7 @@ static void kept_rows_fini(jemi_kept_rows *kept)
 void jemi_starts_fini(jemi_starts *starts)
 {
     jemi_gaussians_fini(&starts->gaussians);
-    kept_rows_fini(&starts->kept);
+    jemi_kept_rows_fini(&starts->kept);
 }
 
 // Class after class, each in the data's order.
@@ -54,14 +61,12 @@ static void sort_rows(jemi_kept_rows *kept, const jemi_table *data)
 static jem_status keep_rows(jemi_kept_rows *kept, int64_t n_classes, const jemi_table *data)
 {
     jemi_kept_rows next = {.n_classes = data->labels != NULL ? n_classes : 1};
-    next.x = jemi_alloc((size_t)data->n, (size_t)data->row_len * sizeof *next.x);
-    next.first = jemi_alloc((size_t)next.n_classes + 1, sizeof *next.first);
-    if (next.x == NULL || next.first == NULL) {
-        kept_rows_fini(&next);
+    if (!jemi_kept_rows_allocate(&next, data->n, data->row_len)) {
+        jemi_kept_rows_fini(&next);
         return jemi_fail_memory("data that chains start from");
     }
     sort_rows(&next, data);
-    kept_rows_fini(kept);
+    jemi_kept_rows_fini(kept);
     *kept = next;
     return JEM_OK;
 }

@@ -15,6 +15,10 @@ typedef struct jemi_kept_rows {
     int64_t *first;    /* (n_classes + 1), where each class begins */
 } jemi_kept_rows;
 
+/** Room for n rows of the n_classes, which are set. False: out of memory; _fini() it then. */
+bool jemi_kept_rows_allocate(jemi_kept_rows *kept, int64_t n, int64_t row_len);
+void jemi_kept_rows_fini(jemi_kept_rows *kept);
+
 /** How starts are drawn, and from what. */
 typedef struct jemi_starts {
     int32_t kind; /* JEM_START_* */

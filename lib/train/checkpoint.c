@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/text.h"
 #include "io/file.h"
 #include "train/checkpoint_contents.h"
@@ -137,32 +136,22 @@ static void compare_choices(const jemi_safetensors *file, const jem_model *model
 static void free_starts(jemi_arrays *a)
 {
     jemi_gaussians_fini(&a->gaussians);
-    jemi_free(a->kept.x);
-    jemi_free(a->kept.first);
-    a->kept = (jemi_kept_rows){0};
+    jemi_kept_rows_fini(&a->kept);
 }
 
 static jem_status allocate_starts(const jemi_numbers *n, jemi_arrays *a)
 {
-    const size_t len = (size_t)(n->channels * n->height * n->width), size = len * sizeof(float);
-    const size_t classes = (size_t)n->gaussians, rank = (size_t)n->start_rank;
+    const int64_t len = (int64_t)(n->channels * n->height * n->width);
     bool complete = true;
     a->gaussians = (jemi_gaussians){0};
     a->kept = (jemi_kept_rows){.n_classes = (int64_t)n->kept_classes};
-    if (classes > 0) {
+    if (n->gaussians > 0) {
         a->gaussians = (jemi_gaussians){
-            .n_classes = (int64_t)classes, .row_len = (int64_t)len, .rank = (int32_t)rank};
-        a->gaussians.mean = jemi_alloc(classes, size);
-        a->gaussians.rest = jemi_alloc(classes, size);
-        a->gaussians.factors = rank > 0 ? jemi_alloc(classes * rank, size) : NULL;
-        complete = a->gaussians.mean != NULL && a->gaussians.rest != NULL &&
-                   (rank == 0 || a->gaussians.factors != NULL);
+            .n_classes = (int64_t)n->gaussians, .row_len = len, .rank = (int32_t)n->start_rank};
+        complete = jemi_gaussians_allocate(&a->gaussians);
     }
-    if (n->kept_rows > 0) {
-        a->kept.x = jemi_alloc((size_t)n->kept_rows, size);
-        a->kept.first = jemi_alloc((size_t)n->kept_classes + 1, sizeof *a->kept.first);
-        complete = complete && a->kept.x != NULL && a->kept.first != NULL;
-    }
+    if (n->kept_rows > 0)
+        complete = jemi_kept_rows_allocate(&a->kept, (int64_t)n->kept_rows, len) && complete;
     if (complete)
         return JEM_OK;
     free_starts(a);
@@ -187,9 +176,7 @@ static void take_optimizer(const jemi_numbers *n, jem_optimizer *optimizer, uint
 
 static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sampler *sampler)
 {
-    jemi_gaussians_fini(&sampler->starts.gaussians);
-    jemi_free(sampler->starts.kept.x);
-    jemi_free(sampler->starts.kept.first);
+    jemi_starts_fini(&sampler->starts);
     sampler->starts.gaussians = a->gaussians;
     sampler->starts.kept = a->kept;
     sampler->config.seed = n->sampler_seed;

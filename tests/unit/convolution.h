@@ -13,6 +13,7 @@
 
 #include "kernels/epilogue.h"
 #include "kernels/layout.h"
+#include "kernels/winograd.h"
 #include "nearest_bf16.h"
 #include "support.h"
 
@@ -66,6 +67,23 @@ static inline jemi_layout conv_destination(const conv_case *t)
     conv_case turned = *t;
     turned.with = (t->with & BACKWARD) ^ BACKWARD;
     return conv_source(&turned);
+}
+
+/** As a kernel takes it, but for weights and what is fused to it. */
+static inline jemi_winograd conv_winograd(const conv_case *t)
+{
+    const jemi_layout src = conv_source(t), dst = conv_destination(t);
+    return (jemi_winograd){
+        .n = t->n,
+        .in = src.c,
+        .out = dst.c,
+        .src_h = src.h,
+        .src_w = src.w,
+        .dst_h = dst.h,
+        .dst_w = dst.w,
+        .stride = t->stride,
+        .backward = (t->with & BACKWARD) != 0,
+    };
 }
 
 static inline int64_t conv_at(const jemi_layout *l, int64_t n, int64_t c, int64_t i, int64_t j)

@@ -35,17 +35,7 @@ static const gradient_case cases[] = {
 
 static void run_winograd(const conv_case *t, const float *x, const float *dy, float *dw)
 {
-    const jemi_layout src = conv_source(t), dst = conv_destination(t);
-    const jemi_winograd conv = {
-        .n = t->n,
-        .in = src.c,
-        .out = dst.c,
-        .src_h = src.h,
-        .src_w = src.w,
-        .dst_h = dst.h,
-        .dst_w = dst.w,
-        .stride = t->stride,
-    };
+    const jemi_winograd conv = conv_winograd(t);
     float *workspace = conv_alloc(jemi_winograd_weights_workspace(&conv));
     jemi_winograd_weights_run(&conv, x, dy, dw, workspace);
     free(workspace);
@@ -88,8 +78,8 @@ static double expected(const conv_case *t, const float *x, const float *dy, int6
                 const int64_t y = conv_look(t, i, u, src.h), z = conv_look(t, j, v, src.w);
                 if (y < 0 || z < 0)
                     continue;
-                const double product = (double)dy[conv_at(&dst, n, o, i, j)] *
-                                       (double)x[conv_at(&src, n, c, y, z)];
+                const double product =
+                    (double)dy[conv_at(&dst, n, o, i, j)] * (double)x[conv_at(&src, n, c, y, z)];
                 sum += product;
                 *size += fabs(product);
             }

@@ -31,23 +31,11 @@ static const conv_case cases[] = {
 
 static void run(const conv_case *t, const conv_operands *a, float *y)
 {
-    const jemi_layout src = conv_source(t), dst = conv_destination(t);
-    const bool backward = (t->with & BACKWARD) != 0;
+    jemi_winograd conv = conv_winograd(t);
     float *packed = conv_alloc(jemi_winograd_weights_count(t->in, t->out, t->stride));
-    jemi_winograd_pack(packed, a->weights, t->out, t->in, t->stride, backward);
-    const jemi_winograd conv = {
-        .n = t->n,
-        .in = src.c,
-        .out = dst.c,
-        .src_h = src.h,
-        .src_w = src.w,
-        .dst_h = dst.h,
-        .dst_w = dst.w,
-        .stride = t->stride,
-        .backward = backward,
-        .weights = packed,
-        .then = conv_then(t, a),
-    };
+    jemi_winograd_pack(packed, a->weights, t->out, t->in, t->stride, conv.backward);
+    conv.weights = packed;
+    conv.then = conv_then(t, a);
     float *workspace = conv_alloc(jemi_winograd_workspace(&conv, omp_get_max_threads()));
     jemi_winograd_run(&conv, a->x, y, workspace);
     free(packed);

@@ -143,7 +143,6 @@ static jemi_conv_desc desc_of(const jemi_compile *c, int32_t index, jemi_conv_di
     const bool linear = node->kind == JEMI_NODE_LINEAR;
     return (jemi_conv_desc){
         .direction = direction,
-        .algorithm = dnnl_convolution_direct,
         .stride = linear ? 1 : node->stride,
         .pad = linear ? 0 : node->pad,
         .hint = c->hints[index],

@@ -205,15 +205,15 @@ static dnnl_status_t first_conv_create(dnnl_primitive_desc_t *pd, const jemi_con
     switch (d->direction) {
     case JEMI_CONV_DATA:
         return dnnl_convolution_backward_data_primitive_desc_create(
-            pd, engine, d->algorithm, d->src.raw, d->weights.raw, d->dst.raw, strides, dilates,
-            pads, pads, d->hint, attr);
+            pd, engine, dnnl_convolution_direct, d->src.raw, d->weights.raw, d->dst.raw, strides,
+            dilates, pads, pads, d->hint, attr);
     case JEMI_CONV_WEIGHTS:
         return dnnl_convolution_backward_weights_primitive_desc_create(
-            pd, engine, d->algorithm, d->src.raw, d->weights.raw, d->bias.raw, d->dst.raw, strides,
-            dilates, pads, pads, d->hint, attr);
+            pd, engine, dnnl_convolution_direct, d->src.raw, d->weights.raw, d->bias.raw,
+            d->dst.raw, strides, dilates, pads, pads, d->hint, attr);
     default:
         return dnnl_convolution_forward_primitive_desc_create(
-            pd, engine, dnnl_forward_training, d->algorithm, d->src.raw, d->weights.raw,
+            pd, engine, dnnl_forward_training, dnnl_convolution_direct, d->src.raw, d->weights.raw,
             d->bias.raw, d->dst.raw, strides, dilates, pads, pads, attr);
     }
 }
@@ -258,18 +258,19 @@ static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc
     dnnl_convolution_desc_t op;
     switch (d->direction) {
     case JEMI_CONV_DATA:
-        DNNL_TRY(dnnl_convolution_backward_data_desc_init(
-            &op, d->algorithm, &d->src.raw, &d->weights.raw, &d->dst.raw, strides, pads, pads));
+        DNNL_TRY(dnnl_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &d->src.raw,
+                                                          &d->weights.raw, &d->dst.raw, strides,
+                                                          pads, pads));
         break;
     case JEMI_CONV_WEIGHTS:
-        DNNL_TRY(dnnl_convolution_backward_weights_desc_init(&op, d->algorithm, &d->src.raw,
-                                                             &d->weights.raw, &d->bias.raw,
-                                                             &d->dst.raw, strides, pads, pads));
+        DNNL_TRY(dnnl_convolution_backward_weights_desc_init(
+            &op, dnnl_convolution_direct, &d->src.raw, &d->weights.raw, &d->bias.raw, &d->dst.raw,
+            strides, pads, pads));
         break;
     default:
-        DNNL_TRY(dnnl_convolution_forward_desc_init(&op, dnnl_forward_training, d->algorithm,
-                                                    &d->src.raw, &d->weights.raw, &d->bias.raw,
-                                                    &d->dst.raw, strides, pads, pads));
+        DNNL_TRY(dnnl_convolution_forward_desc_init(
+            &op, dnnl_forward_training, dnnl_convolution_direct, &d->src.raw, &d->weights.raw,
+            &d->bias.raw, &d->dst.raw, strides, pads, pads));
     }
     return dnnl_primitive_desc_create(pd, &op, attr, engine, d->hint);
 }

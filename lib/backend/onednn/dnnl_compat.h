@@ -47,11 +47,12 @@ typedef enum jemi_conv_direction {
     JEMI_CONV_WEIGHTS, /* src, diff_dst -> diff_weights, diff_bias */
 } jemi_conv_direction;
 
-/** One convolution. Its src, weights, bias, dst stand for their gradients in the other directions.
+/**
+ * One direct convolution. Its src, weights, bias, dst stand for their gradients in the other
+ * directions.
  */
 typedef struct jemi_conv_desc {
     jemi_conv_direction direction;
-    dnnl_alg_kind_t algorithm;
     jemi_md src, weights, bias, dst;
     int64_t stride, pad;
     bool sum; /* dst += : post-ops, forward only */
