@@ -144,7 +144,9 @@ JEMI_AVX512 static void multiply(int rows, bool first, const float *v, int64_t i
 typedef struct layer {
     const jemi_winograd *conv;
     const jemi_winograd_scheme *scheme;
-    int64_t tiles, down, across; // all; of an image
+    int64_t grid_h, grid_w;        // what is tiled: with stride 2 the smaller side
+    int64_t tiles, down, across;   // all; of an image
+    int small_rows, small_columns; // sizes of the last tiles
     bool shared;
     int64_t capacity;           // tiles of a block
     int64_t v_stride, m_stride; // floats from place to place
@@ -154,9 +156,13 @@ typedef struct layer {
     float *y;
 } layer;
 
-// Some consecutive tiles, and where they are worked on.
+// Some consecutive tiles, and where they are worked on. Those of the grid's last rows and columns
+// may be smaller and use fewer places. So they lie in an order in which those that use a place
+// follow each other: only columns small, whole, only rows small, both.
 typedef struct block {
     int tiles;
+    int high_end;             // tiles with all rows are the first
+    int wide_begin, wide_end; // with all columns
     jemi_tile at[SHARED_ROWS];
     float *v, *m;
 } block;
@@ -172,13 +178,23 @@ static int64_t place_stride(const layer *l, int64_t channels)
     return l->capacity * channels + LANES;
 }
 
+// Outputs of a tile from `at` on. One that is smaller than that has some outside of the image.
+static int size_at(int64_t at, int64_t length)
+{
+    const int64_t left = length - at;
+    return left < 2 ? 2 : (int)min_size(left, TILE);
+}
+
 static layer make_layer(const jemi_winograd *c, int threads)
 {
     layer l = {.conv = c, .scheme = scheme_of(c->stride, c->backward)};
-    // With stride 2 the grid of tiles is that of the smaller side.
-    l.down = (min_size(c->src_h, c->dst_h) + TILE - 1) / TILE;
-    l.across = (min_size(c->src_w, c->dst_w) + TILE - 1) / TILE;
+    l.grid_h = min_size(c->src_h, c->dst_h);
+    l.grid_w = min_size(c->src_w, c->dst_w);
+    l.down = (l.grid_h + TILE - 1) / TILE;
+    l.across = (l.grid_w + TILE - 1) / TILE;
     l.tiles = c->n * l.down * l.across;
+    l.small_rows = size_at((l.down - 1) * TILE, l.grid_h);
+    l.small_columns = size_at((l.across - 1) * TILE, l.grid_w);
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
     const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
@@ -192,16 +208,43 @@ static layer make_layer(const jemi_winograd *c, int threads)
     return l;
 }
 
+static jemi_tile tile_at(const layer *l, int64_t tile)
+{
+    const int64_t in_image = tile % (l->across * l->down);
+    jemi_tile t = {.image = tile / (l->across * l->down),
+                   .row = in_image / l->across * TILE,
+                   .column = in_image % l->across * TILE};
+    t.rows = size_at(t.row, l->grid_h);
+    t.columns = size_at(t.column, l->grid_w);
+    return t;
+}
+
+enum { SMALL_COLUMNS, WHOLE, SMALL_ROWS, SMALL, KINDS };
+
+static int kind_of(const jemi_tile *t)
+{
+    if (t->rows < TILE)
+        return t->columns < TILE ? SMALL : SMALL_ROWS;
+    return t->columns < TILE ? SMALL_COLUMNS : WHOLE;
+}
+
 // The block from tile `first` on.
 static void place_block(const layer *l, int64_t first, block *b)
 {
-    const int64_t in_image = l->across * l->down;
+    jemi_tile tiles[SHARED_ROWS];
+    int next[KINDS + 1] = {0};
     b->tiles = (int)min_size(l->tiles - first, l->capacity);
     for (int t = 0; t < b->tiles; t++) {
-        const int64_t place = (first + t) % in_image;
-        b->at[t] =
-            (jemi_tile){(first + t) / in_image, place / l->across * TILE, place % l->across * TILE};
+        tiles[t] = tile_at(l, first + t);
+        next[kind_of(&tiles[t]) + 1]++;
     }
+    for (int k = 1; k < KINDS; k++)
+        next[k] += next[k - 1];
+    b->wide_begin = next[WHOLE];
+    b->high_end = next[SMALL_ROWS];
+    b->wide_end = next[SMALL];
+    for (int t = 0; t < b->tiles; t++)
+        b->at[next[kind_of(&tiles[t])]++] = tiles[t];
 }
 
 // Tile after tile of one block of channels, so that memory is walked along.
@@ -246,13 +289,17 @@ static void product_stage(const layer *l, const block *b, int in_phase, int out_
 {
     const int phase = in_phase + out_phase;
     const int columns = l->scheme->phases[phase].columns;
-    const int place = k / columns * l->scheme->patch + k % columns;
+    const int row = k / columns, column = k % columns;
+    const int place = row * l->scheme->patch + column;
     const int64_t in = l->conv->in, out = l->conv->out;
     const float *u = weights_of(l, phase) + k * in * out;
-    for (int t = 0; t < b->tiles; t += ROWS)
-        multiply((int)min_size(b->tiles - t, ROWS), in_phase == 0,
-                 b->v + place * l->v_stride + t * in, in, u, b->m + place * l->m_stride + t * out,
-                 out, group * 2 * LANES);
+    const bool small_rows = jemi_tile_uses(l->scheme->patch, l->small_rows, row);
+    const bool small_columns = jemi_tile_uses(l->scheme->patch, l->small_columns, column);
+    const int begin = small_columns ? 0 : b->wide_begin;
+    const int end = !small_rows ? b->high_end : small_columns ? b->tiles : b->wide_end;
+    for (int t = begin; t < end; t += ROWS)
+        multiply((int)min_size(end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
+                 in, u, b->m + place * l->m_stride + t * out, out, group * 2 * LANES);
 }
 
 // Is the sum over the sources complete?

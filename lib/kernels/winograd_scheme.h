@@ -20,7 +20,17 @@ enum {
 
 typedef struct jemi_tile {
     int64_t image, row, column; /* of its first pixel, in the grid that the scheme tiles */
+    int rows, columns;          /* its size: 4, or at the end of the grid 3 or 2 */
 } jemi_tile;
+
+/**
+ * Does a tile of this size, in one dimension, use that place of `patch`? Smaller ones do without the
+ * last points before infinity, which is the last.
+ */
+static inline bool jemi_tile_uses(int patch, int size, int place)
+{
+    return place == patch - 1 || place < patch - 1 - (JEMI_WINOGRAD_TILE - size);
+}
 
 /** 16 channels of a transformed tile: the vector of place p lies at data + p * stride. */
 typedef struct jemi_tile_places {
@@ -51,6 +61,12 @@ typedef struct jemi_winograd_scheme {
 extern const jemi_winograd_scheme jemi_winograd_stride1;
 extern const jemi_winograd_scheme jemi_winograd_stride2;
 extern const jemi_winograd_scheme jemi_winograd_stride2_backward;
+
+/** All 16 channels of what lies inside of 0 .. length - 1, else none. */
+static inline __mmask16 jemi_is_pixel(int64_t at, int64_t length)
+{
+    return (uint64_t)at < (uint64_t)length ? 0xffff : 0;
+}
 
 /** A pixel, or zeros outside of the image. */
 JEMI_AVX512_INLINE __m512 jemi_load_pixel(const float *image, int64_t row, int64_t column,

@@ -45,29 +45,58 @@ JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float
     }
 }
 
-// B^T d in one dimension.
-JEMI_AVX512_INLINE void input_1d(const __m512 d[PATCH], __m512 t[PATCH])
+// ---- transforms --------------------------------------------------------------------------------
+
+// B^T d in one dimension, of size + 2 pixels. Places that the size does not use are left alone.
+JEMI_AVX512_INLINE void input_1d(int size, const __m512 d[PATCH], __m512 t[PATCH])
 {
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
-    const __m512 five = _mm512_set1_ps(5.0f);
+    const __m512 two = _mm512_set1_ps(2.0f), three = _mm512_set1_ps(3.0f);
+    const __m512 four = _mm512_set1_ps(4.0f), five = _mm512_set1_ps(5.0f);
+    const __m512 d31 = _mm512_sub_ps(d[3], d[1]);
+    if (size == 2) {
+        t[0] = _mm512_mul_ps(four, _mm512_sub_ps(d[0], d[2]));
+        t[1] = _mm512_mul_ps(_mm512_set1_ps(-3.0f), _mm512_add_ps(d[1], d[2]));
+        t[2] = _mm512_mul_ps(three, _mm512_sub_ps(d[1], d[2]));
+        t[5] = d31;
+        return;
+    }
+    if (size == 3) {
+        const __m512 d32 = _mm512_sub_ps(d[3], d[2]);
+        t[0] = _mm512_mul_ps(two, _mm512_fmadd_ps(two, _mm512_sub_ps(d[0], d[2]), d31));
+        t[1] = _mm512_mul_ps(three, _mm512_fnmadd_ps(two, d[1], d32));
+        t[2] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[1], d[2]), d32);
+        t[3] = _mm512_mul_ps(four, d31);
+        t[5] = _mm512_fnmadd_ps(two, d31, _mm512_sub_ps(d[4], d[2]));
+        return;
+    }
     t[0] = _mm512_fmadd_ps(four, d[0], _mm512_fnmadd_ps(five, d[2], d[4]));
     const __m512 even = _mm512_fnmadd_ps(four, d[2], d[4]);
     const __m512 odd = _mm512_fnmadd_ps(four, d[1], d[3]);
     t[1] = _mm512_add_ps(even, odd);
     t[2] = _mm512_sub_ps(even, odd);
     const __m512 even2 = _mm512_sub_ps(d[4], d[2]);
-    const __m512 odd2 = _mm512_sub_ps(d[3], d[1]);
-    t[3] = _mm512_fmadd_ps(two, odd2, even2);
-    t[4] = _mm512_fnmadd_ps(two, odd2, even2);
+    t[3] = _mm512_fmadd_ps(two, d31, even2);
+    t[4] = _mm512_fnmadd_ps(two, d31, even2);
     t[5] = _mm512_fmadd_ps(four, d[1], _mm512_fnmadd_ps(five, d[3], d[5]));
 }
 
-// A^T m in one dimension.
-JEMI_AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
+// A^T m in one dimension: `size` pixels.
+JEMI_AVX512_INLINE void output_1d(int size, const __m512 m[PATCH], __m512 y[TILE])
 {
     const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
     const __m512 eight = _mm512_set1_ps(8.0f);
     const __m512 sum1 = _mm512_add_ps(m[1], m[2]), difference1 = _mm512_sub_ps(m[1], m[2]);
+    if (size == 2) {
+        y[0] = _mm512_add_ps(m[0], sum1);
+        y[1] = _mm512_add_ps(m[5], difference1);
+        return;
+    }
+    if (size == 3) {
+        y[0] = _mm512_add_ps(m[0], _mm512_add_ps(sum1, m[3]));
+        y[1] = _mm512_fmadd_ps(two, m[3], difference1);
+        y[2] = _mm512_add_ps(m[5], _mm512_fmadd_ps(four, m[3], sum1));
+        return;
+    }
     const __m512 sum2 = _mm512_add_ps(m[3], m[4]), difference2 = _mm512_sub_ps(m[3], m[4]);
     y[0] = _mm512_add_ps(m[0], _mm512_add_ps(sum1, sum2));
     y[1] = _mm512_fmadd_ps(two, difference2, difference1);
@@ -75,25 +104,98 @@ JEMI_AVX512_INLINE void output_1d(const __m512 m[PATCH], __m512 y[TILE])
     y[3] = _mm512_add_ps(m[5], _mm512_fmadd_ps(eight, difference2, difference1));
 }
 
+// Lines of pixels, each transformed along itself.
+JEMI_AVX512_INLINE void transform_lines(int size, const jemi_winograd *c, const float *image,
+                                        const jemi_tile *at, __m512 t[PATCH][PATCH])
+{
+    __mmask16 inside[PATCH];
+    for (int j = 0; j < size + 2; j++)
+        inside[j] = jemi_is_pixel(at->column + j - 1, c->src_w);
+    for (int i = 0; i < at->rows + 2; i++) {
+        const int64_t row = at->row + i - 1;
+        const float *line = image + (row * c->src_w + at->column - 1) * LANES;
+        __m512 d[PATCH];
+        for (int j = 0; j < size + 2; j++)
+            d[j] =
+                _mm512_maskz_loadu_ps(inside[j] & jemi_is_pixel(row, c->src_h), line + j * LANES);
+        input_1d(size, d, t[i]);
+    }
+}
+
+JEMI_AVX512_INLINE void transform_columns(int size, int columns, __m512 t[PATCH][PATCH],
+                                          jemi_tile_places to)
+{
+    for (int j = 0; j < PATCH; j++) {
+        if (!jemi_tile_uses(PATCH, columns, j))
+            continue;
+        __m512 column[PATCH], out[PATCH];
+        for (int i = 0; i < size + 2; i++)
+            column[i] = t[i][j];
+        input_1d(size, column, out);
+        for (int i = 0; i < PATCH; i++)
+            if (jemi_tile_uses(PATCH, size, i))
+                _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+    }
+}
+
 JEMI_AVX512 static void transform_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
                                         int64_t block, int phase, jemi_tile_places to)
 {
     (void)phase;
-    const int64_t plane = c->src_h * c->src_w * LANES;
-    const float *image = x + (at->image * (c->in / LANES) + block) * plane;
-    __m512 d[PATCH][PATCH], t[PATCH][PATCH];
-    for (int i = 0; i < PATCH; i++)
-        for (int j = 0; j < PATCH; j++)
-            d[i][j] =
-                jemi_load_pixel(image, at->row + i - 1, at->column + j - 1, c->src_h, c->src_w);
-    for (int i = 0; i < PATCH; i++)
-        input_1d(d[i], t[i]);
+    const float *image = x + (at->image * (c->in / LANES) + block) * c->src_h * c->src_w * LANES;
+    __m512 t[PATCH][PATCH];
+    switch (at->columns) {
+    case 2:
+        transform_lines(2, c, image, at, t);
+        break;
+    case 3:
+        transform_lines(3, c, image, at, t);
+        break;
+    default:
+        transform_lines(4, c, image, at, t);
+    }
+    switch (at->rows) {
+    case 2:
+        transform_columns(2, at->columns, t, to);
+        break;
+    case 3:
+        transform_columns(3, at->columns, t, to);
+        break;
+    default:
+        transform_columns(4, at->columns, t, to);
+    }
+}
+
+JEMI_AVX512_INLINE void back_columns(int size, int columns, jemi_tile_places from,
+                                     __m512 t[TILE][PATCH])
+{
     for (int j = 0; j < PATCH; j++) {
-        const __m512 column[PATCH] = {t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j]};
-        __m512 out[PATCH];
-        input_1d(column, out);
+        if (!jemi_tile_uses(PATCH, columns, j))
+            continue;
+        __m512 column[PATCH], out[TILE];
         for (int i = 0; i < PATCH; i++)
-            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+            if (jemi_tile_uses(PATCH, size, i))
+                column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
+        output_1d(size, column, out);
+        for (int i = 0; i < size; i++)
+            t[i][j] = out[i];
+    }
+}
+
+JEMI_AVX512_INLINE void back_lines(int size, const jemi_winograd *c, __m512 t[TILE][PATCH],
+                                   const jemi_tile *at, int64_t block, float *y)
+{
+    const jemi_epilogue then = c->then; // which no store can change
+    const __m512 bias = jemi_epilogue_bias(&then, block);
+    const int64_t rows = c->dst_h - at->row < at->rows ? c->dst_h - at->row : at->rows;
+    const int64_t columns = c->dst_w - at->column < size ? c->dst_w - at->column : size;
+    const int64_t plane = (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w;
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t line = plane + (at->row + i) * c->dst_w + at->column;
+        __m512 out[TILE];
+        output_1d(size, t[i], out);
+        for (int j = 0; j < columns; j++)
+            jemi_epilogue_finish(&then, _mm512_add_ps(out[j], bias), (line + j) * LANES, y);
     }
 }
 
@@ -102,24 +204,25 @@ JEMI_AVX512 static void transform_output(const jemi_winograd *c, jemi_tile_place
 {
     (void)phase;
     __m512 t[TILE][PATCH];
-    for (int j = 0; j < PATCH; j++) {
-        __m512 column[PATCH], out[TILE];
-        for (int i = 0; i < PATCH; i++)
-            column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
-        output_1d(column, out);
-        for (int i = 0; i < TILE; i++)
-            t[i][j] = out[i];
+    switch (at->rows) {
+    case 2:
+        back_columns(2, at->columns, from, t);
+        break;
+    case 3:
+        back_columns(3, at->columns, from, t);
+        break;
+    default:
+        back_columns(4, at->columns, from, t);
     }
-    const int rows = c->dst_h - at->row < TILE ? (int)(c->dst_h - at->row) : TILE;
-    const int columns = c->dst_w - at->column < TILE ? (int)(c->dst_w - at->column) : TILE;
-    const __m512 bias = jemi_epilogue_bias(&c->then, block);
-    const int64_t plane = (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w;
-    for (int i = 0; i < rows; i++) {
-        __m512 out[TILE];
-        output_1d(t[i], out);
-        for (int j = 0; j < columns; j++)
-            jemi_epilogue_finish(&c->then, _mm512_add_ps(out[j], bias),
-                                 (plane + (at->row + i) * c->dst_w + at->column + j) * LANES, y);
+    switch (at->columns) {
+    case 2:
+        back_lines(2, c, t, at, block, y);
+        break;
+    case 3:
+        back_lines(3, c, t, at, block, y);
+        break;
+    default:
+        back_lines(4, c, t, at, block, y);
     }
 }
 

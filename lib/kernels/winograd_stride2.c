@@ -77,97 +77,187 @@ JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float
 
 // ---- transforms --------------------------------------------------------------------------------
 
-// B^T d in one dimension; the last place only where `length` is 5.
-JEMI_AVX512_INLINE void input_1d(int length, const __m512 d[PATCH], __m512 t[PATCH])
+// Places of a phase that a tile of this size uses.
+static inline bool uses(bool odd, int size, int place)
+{
+    return (odd || place < PATCH - 1) && jemi_tile_uses(PATCH, size, place);
+}
+
+// B^T d in one dimension, of size + odd pixels. Places that are not used are left alone.
+JEMI_AVX512_INLINE void input_1d(bool odd, int size, const __m512 d[PATCH], __m512 t[PATCH])
 {
     const __m512 two = _mm512_set1_ps(2.0f);
+    if (size == 2) {
+        t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[1]));
+        t[1] = _mm512_mul_ps(_mm512_set1_ps(-2.0f), d[1]);
+        if (odd)
+            t[4] = _mm512_sub_ps(d[2], d[1]);
+        return;
+    }
+    if (size == 3) {
+        t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[2]));
+        t[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(d[1], d[2]));
+        t[2] = _mm512_mul_ps(_mm512_set1_ps(3.0f), _mm512_sub_ps(d[1], d[2]));
+        if (odd)
+            t[4] = _mm512_sub_ps(d[3], d[1]);
+        return;
+    }
     const __m512 d31 = _mm512_sub_ps(d[3], d[1]), d32 = _mm512_sub_ps(d[3], d[2]);
     t[0] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[0], d[2]), d31);
     t[1] = _mm512_fnmadd_ps(two, d[1], d32);
     t[2] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[1], d[2]), d32);
     t[3] = d31;
-    if (length == PATCH)
+    if (odd)
         t[4] = _mm512_fnmadd_ps(two, d31, _mm512_sub_ps(d[4], d[2]));
 }
 
-// A^T m in one dimension; m[4] only where `length` is 5.
-JEMI_AVX512_INLINE void output_1d(int length, const __m512 m[PATCH], __m512 y[TILE])
+// A^T m in one dimension: `size` pixels.
+JEMI_AVX512_INLINE void output_1d(bool odd, int size, const __m512 m[PATCH], __m512 y[TILE])
 {
     const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
     const __m512 eight = _mm512_set1_ps(8.0f);
-    const __m512 sum = _mm512_add_ps(m[1], m[2]), difference = _mm512_sub_ps(m[1], m[2]);
-    y[0] = _mm512_add_ps(m[0], _mm512_add_ps(sum, m[3]));
-    y[1] = _mm512_fmadd_ps(two, m[3], difference);
-    y[2] = _mm512_fmadd_ps(four, m[3], sum);
-    y[3] = _mm512_fmadd_ps(eight, m[3], difference);
-    if (length == PATCH)
-        y[3] = _mm512_add_ps(y[3], m[4]);
+    if (size == 2) {
+        y[0] = _mm512_add_ps(m[0], m[1]);
+        y[1] = m[1];
+    } else {
+        const __m512 sum = _mm512_add_ps(m[1], m[2]), difference = _mm512_sub_ps(m[1], m[2]);
+        y[0] = size == 3 ? _mm512_add_ps(m[0], sum) : _mm512_add_ps(m[0], _mm512_add_ps(sum, m[3]));
+        y[1] = size == 3 ? difference : _mm512_fmadd_ps(two, m[3], difference);
+        y[2] = size == 3 ? sum : _mm512_fmadd_ps(four, m[3], sum);
+        if (size == 4)
+            y[3] = _mm512_fmadd_ps(eight, m[3], difference);
+    }
+    if (odd)
+        y[size - 1] = _mm512_add_ps(y[size - 1], m[4]);
 }
 
-// Pixels of a source: (row, column) + (i, j) * step.
+// Every `step`th pixel of an image, from (row, column) on.
 typedef struct grid {
-    const float *image;
     int64_t h, w, row, column, step;
 } grid;
 
-// B^T d B of rows x columns pixels.
-JEMI_AVX512_INLINE void transform_patch(int rows, int columns, const grid *g,
-                                        __m512 out[PATCH][PATCH])
+// Lines of pixels, each transformed along itself.
+JEMI_AVX512_INLINE void transform_lines(bool odd, int size, int lines, const float *image,
+                                        const grid *g, __m512 t[PATCH][PATCH])
+{
+    __mmask16 inside[PATCH];
+    for (int j = 0; j < size + odd; j++)
+        inside[j] = jemi_is_pixel(g->column + j * g->step, g->w);
+    for (int i = 0; i < lines; i++) {
+        const int64_t row = g->row + i * g->step;
+        const float *line = image + (row * g->w + g->column) * LANES;
+        __m512 d[PATCH];
+        for (int j = 0; j < size + odd; j++)
+            d[j] = _mm512_maskz_loadu_ps(inside[j] & jemi_is_pixel(row, g->h),
+                                         line + j * g->step * LANES);
+        input_1d(odd, size, d, t[i]);
+    }
+}
+
+// `wide` and `columns`: the phase and the size of the other dimension.
+JEMI_AVX512_INLINE void transform_columns(bool odd, int size, bool wide, int columns,
+                                          __m512 t[PATCH][PATCH], jemi_tile_places to)
+{
+    for (int j = 0; j < PATCH; j++) {
+        if (!uses(wide, columns, j))
+            continue;
+        __m512 column[PATCH], out[PATCH];
+        for (int i = 0; i < size + odd; i++)
+            column[i] = t[i][j];
+        input_1d(odd, size, column, out);
+        for (int i = 0; i < PATCH; i++)
+            if (uses(odd, size, i))
+                _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
+    }
+}
+
+// B^T d B; high and wide: of the odd phase, in rows and columns.
+JEMI_AVX512_INLINE void transform_patch(bool high, bool wide, const float *image, const grid *g,
+                                        const jemi_tile *at, jemi_tile_places to)
 {
     __m512 t[PATCH][PATCH];
-    for (int i = 0; i < rows; i++) {
-        __m512 d[PATCH];
-        for (int j = 0; j < columns; j++)
-            d[j] = jemi_load_pixel(g->image, g->row + i * g->step, g->column + j * g->step, g->h,
-                                   g->w);
-        input_1d(columns, d, t[i]);
+    switch (at->columns) {
+    case 2:
+        transform_lines(wide, 2, at->rows + high, image, g, t);
+        break;
+    case 3:
+        transform_lines(wide, 3, at->rows + high, image, g, t);
+        break;
+    default:
+        transform_lines(wide, 4, at->rows + high, image, g, t);
     }
-    for (int j = 0; j < columns; j++) {
-        __m512 column[PATCH], transformed[PATCH];
-        for (int i = 0; i < rows; i++)
-            column[i] = t[i][j];
-        input_1d(rows, column, transformed);
-        for (int i = 0; i < rows; i++)
-            out[i][j] = transformed[i];
+    switch (at->rows) {
+    case 2:
+        transform_columns(high, 2, wide, at->columns, t, to);
+        break;
+    case 3:
+        transform_columns(high, 3, wide, at->columns, t, to);
+        break;
+    default:
+        transform_columns(high, 4, wide, at->columns, t, to);
     }
 }
 
-// A^T m A of rows x columns places.
-JEMI_AVX512_INLINE void transform_back(int rows, int columns, jemi_tile_places from,
-                                       __m512 out[TILE][TILE])
+JEMI_AVX512_INLINE void back_columns(bool odd, int size, bool wide, int columns,
+                                     jemi_tile_places from, __m512 t[TILE][PATCH])
 {
-    __m512 t[TILE][PATCH];
-    for (int j = 0; j < columns; j++) {
-        __m512 column[PATCH], transformed[TILE];
-        for (int i = 0; i < rows; i++)
-            column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
-        output_1d(rows, column, transformed);
-        for (int i = 0; i < TILE; i++)
-            t[i][j] = transformed[i];
+    for (int j = 0; j < PATCH; j++) {
+        if (!uses(wide, columns, j))
+            continue;
+        __m512 column[PATCH], out[TILE];
+        for (int i = 0; i < PATCH; i++)
+            if (uses(odd, size, i))
+                column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
+        output_1d(odd, size, column, out);
+        for (int i = 0; i < size; i++)
+            t[i][j] = out[i];
     }
-    for (int i = 0; i < TILE; i++)
-        output_1d(columns, t[i], out[i]);
 }
 
-// Stores a tile's outputs at (row, column) + (i, j) * step, as far as they lie inside.
-JEMI_AVX512_INLINE void finish_tile(const jemi_winograd *c, __m512 out[TILE][TILE],
-                                    const jemi_tile *at, int64_t block, const grid *g, float *y)
+// Stores what lies inside of the image.
+JEMI_AVX512_INLINE void back_lines(bool odd, int size, int lines, const jemi_epilogue *epilogue,
+                                   const grid *g, int64_t block, int64_t plane,
+                                   __m512 t[TILE][PATCH], float *y)
 {
-    const __m512 bias = jemi_epilogue_bias(&c->then, block);
+    const jemi_epilogue then = *epilogue; // which no store can change
+    const __m512 bias = jemi_epilogue_bias(&then, block);
+    for (int i = 0; i < lines && g->row + i * g->step < g->h; i++) {
+        const int64_t line = plane + (g->row + i * g->step) * g->w + g->column;
+        __m512 out[TILE];
+        output_1d(odd, size, t[i], out);
+        for (int j = 0; j < size && g->column + j * g->step < g->w; j++)
+            jemi_epilogue_finish(&then, _mm512_add_ps(out[j], bias), (line + j * g->step) * LANES,
+                                 y);
+    }
+}
+
+// A^T m A and the epilogue.
+JEMI_AVX512_INLINE void transform_back(bool high, bool wide, const jemi_winograd *c,
+                                       jemi_tile_places from, const jemi_tile *at, int64_t block,
+                                       const grid *g, float *y)
+{
     const int64_t plane = (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w;
-    for (int i = 0; i < TILE && g->row + i * g->step < c->dst_h; i++)
-        for (int j = 0; j < TILE && g->column + j * g->step < c->dst_w; j++)
-            jemi_epilogue_finish(
-                &c->then, _mm512_add_ps(out[i][j], bias),
-                (plane + (g->row + i * g->step) * c->dst_w + g->column + j * g->step) * LANES, y);
-}
-
-JEMI_AVX512_INLINE void store_places(int rows, int columns, __m512 values[PATCH][PATCH],
-                                     jemi_tile_places to)
-{
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, values[i][j]);
+    __m512 t[TILE][PATCH];
+    switch (at->rows) {
+    case 2:
+        back_columns(high, 2, wide, at->columns, from, t);
+        break;
+    case 3:
+        back_columns(high, 3, wide, at->columns, from, t);
+        break;
+    default:
+        back_columns(high, 4, wide, at->columns, from, t);
+    }
+    switch (at->columns) {
+    case 2:
+        back_lines(wide, 2, at->rows, &c->then, g, block, plane, t, y);
+        break;
+    case 3:
+        back_lines(wide, 3, at->rows, &c->then, g, block, plane, t, y);
+        break;
+    default:
+        back_lines(wide, 4, at->rows, &c->then, g, block, plane, t, y);
+    }
 }
 
 static inline const float *image_of(const jemi_winograd *c, const float *x, const jemi_tile *at,
@@ -178,15 +268,12 @@ static inline const float *image_of(const jemi_winograd *c, const float *x, cons
 
 // ---- forward -----------------------------------------------------------------------------------
 
-JEMI_AVX512_INLINE void phase_input(int rows, int columns, const jemi_winograd *c,
+JEMI_AVX512_INLINE void phase_input(bool high, bool wide, const jemi_winograd *c,
                                     const float *image, const jemi_tile *at, jemi_tile_places to)
 {
     // The odd phase starts one pixel early: d[o - 1].
-    const grid g = {
-        image, c->src_h, c->src_w, 2 * at->row - is_odd(rows), 2 * at->column - is_odd(columns), 2};
-    __m512 out[PATCH][PATCH];
-    transform_patch(rows, columns, &g, out);
-    store_places(rows, columns, out, to);
+    const grid g = {c->src_h, c->src_w, 2 * at->row - high, 2 * at->column - wide, 2};
+    transform_patch(high, wide, image, &g, at, to);
 }
 
 JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
@@ -195,16 +282,16 @@ JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, co
     const float *image = image_of(c, x, at, block);
     switch (phase) {
     case 0:
-        phase_input(5, 5, c, image, at, to);
+        phase_input(true, true, c, image, at, to);
         break;
     case 1:
-        phase_input(5, 4, c, image, at, to);
+        phase_input(true, false, c, image, at, to);
         break;
     case 2:
-        phase_input(4, 5, c, image, at, to);
+        phase_input(false, true, c, image, at, to);
         break;
     default:
-        phase_input(4, 4, c, image, at, to);
+        phase_input(false, false, c, image, at, to);
     }
 }
 
@@ -212,10 +299,8 @@ JEMI_AVX512 static void forward_output(const jemi_winograd *c, jemi_tile_places 
                                        const jemi_tile *at, int64_t block, float *y)
 {
     (void)phase;
-    const grid g = {.row = at->row, .column = at->column, .step = 1};
-    __m512 out[TILE][TILE];
-    transform_back(PATCH, PATCH, from, out);
-    finish_tile(c, out, at, block, &g, y);
+    const grid g = {c->dst_h, c->dst_w, at->row, at->column, 1};
+    transform_back(true, true, c, from, at, block, &g, y);
 }
 
 // ---- backward data -----------------------------------------------------------------------------
@@ -224,21 +309,16 @@ JEMI_AVX512 static void backward_input(const jemi_winograd *c, const float *x, c
                                        int64_t block, int phase, jemi_tile_places to)
 {
     (void)phase;
-    const grid g = {image_of(c, x, at, block), c->src_h, c->src_w, at->row, at->column, 1};
-    __m512 out[PATCH][PATCH];
-    transform_patch(PATCH, PATCH, &g, out);
-    store_places(PATCH, PATCH, out, to);
+    const grid g = {c->src_h, c->src_w, at->row, at->column, 1};
+    transform_patch(true, true, image_of(c, x, at, block), &g, at, to);
 }
 
-JEMI_AVX512_INLINE void phase_output(int rows, int columns, const jemi_winograd *c,
+JEMI_AVX512_INLINE void phase_output(bool high, bool wide, const jemi_winograd *c,
                                      jemi_tile_places from, const jemi_tile *at, int64_t block,
                                      float *y)
 {
-    const grid g = {
-        .row = 2 * at->row + is_odd(rows), .column = 2 * at->column + is_odd(columns), .step = 2};
-    __m512 out[TILE][TILE];
-    transform_back(rows, columns, from, out);
-    finish_tile(c, out, at, block, &g, y);
+    const grid g = {c->dst_h, c->dst_w, 2 * at->row + high, 2 * at->column + wide, 2};
+    transform_back(high, wide, c, from, at, block, &g, y);
 }
 
 JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
@@ -246,16 +326,16 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
 {
     switch (phase) {
     case 0:
-        phase_output(5, 5, c, from, at, block, y);
+        phase_output(true, true, c, from, at, block, y);
         break;
     case 1:
-        phase_output(5, 4, c, from, at, block, y);
+        phase_output(true, false, c, from, at, block, y);
         break;
     case 2:
-        phase_output(4, 5, c, from, at, block, y);
+        phase_output(false, true, c, from, at, block, y);
         break;
     default:
-        phase_output(4, 4, c, from, at, block, y);
+        phase_output(false, false, c, from, at, block, y);
     }
 }
 
@@ -278,7 +358,7 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
                                            const jemi_tile *at, int64_t block, jemi_tile_places to)
 {
     const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
-    __m512 t[TILE][PATCH], out[PATCH][PATCH];
+    __m512 t[TILE][PATCH];
     for (int i = 0; i < TILE; i++) {
         __m512 y[TILE];
         for (int j = 0; j < TILE; j++)
@@ -290,9 +370,8 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
         __m512 transformed[PATCH];
         gradient_1d(column, transformed);
         for (int i = 0; i < PATCH; i++)
-            out[i][j] = transformed[i];
+            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, transformed[i]);
     }
-    store_places(PATCH, PATCH, out, to);
 }
 
 // Adds G^T u of one dimension to the taps that it belongs to.

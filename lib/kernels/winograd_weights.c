@@ -76,7 +76,7 @@ static jemi_tile tile_at(const job *j, int64_t tile)
 {
     const int64_t in_image = tile % (j->across * j->down);
     return (jemi_tile){tile / (j->across * j->down), in_image / j->across * TILE,
-                       in_image % j->across * TILE};
+                       in_image % j->across * TILE, TILE, TILE};
 }
 
 // An item is one block of channels of a few tiles. phase -1: of dy.
