@@ -104,6 +104,8 @@ JEMI_AVX512_INLINE void output_1d(int size, const __m512 m[PATCH], __m512 y[TILE
     y[3] = _mm512_add_ps(m[5], _mm512_fmadd_ps(eight, difference2, difference1));
 }
 
+static const float zeros[PATCH * LANES];
+
 // Lines of pixels, each transformed along itself.
 JEMI_AVX512_INLINE void transform_lines(int size, const jemi_winograd *c, const float *image,
                                         const jemi_tile *at, __m512 t[PATCH][PATCH])
@@ -113,7 +115,8 @@ JEMI_AVX512_INLINE void transform_lines(int size, const jemi_winograd *c, const 
         inside[j] = jemi_is_pixel(at->column + j - 1, c->src_w);
     for (int i = 0; i < at->rows + 2; i++) {
         const int64_t row = at->row + i - 1;
-        const float *line = image + (row * c->src_w + at->column - 1) * LANES;
+        const bool there = (uint64_t)row < (uint64_t)c->src_h;
+        const float *line = there ? image + (row * c->src_w + at->column - 1) * LANES : zeros;
         __m512 d[PATCH];
         for (int j = 0; j < size + 2; j++)
             d[j] =

@@ -136,6 +136,8 @@ typedef struct grid {
     int64_t h, w, row, column, step;
 } grid;
 
+static const float zeros[(2 * PATCH - 1) * LANES];
+
 // Lines of pixels, each transformed along itself.
 JEMI_AVX512_INLINE void transform_lines(bool odd, int size, int lines, const float *image,
                                         const grid *g, __m512 t[PATCH][PATCH])
@@ -145,11 +147,11 @@ JEMI_AVX512_INLINE void transform_lines(bool odd, int size, int lines, const flo
         inside[j] = jemi_is_pixel(g->column + j * g->step, g->w);
     for (int i = 0; i < lines; i++) {
         const int64_t row = g->row + i * g->step;
-        const float *line = image + (row * g->w + g->column) * LANES;
+        const bool there = (uint64_t)row < (uint64_t)g->h;
+        const float *line = there ? image + (row * g->w + g->column) * LANES : zeros;
         __m512 d[PATCH];
         for (int j = 0; j < size + odd; j++)
-            d[j] = _mm512_maskz_loadu_ps(inside[j] & jemi_is_pixel(row, g->h),
-                                         line + j * g->step * LANES);
+            d[j] = _mm512_maskz_loadu_ps(inside[j], line + j * g->step * LANES);
         input_1d(odd, size, d, t[i]);
     }
 }
