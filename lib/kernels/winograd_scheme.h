@@ -62,21 +62,5 @@ extern const jemi_winograd_scheme jemi_winograd_stride1;
 extern const jemi_winograd_scheme jemi_winograd_stride2;
 extern const jemi_winograd_scheme jemi_winograd_stride2_backward;
 
-/** All 16 channels of what lies inside of 0 .. length - 1, else none. */
-static inline __mmask16 jemi_is_pixel(int64_t at, int64_t length)
-{
-    return (uint64_t)at < (uint64_t)length ? 0xffff : 0;
-}
-
-/** A pixel, or zeros outside of the image. */
-JEMI_AVX512_INLINE __m512 jemi_load_pixel(const float *image, int64_t row, int64_t column,
-                                          int64_t h, int64_t w)
-{
-    const bool inside = (uint64_t)row < (uint64_t)h && (uint64_t)column < (uint64_t)w;
-    // A masked load touches no memory where the mask is empty.
-    return _mm512_maskz_loadu_ps(inside ? (__mmask16)0xffff : (__mmask16)0,
-                                 image + (row * w + column) * JEMI_LANES);
-}
-
 #endif
 #endif

@@ -12,7 +12,7 @@
  * Backward data is the transpose: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.
  */
-#include "kernels/winograd_scheme.h"
+#include "kernels/winograd_transform.h"
 
 #if defined(__x86_64__)
 
@@ -77,28 +77,22 @@ JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float
 
 // ---- transforms --------------------------------------------------------------------------------
 
-// Places of a phase that a tile of this size uses.
-static inline bool uses(bool odd, int size, int place)
-{
-    return (odd || place < PATCH - 1) && jemi_tile_uses(PATCH, size, place);
-}
-
-// B^T d in one dimension, of size + odd pixels. Places that are not used are left alone.
-JEMI_AVX512_INLINE void input_1d(bool odd, int size, const __m512 d[PATCH], __m512 t[PATCH])
+// B^T d.
+JEMI_AVX512_INLINE void input_1d(jemi_axis axis, const __m512 *d, __m512 *t)
 {
     const __m512 two = _mm512_set1_ps(2.0f);
-    if (size == 2) {
+    if (axis.size == 2) {
         t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[1]));
         t[1] = _mm512_mul_ps(_mm512_set1_ps(-2.0f), d[1]);
-        if (odd)
+        if (axis.infinity)
             t[4] = _mm512_sub_ps(d[2], d[1]);
         return;
     }
-    if (size == 3) {
+    if (axis.size == 3) {
         t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[2]));
         t[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(d[1], d[2]));
         t[2] = _mm512_mul_ps(_mm512_set1_ps(3.0f), _mm512_sub_ps(d[1], d[2]));
-        if (odd)
+        if (axis.infinity)
             t[4] = _mm512_sub_ps(d[3], d[1]);
         return;
     }
@@ -107,193 +101,86 @@ JEMI_AVX512_INLINE void input_1d(bool odd, int size, const __m512 d[PATCH], __m5
     t[1] = _mm512_fnmadd_ps(two, d[1], d32);
     t[2] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[1], d[2]), d32);
     t[3] = d31;
-    if (odd)
+    if (axis.infinity)
         t[4] = _mm512_fnmadd_ps(two, d31, _mm512_sub_ps(d[4], d[2]));
 }
 
-// A^T m in one dimension: `size` pixels.
-JEMI_AVX512_INLINE void output_1d(bool odd, int size, const __m512 m[PATCH], __m512 y[TILE])
+// A^T m.
+JEMI_AVX512_INLINE void output_1d(jemi_axis axis, const __m512 *m, __m512 *y)
 {
     const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
     const __m512 eight = _mm512_set1_ps(8.0f);
-    if (size == 2) {
+    if (axis.size == 2) {
         y[0] = _mm512_add_ps(m[0], m[1]);
         y[1] = m[1];
     } else {
         const __m512 sum = _mm512_add_ps(m[1], m[2]), difference = _mm512_sub_ps(m[1], m[2]);
-        y[0] = size == 3 ? _mm512_add_ps(m[0], sum) : _mm512_add_ps(m[0], _mm512_add_ps(sum, m[3]));
-        y[1] = size == 3 ? difference : _mm512_fmadd_ps(two, m[3], difference);
-        y[2] = size == 3 ? sum : _mm512_fmadd_ps(four, m[3], sum);
-        if (size == 4)
+        y[0] = axis.size == 3 ? _mm512_add_ps(m[0], sum)
+                              : _mm512_add_ps(m[0], _mm512_add_ps(sum, m[3]));
+        y[1] = axis.size == 3 ? difference : _mm512_fmadd_ps(two, m[3], difference);
+        y[2] = axis.size == 3 ? sum : _mm512_fmadd_ps(four, m[3], sum);
+        if (axis.size == 4)
             y[3] = _mm512_fmadd_ps(eight, m[3], difference);
     }
-    if (odd)
-        y[size - 1] = _mm512_add_ps(y[size - 1], m[4]);
+    if (axis.infinity)
+        y[axis.size - 1] = _mm512_add_ps(y[axis.size - 1], m[4]);
 }
 
-// Every `step`th pixel of an image, from (row, column) on.
-typedef struct grid {
-    int64_t h, w, row, column, step;
-} grid;
-
-static const float zeros[(2 * PATCH - 1) * LANES];
-
-// Lines of pixels, each transformed along itself.
-JEMI_AVX512_INLINE void transform_lines(bool odd, int size, int lines, const float *image,
-                                        const grid *g, __m512 t[PATCH][PATCH])
+// A y.
+JEMI_AVX512_INLINE void gradient_1d(jemi_axis axis, const __m512 *y, __m512 *m)
 {
-    __mmask16 inside[PATCH];
-    for (int j = 0; j < size + odd; j++)
-        inside[j] = jemi_is_pixel(g->column + j * g->step, g->w);
-    for (int i = 0; i < lines; i++) {
-        const int64_t row = g->row + i * g->step;
-        const bool there = (uint64_t)row < (uint64_t)g->h;
-        const float *line = there ? image + (row * g->w + g->column) * LANES : zeros;
-        __m512 d[PATCH];
-        for (int j = 0; j < size + odd; j++)
-            d[j] = _mm512_maskz_loadu_ps(inside[j], line + j * g->step * LANES);
-        input_1d(odd, size, d, t[i]);
+    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    m[0] = y[0];
+    m[4] = y[axis.size - 1];
+    if (axis.size == 2) {
+        m[1] = _mm512_add_ps(y[0], y[1]);
+        return;
     }
+    const __m512 even = _mm512_add_ps(y[0], y[2]);
+    if (axis.size == 3) {
+        m[1] = _mm512_add_ps(even, y[1]);
+        m[2] = _mm512_sub_ps(even, y[1]);
+        return;
+    }
+    const __m512 odd = _mm512_add_ps(y[1], y[3]);
+    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
+    m[1] = _mm512_add_ps(even, odd);
+    m[2] = _mm512_sub_ps(even, odd);
+    m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
 }
 
-// `wide` and `columns`: the phase and the size of the other dimension.
-JEMI_AVX512_INLINE void transform_columns(bool odd, int size, bool wide, int columns,
-                                          __m512 t[PATCH][PATCH], jemi_tile_places to)
-{
-    for (int j = 0; j < PATCH; j++) {
-        if (!uses(wide, columns, j))
-            continue;
-        __m512 column[PATCH], out[PATCH];
-        for (int i = 0; i < size + odd; i++)
-            column[i] = t[i][j];
-        input_1d(odd, size, column, out);
-        for (int i = 0; i < PATCH; i++)
-            if (uses(odd, size, i))
-                _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, out[i]);
-    }
-}
-
-// B^T d B; high and wide: of the odd phase, in rows and columns.
-JEMI_AVX512_INLINE void transform_patch(bool high, bool wide, const float *image, const grid *g,
-                                        const jemi_tile *at, jemi_tile_places to)
-{
-    __m512 t[PATCH][PATCH];
-    switch (at->columns) {
-    case 2:
-        transform_lines(wide, 2, at->rows + high, image, g, t);
-        break;
-    case 3:
-        transform_lines(wide, 3, at->rows + high, image, g, t);
-        break;
-    default:
-        transform_lines(wide, 4, at->rows + high, image, g, t);
-    }
-    switch (at->rows) {
-    case 2:
-        transform_columns(high, 2, wide, at->columns, t, to);
-        break;
-    case 3:
-        transform_columns(high, 3, wide, at->columns, t, to);
-        break;
-    default:
-        transform_columns(high, 4, wide, at->columns, t, to);
-    }
-}
-
-JEMI_AVX512_INLINE void back_columns(bool odd, int size, bool wide, int columns,
-                                     jemi_tile_places from, __m512 t[TILE][PATCH])
-{
-    for (int j = 0; j < PATCH; j++) {
-        if (!uses(wide, columns, j))
-            continue;
-        __m512 column[PATCH], out[TILE];
-        for (int i = 0; i < PATCH; i++)
-            if (uses(odd, size, i))
-                column[i] = _mm512_loadu_ps(from.data + (i * PATCH + j) * from.stride);
-        output_1d(odd, size, column, out);
-        for (int i = 0; i < size; i++)
-            t[i][j] = out[i];
-    }
-}
-
-// Stores what lies inside of the image.
-JEMI_AVX512_INLINE void back_lines(bool odd, int size, int lines, const jemi_epilogue *epilogue,
-                                   const grid *g, int64_t block, int64_t plane,
-                                   __m512 t[TILE][PATCH], float *y)
-{
-    const jemi_epilogue then = *epilogue; // which no store can change
-    const __m512 bias = jemi_epilogue_bias(&then, block);
-    for (int i = 0; i < lines && g->row + i * g->step < g->h; i++) {
-        const int64_t line = plane + (g->row + i * g->step) * g->w + g->column;
-        __m512 out[TILE];
-        output_1d(odd, size, t[i], out);
-        for (int j = 0; j < size && g->column + j * g->step < g->w; j++)
-            jemi_epilogue_finish(&then, _mm512_add_ps(out[j], bias), (line + j * g->step) * LANES,
-                                 y);
-    }
-}
-
-// A^T m A and the epilogue.
-JEMI_AVX512_INLINE void transform_back(bool high, bool wide, const jemi_winograd *c,
-                                       jemi_tile_places from, const jemi_tile *at, int64_t block,
-                                       const grid *g, float *y)
-{
-    const int64_t plane = (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w;
-    __m512 t[TILE][PATCH];
-    switch (at->rows) {
-    case 2:
-        back_columns(high, 2, wide, at->columns, from, t);
-        break;
-    case 3:
-        back_columns(high, 3, wide, at->columns, from, t);
-        break;
-    default:
-        back_columns(high, 4, wide, at->columns, from, t);
-    }
-    switch (at->columns) {
-    case 2:
-        back_lines(wide, 2, at->rows, &c->then, g, block, plane, t, y);
-        break;
-    case 3:
-        back_lines(wide, 3, at->rows, &c->then, g, block, plane, t, y);
-        break;
-    default:
-        back_lines(wide, 4, at->rows, &c->then, g, block, plane, t, y);
-    }
-}
-
-static inline const float *image_of(const jemi_winograd *c, const float *x, const jemi_tile *at,
-                                    int64_t block)
-{
-    return x + (at->image * (c->in / LANES) + block) * c->src_h * c->src_w * LANES;
-}
+// Of the finer side's phases and of the coarser side, which has no pixel more as a destination.
+static const jemi_axis odd = {.more = 1, .infinity = true};
+static const jemi_axis even = {.more = 0, .infinity = false};
+static const jemi_axis whole = {.more = 0, .infinity = true};
 
 // ---- forward -----------------------------------------------------------------------------------
 
-JEMI_AVX512_INLINE void phase_input(bool high, bool wide, const jemi_winograd *c,
+// The odd phase starts one pixel early: d[o - 1].
+JEMI_AVX512_INLINE void phase_input(jemi_axis down, jemi_axis across, const jemi_winograd *c,
                                     const float *image, const jemi_tile *at, jemi_tile_places to)
 {
-    // The odd phase starts one pixel early: d[o - 1].
-    const grid g = {c->src_h, c->src_w, 2 * at->row - high, 2 * at->column - wide, 2};
-    transform_patch(high, wide, image, &g, at, to);
+    const jemi_pixels p = {c->src_h, c->src_w, 2 * at->row - down.more,
+                           2 * at->column - across.more, 2};
+    jemi_transform_tile(input_1d, PATCH, down, across, image, &p, at, to);
 }
 
 JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
                                       int64_t block, int phase, jemi_tile_places to)
 {
-    const float *image = image_of(c, x, at, block);
+    const float *image = jemi_source_image(c, x, at, block);
     switch (phase) {
     case 0:
-        phase_input(true, true, c, image, at, to);
+        phase_input(odd, odd, c, image, at, to);
         break;
     case 1:
-        phase_input(true, false, c, image, at, to);
+        phase_input(odd, even, c, image, at, to);
         break;
     case 2:
-        phase_input(false, true, c, image, at, to);
+        phase_input(even, odd, c, image, at, to);
         break;
     default:
-        phase_input(false, false, c, image, at, to);
+        phase_input(even, even, c, image, at, to);
     }
 }
 
@@ -301,8 +188,8 @@ JEMI_AVX512 static void forward_output(const jemi_winograd *c, jemi_tile_places 
                                        const jemi_tile *at, int64_t block, float *y)
 {
     (void)phase;
-    const grid g = {c->dst_h, c->dst_w, at->row, at->column, 1};
-    transform_back(true, true, c, from, at, block, &g, y);
+    const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
+    jemi_restore_tile(output_1d, PATCH, whole, whole, c, from, &p, at, block, y);
 }
 
 // ---- backward data -----------------------------------------------------------------------------
@@ -311,16 +198,17 @@ JEMI_AVX512 static void backward_input(const jemi_winograd *c, const float *x, c
                                        int64_t block, int phase, jemi_tile_places to)
 {
     (void)phase;
-    const grid g = {c->src_h, c->src_w, at->row, at->column, 1};
-    transform_patch(true, true, image_of(c, x, at, block), &g, at, to);
+    const jemi_pixels p = {c->src_h, c->src_w, at->row, at->column, 1};
+    jemi_transform_tile(input_1d, PATCH, odd, odd, jemi_source_image(c, x, at, block), &p, at, to);
 }
 
-JEMI_AVX512_INLINE void phase_output(bool high, bool wide, const jemi_winograd *c,
+JEMI_AVX512_INLINE void phase_output(jemi_axis down, jemi_axis across, const jemi_winograd *c,
                                      jemi_tile_places from, const jemi_tile *at, int64_t block,
                                      float *y)
 {
-    const grid g = {c->dst_h, c->dst_w, 2 * at->row + high, 2 * at->column + wide, 2};
-    transform_back(high, wide, c, from, at, block, &g, y);
+    const jemi_pixels p = {c->dst_h, c->dst_w, 2 * at->row + down.more,
+                           2 * at->column + across.more, 2};
+    jemi_restore_tile(output_1d, PATCH, down, across, c, from, &p, at, block, y);
 }
 
 JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
@@ -328,52 +216,27 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
 {
     switch (phase) {
     case 0:
-        phase_output(true, true, c, from, at, block, y);
+        phase_output(odd, odd, c, from, at, block, y);
         break;
     case 1:
-        phase_output(true, false, c, from, at, block, y);
+        phase_output(odd, even, c, from, at, block, y);
         break;
     case 2:
-        phase_output(false, true, c, from, at, block, y);
+        phase_output(even, odd, c, from, at, block, y);
         break;
     default:
-        phase_output(false, false, c, from, at, block, y);
+        phase_output(even, even, c, from, at, block, y);
     }
 }
 
 // ---- gradient of the weights -------------------------------------------------------------------
 
-// A y in one dimension.
-JEMI_AVX512_INLINE void gradient_1d(const __m512 y[TILE], __m512 m[PATCH])
-{
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
-    const __m512 even = _mm512_add_ps(y[0], y[2]), odd = _mm512_add_ps(y[1], y[3]);
-    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
-    m[0] = y[0];
-    m[1] = _mm512_add_ps(even, odd);
-    m[2] = _mm512_sub_ps(even, odd);
-    m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
-    m[4] = y[3];
-}
-
 JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
                                            const jemi_tile *at, int64_t block, jemi_tile_places to)
 {
-    const float *image = dy + (at->image * (c->out / LANES) + block) * c->dst_h * c->dst_w * LANES;
-    __m512 t[TILE][PATCH];
-    for (int i = 0; i < TILE; i++) {
-        __m512 y[TILE];
-        for (int j = 0; j < TILE; j++)
-            y[j] = jemi_load_pixel(image, at->row + i, at->column + j, c->dst_h, c->dst_w);
-        gradient_1d(y, t[i]);
-    }
-    for (int j = 0; j < PATCH; j++) {
-        const __m512 column[TILE] = {t[0][j], t[1][j], t[2][j], t[3][j]};
-        __m512 transformed[PATCH];
-        gradient_1d(column, transformed);
-        for (int i = 0; i < PATCH; i++)
-            _mm512_storeu_ps(to.data + (i * PATCH + j) * to.stride, transformed[i]);
-    }
+    const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
+    jemi_transform_tile(gradient_1d, PATCH, whole, whole, jemi_destination_image(c, dy, at, block),
+                        &p, at, to);
 }
 
 // Adds G^T u of one dimension to the taps that it belongs to.
