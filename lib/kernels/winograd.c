@@ -24,7 +24,7 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-enum { TILE = JEMI_WINOGRAD_TILE, LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
+enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
 // Of transformed weights: what a core's cache holds beside a block, and then some.
 static const int64_t weights_bytes_max = 4 << 20;
@@ -144,9 +144,8 @@ JEMI_AVX512 static void multiply(int rows, bool first, const float *v, int64_t i
 typedef struct layer {
     const jemi_winograd *conv;
     const jemi_winograd_scheme *scheme;
-    int64_t grid_h, grid_w;        // what is tiled: with stride 2 the smaller side
-    int64_t tiles, down, across;   // all; of an image
-    int small_rows, small_columns; // sizes of the last tiles
+    jemi_tile_grid grid; // with stride 2 of the smaller side
+    int64_t tiles;
     bool shared;
     int64_t capacity;           // tiles of a block
     int64_t v_stride, m_stride; // floats from place to place
@@ -156,13 +155,9 @@ typedef struct layer {
     float *y;
 } layer;
 
-// Some consecutive tiles, and where they are worked on. Those of the grid's last rows and columns
-// may be smaller and use fewer places. So they lie in an order in which those that use a place
-// follow each other: only columns small, whole, only rows small, both.
+// Some tiles, and where they are worked on.
 typedef struct block {
-    int tiles;
-    int high_end;             // tiles with all rows are the first
-    int wide_begin, wide_end; // with all columns
+    jemi_tile_block order;
     jemi_tile at[SHARED_ROWS];
     float *v, *m;
 } block;
@@ -178,23 +173,11 @@ static int64_t place_stride(const layer *l, int64_t channels)
     return l->capacity * channels + LANES;
 }
 
-// Outputs of a tile from `at` on. One that is smaller than that has some outside of the image.
-static int size_at(int64_t at, int64_t length)
-{
-    const int64_t left = length - at;
-    return left < 2 ? 2 : (int)min_size(left, TILE);
-}
-
 static layer make_layer(const jemi_winograd *c, int threads)
 {
     layer l = {.conv = c, .scheme = scheme_of(c->stride, c->backward)};
-    l.grid_h = min_size(c->src_h, c->dst_h);
-    l.grid_w = min_size(c->src_w, c->dst_w);
-    l.down = (l.grid_h + TILE - 1) / TILE;
-    l.across = (l.grid_w + TILE - 1) / TILE;
-    l.tiles = c->n * l.down * l.across;
-    l.small_rows = size_at((l.down - 1) * TILE, l.grid_h);
-    l.small_columns = size_at((l.across - 1) * TILE, l.grid_w);
+    l.grid = jemi_tile_grid_make(min_size(c->src_h, c->dst_h), min_size(c->src_w, c->dst_w));
+    l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
     const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
@@ -208,49 +191,17 @@ static layer make_layer(const jemi_winograd *c, int threads)
     return l;
 }
 
-static jemi_tile tile_at(const layer *l, int64_t tile)
-{
-    const int64_t in_image = tile % (l->across * l->down);
-    jemi_tile t = {.image = tile / (l->across * l->down),
-                   .row = in_image / l->across * TILE,
-                   .column = in_image % l->across * TILE};
-    t.rows = size_at(t.row, l->grid_h);
-    t.columns = size_at(t.column, l->grid_w);
-    return t;
-}
-
-enum { SMALL_COLUMNS, WHOLE, SMALL_ROWS, SMALL, KINDS };
-
-static int kind_of(const jemi_tile *t)
-{
-    if (t->rows < TILE)
-        return t->columns < TILE ? SMALL : SMALL_ROWS;
-    return t->columns < TILE ? SMALL_COLUMNS : WHOLE;
-}
-
 // The block from tile `first` on.
 static void place_block(const layer *l, int64_t first, block *b)
 {
-    jemi_tile tiles[SHARED_ROWS];
-    int next[KINDS + 1] = {0};
-    b->tiles = (int)min_size(l->tiles - first, l->capacity);
-    for (int t = 0; t < b->tiles; t++) {
-        tiles[t] = tile_at(l, first + t);
-        next[kind_of(&tiles[t]) + 1]++;
-    }
-    for (int k = 1; k < KINDS; k++)
-        next[k] += next[k - 1];
-    b->wide_begin = next[WHOLE];
-    b->high_end = next[SMALL_ROWS];
-    b->wide_end = next[SMALL];
-    for (int t = 0; t < b->tiles; t++)
-        b->at[next[kind_of(&tiles[t])]++] = tiles[t];
+    const int tiles = (int)min_size(l->tiles - first, l->capacity);
+    b->order = jemi_tile_grid_block(&l->grid, first, tiles, b->at);
 }
 
 // Tile after tile of one block of channels, so that memory is walked along.
 static void input_stage(const layer *l, const block *b, int phase, int64_t k)
 {
-    for (int t = 0; t < b->tiles; t++)
+    for (int t = 0; t < b->order.tiles; t++)
         l->scheme->transform_input(
             l->conv, l->x, &b->at[t], k, phase,
             (jemi_tile_places){b->v + t * l->conv->in + k * LANES, l->v_stride});
@@ -258,7 +209,7 @@ static void input_stage(const layer *l, const block *b, int phase, int64_t k)
 
 static void output_stage(const layer *l, const block *b, int phase, int64_t k)
 {
-    for (int t = 0; t < b->tiles; t++)
+    for (int t = 0; t < b->order.tiles; t++)
         l->scheme->transform_output(
             l->conv, (jemi_tile_places){b->m + t * l->conv->out + k * LANES, l->m_stride}, phase,
             &b->at[t], k, l->y);
@@ -293,12 +244,10 @@ static void product_stage(const layer *l, const block *b, int in_phase, int out_
     const int place = row * l->scheme->patch + column;
     const int64_t in = l->conv->in, out = l->conv->out;
     const float *u = weights_of(l, phase) + k * in * out;
-    const bool small_rows = jemi_tile_uses(l->scheme->patch, l->small_rows, row);
-    const bool small_columns = jemi_tile_uses(l->scheme->patch, l->small_columns, column);
-    const int begin = small_columns ? 0 : b->wide_begin;
-    const int end = !small_rows ? b->high_end : small_columns ? b->tiles : b->wide_end;
-    for (int t = begin; t < end; t += ROWS)
-        multiply((int)min_size(end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
+    const jemi_tile_range r =
+        jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
+    for (int t = r.begin; t < r.end; t += ROWS)
+        multiply((int)min_size(r.end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
                  in, u, b->m + place * l->m_stride + t * out, out, group * 2 * LANES);
 }
 

@@ -10,27 +10,11 @@
 #define JEMI_KERNELS_WINOGRAD_SCHEME_H
 
 #include "kernels/winograd.h"
+#include "kernels/winograd_tiles.h"
 
 #if defined(__x86_64__)
 
-enum {
-    JEMI_WINOGRAD_TILE = 4,
-    JEMI_WINOGRAD_PHASES = 4,
-};
-
-typedef struct jemi_tile {
-    int64_t image, row, column; /* of its first pixel, in the grid that the scheme tiles */
-    int rows, columns;          /* its size: 4, or at the end of the grid 3 or 2 */
-} jemi_tile;
-
-/**
- * Does a tile of this size, in one dimension, use that place of `patch`? Smaller ones do without the
- * last points before infinity, which is the last.
- */
-static inline bool jemi_tile_uses(int patch, int size, int place)
-{
-    return place == patch - 1 || place < patch - 1 - (JEMI_WINOGRAD_TILE - size);
-}
+enum { JEMI_WINOGRAD_PHASES = 4 };
 
 /** 16 channels of a transformed tile: the vector of place p lies at data + p * stride. */
 typedef struct jemi_tile_places {

@@ -16,10 +16,10 @@ enum { JEMI_WINOGRAD_PATCH = 6 }; /* at most */
 typedef struct jemi_axis {
     int size;      /* of the tile in this dimension: 4, 3 or 2 */
     int more;      /* pixels that the source has beyond these */
-    bool infinity; /* the last place is used */
+    bool infinity; /* the last place is needed */
 } jemi_axis;
 
-/** Pixels to places, or places to pixels. Places that an axis does not use are left alone. */
+/** Pixels to places, or places to pixels. Places that an axis does not need are left alone. */
 typedef void jemi_transform_1d(jemi_axis axis, const __m512 *from, __m512 *to);
 
 /** Every `step`th pixel of an image from (row, column) on. What lies outside is zero. */
@@ -35,9 +35,9 @@ static inline jemi_axis jemi_axis_sized(jemi_axis axis, int size)
     return axis;
 }
 
-static inline bool jemi_axis_uses(jemi_axis axis, int patch, int place)
+static inline bool jemi_axis_needs(jemi_axis axis, int patch, int place)
 {
-    return place == patch - 1 ? axis.infinity : jemi_tile_uses(patch, axis.size, place);
+    return place == patch - 1 ? axis.infinity : jemi_tile_needs(patch, axis.size, place);
 }
 
 /** All 16 channels of what lies inside of 0 .. length - 1, else none. */
@@ -86,14 +86,14 @@ JEMI_AVX512_INLINE void jemi_transform_columns(jemi_transform_1d *transform, int
                                                jemi_tile_places to)
 {
     for (int j = 0; j < patch; j++) {
-        if (!jemi_axis_uses(across, patch, j))
+        if (!jemi_axis_needs(across, patch, j))
             continue;
         __m512 column[JEMI_WINOGRAD_PATCH], places[JEMI_WINOGRAD_PATCH];
         for (int i = 0; i < down.size + down.more; i++)
             column[i] = t[i][j];
         transform(down, column, places);
         for (int i = 0; i < patch; i++)
-            if (jemi_axis_uses(down, patch, i))
+            if (jemi_axis_needs(down, patch, i))
                 _mm512_storeu_ps(to.data + (i * patch + j) * to.stride, places[i]);
     }
 }
@@ -135,11 +135,11 @@ JEMI_AVX512_INLINE void jemi_restore_columns(jemi_transform_1d *restore, int pat
                                              jemi_axis across, jemi_tile_places from, jemi_lines t)
 {
     for (int j = 0; j < patch; j++) {
-        if (!jemi_axis_uses(across, patch, j))
+        if (!jemi_axis_needs(across, patch, j))
             continue;
         __m512 column[JEMI_WINOGRAD_PATCH], pixels[JEMI_WINOGRAD_TILE];
         for (int i = 0; i < patch; i++)
-            if (jemi_axis_uses(down, patch, i))
+            if (jemi_axis_needs(down, patch, i))
                 column[i] = _mm512_loadu_ps(from.data + (i * patch + j) * from.stride);
         restore(down, column, pixels);
         for (int i = 0; i < down.size; i++)
