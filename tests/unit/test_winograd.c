@@ -13,6 +13,8 @@ static const conv_case cases[] = {
     {"odd group of 16", 2, 32, 48, 9, 6, 3, 1, 1, BIAS},
     {"28x28", 2, 16, 64, 28, 28, 3, 1, 1, BIAS},
     {"many tiles", 5, 64, 32, 13, 13, 3, 1, 1, BIAS},
+    {"last tiles of 2 and 3", 3, 32, 32, 14, 7, 3, 1, 1, BIAS},
+    {"last tiles of 3 and 2", 3, 32, 32, 7, 10, 3, 1, 1, FUSED},
     {"mask", 2, 32, 16, 6, 5, 3, 1, 1, MASK},
     {"mask and add", 2, 32, 16, 6, 5, 3, 1, 1, MASK | ADD},
     {"add", 2, 32, 16, 7, 8, 3, 1, 1, ADD | BIAS},
@@ -23,9 +25,13 @@ static const conv_case cases[] = {
     {"stride 2, one pixel", 2, 16, 16, 1, 1, 3, 2, 1, BIAS},
     {"stride 2, 7x10", 3, 16, 32, 7, 10, 3, 2, 1, ACT | BIAS},
     {"stride 2, everything", 2, 48, 16, 9, 11, 3, 2, 1, FUSED},
+    {"stride 2, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, BIAS},
+    {"stride 2, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, FUSED},
     {"stride 2 backward", 2, 32, 48, 16, 16, 3, 2, 1, BACKWARD},
     {"stride 2 backward, one pixel", 2, 16, 16, 1, 1, 3, 2, 1, BACKWARD},
     {"stride 2 backward, 7x10", 3, 16, 32, 7, 10, 3, 2, 1, BACKWARD | MASK},
+    {"stride 2 backward, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, BACKWARD},
+    {"stride 2 backward, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, BACKWARD | FUSED},
     {"stride 2 backward, everything", 2, 48, 16, 9, 11, 3, 2, 1, BACKWARD | FUSED},
 };
 
