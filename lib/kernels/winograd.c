@@ -27,7 +27,7 @@
 enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
 // Of transformed weights: what a core's cache holds beside a block, and then some.
-static const int64_t weights_bytes_max = 4 << 20;
+static const int64_t weights_bytes_max = 6 << 20;
 
 static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
 {
