@@ -84,6 +84,7 @@ JEMI_AVX512_INLINE void product(int rows, int vectors, bool first, const float *
                                 const float *u, float *m, int64_t out)
 {
     __m512 sums[ROWS][2];
+#pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
             sums[r][s] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(m + r * out + s * LANES);
@@ -98,6 +99,7 @@ JEMI_AVX512_INLINE void product(int rows, int vectors, bool first, const float *
                 sums[r][s] = _mm512_fmadd_ps(value, weights[s], sums[r][s]);
         }
     }
+#pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
             _mm512_storeu_ps(m + r * out + s * LANES, sums[r][s]);
