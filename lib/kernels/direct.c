@@ -241,6 +241,7 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
     const int64_t in = blocks * LANES, plane = c->src_h * c->src_w * LANES;
     const int64_t taps = c->kernel * c->kernel, width = vectors * LANES;
     __m512 sums[STRIP][2];
+#pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             sums[r][v] = jemi_epilogue_bias(&c->then, group / LANES + v);
@@ -257,6 +258,7 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
             accumulate(from, rows, vectors, steps, src, weights + b * LANES * width * size, sums);
         }
     }
+#pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
             const int64_t block = (group / LANES + v) * c->dst_h * c->dst_w;

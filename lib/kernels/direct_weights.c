@@ -132,6 +132,7 @@ JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const ite
     const jemi_direct_weights *c = j->conv;
     const range lines = range_of(it->tap / c->kernel, c->stride, c->pad, c->src.h, c->dst.h);
     __m512 sums[ROWS][VECTORS];
+#pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             sums[r][v] =
@@ -140,6 +141,7 @@ JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const ite
         const line l = is_linear(c) ? rows_of(j, it) : line_at(j, it, n, y);
         sum_line(rows, vectors, &l, sums);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             _mm512_storeu_ps(to + (r * VECTORS + v) * LANES, sums[r][v]);
