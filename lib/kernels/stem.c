@@ -1,7 +1,7 @@
 /*
- * Packing, and the input gradient. There one task is one image line: tiles of 16 pixels, per pixel one vector accumulator for each image
- * channel, then a tree that sums the 16 lanes of 16 pixels at once. The order of all additions is
- * fixed by the shape alone.
+ * Packing, and the input gradient. There one task is one image line: tiles of 16 pixels, per pixel
+ * one vector accumulator for each image channel, then a tree that sums the 16 lanes of 16 pixels at
+ * once. The order of all additions is fixed by the shape alone.
  */
 #include "kernels/stem.h"
 

@@ -6,6 +6,8 @@
  *   stride 2   F(4x4, 2x2) over the four phases of even and odd rows and columns, where what the
  *              kernel's zeros make superfluous is left out: 81 instead of 144
  *
+ * and less where rows and columns of 3, 2 or 1 are left (winograd_tiles.h).
+ *
  * Tensors are nChw16c: (n, C / 16, h, w, 16) floats, C a multiple of 16.
  *
  * Every output is a fixed sequence of operations, whatever the thread count, and but for the

@@ -1,10 +1,10 @@
 /*
- * What tells one Winograd algorithm from another: its transforms. Between winograd.c, which does the
- * rest, and the files that hold a scheme each.
+ * What tells one Winograd algorithm from another: its transforms. Between winograd.c, which does
+ * the rest, and the files that hold a scheme each.
  *
- * A transformed tile is patch x patch places; at each, a vector of channels is multiplied by a matrix.
- * A scheme may have several phases: sources that are summed, or destinations; each uses the places of
- * some first rows and columns.
+ * A transformed tile is patch x patch places; at each, a vector of channels is multiplied by a
+ * matrix. A scheme may have several phases: sources that are summed, or destinations; each uses the
+ * places of some first rows and columns.
  */
 #ifndef JEMI_KERNELS_WINOGRAD_SCHEME_H
 #define JEMI_KERNELS_WINOGRAD_SCHEME_H
@@ -28,7 +28,7 @@ typedef struct jemi_winograd_scheme {
     struct {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
-    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on. `flip` for backward data. */
+    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on; `flip`: backward data. */
     void (*transform_weights)(float kernels[9][16], bool flip, float *values, int64_t stride);
     /* B^T d B of a block of 16 channels. */
     void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,

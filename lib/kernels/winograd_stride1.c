@@ -1,5 +1,8 @@
 /*
- * F(4x4, 3x3): patches of 6x6, points 0, 1, -1, 2, -2 and infinity (Lavin & Gray 2016, section 4.3).
+ * F(4x4, 3x3): patches of 6x6, points 0, 1, -1, 2, -2 and infinity (Lavin & Gray 2016, section
+ * 4.3). Small tiles are F(3, 3), without the point -2, and F(2, 3), without 2 and -2: a kernel has
+ * the same values at the points that remain, and the factors that its transform would differ by are
+ * in B^T instead. So all sizes share the weights.
  *
  * Backward data of such a convolution is one more, with the kernel turned round.
  */

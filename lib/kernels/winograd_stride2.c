@@ -1,13 +1,14 @@
 /*
- * Stride 2 as convolutions without stride. In one dimension, with odd pixels d[i] = x[2i + 1] and even
- * ones e[i] = x[2i],
+ * Stride 2 as convolutions without stride. In one dimension, with odd pixels d[i] = x[2i + 1] and
+ * even ones e[i] = x[2i],
  *
  *     y[o] = w0 d[o - 1] + w2 d[o] + w1 e[o]
  *
  * a convolution of two taps over the odd phase and one tap over the even one; F(4, 2), points 0, 1,
  * -1, 2 and infinity, takes 5 multiplications for the first. Seen as w1, 0 the second needs no place
  * at infinity: 4. Phases share the places, so they are summed before one output transform. In two
- * dimensions that makes (5 + 4)^2 = 81 multiplications for 4x4 outputs.
+ * dimensions that makes (5 + 4)^2 = 81 multiplications for 4x4 outputs. Small tiles do without the
+ * points 2, and 2 and -1, with the same weights: what G would differ by is in B^T.
  *
  * Backward data is the transpose: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.

@@ -1,10 +1,10 @@
 /*
  * How an image is cut into tiles of 4x4, and in which order a block of them is worked on.
  *
- * Tiles of the last row and column are as small as what is left, but for 2 of which one is left. They
- * need fewer places than whole ones. Those that need a place shall follow each other, so that a
- * matrix product takes them in one go: a block holds first tiles with small columns, then whole ones,
- * then those with small rows, then those with both.
+ * Tiles of the last row and column are as small as what is left, or 2 where that is 1. They need
+ * fewer places than whole ones. Those that need a place shall follow each other, so that a matrix
+ * product takes them in one go: a block holds first tiles with small columns, then whole ones, then
+ * those with small rows, then those with both.
  */
 #ifndef JEMI_KERNELS_WINOGRAD_TILES_H
 #define JEMI_KERNELS_WINOGRAD_TILES_H
