@@ -30,11 +30,11 @@ enum {
     CHANNELS_MAX = 128,  // of a group
     CAPACITY = 56,       // tiles of a block
     AHEAD = 2,           // tiles from the one that is worked on to the one that is fetched
-    // Items that are wanted, and of how many tiles at least, lest G^T dU G cost too much.
+    // Items are wanted for many threads and even shares, but each costs a G^T dU G.
     ITEMS = 16,
-    ITEM_TILES = 256,
-    ITEMS_URGENT = 4,
-    ITEM_TILES_URGENT = 128,
+    TILES_MIN = 256, // of an item
+    ITEMS_FEW = 4,
+    TILES_MIN_OF_FEW = 128,
 };
 
 typedef struct job {
@@ -67,11 +67,6 @@ static int64_t min_size(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t max_size(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 static int64_t divide_up(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
@@ -84,11 +79,20 @@ static int64_t group_size(int64_t channels)
     return min_size(channels, divide_up(even, COLUMNS) * COLUMNS);
 }
 
+static bool are_worth_halving(int64_t items, int64_t tiles)
+{
+    if (items < ITEMS_FEW)
+        return tiles >= 2 * TILES_MIN_OF_FEW;
+    return items < ITEMS && tiles >= 2 * TILES_MIN;
+}
+
+// A power of two, as thread counts mostly are.
 static int64_t tile_groups(int64_t tiles, int64_t channel_groups)
 {
-    const int64_t groups = min_size(tiles / ITEM_TILES, ITEMS / channel_groups);
-    const int64_t few = min_size(tiles / ITEM_TILES_URGENT, ITEMS_URGENT / channel_groups);
-    return max_size(1, max_size(groups, few));
+    int64_t groups = 1;
+    while (are_worth_halving(groups * channel_groups, tiles / groups))
+        groups *= 2;
+    return groups;
 }
 
 static int64_t phase_places(const job *j, int phase)

@@ -20,7 +20,7 @@ static const gradient_case cases[] = {
     {{"many blocks", 9, 16, 48, 15, 14, 3, 1, 1, 0}, WINOGRAD},
     {{"channel groups", 2, 144, 176, 6, 5, 3, 1, 1, 0}, WINOGRAD},
     {{"tile groups", 11, 16, 48, 23, 22, 3, 1, 1, 0}, WINOGRAD},
-    {{"many tile groups", 1300, 16, 16, 2, 3, 3, 1, 1, 0}, WINOGRAD},
+    {{"many tile groups", 2100, 16, 16, 2, 3, 3, 1, 1, 0}, WINOGRAD},
     {{"groups of tiles and sources", 65, 144, 16, 5, 6, 3, 1, 1, 0}, WINOGRAD},
     {{"stride 2", 2, 32, 16, 16, 16, 3, 2, 1, 0}, WINOGRAD},
     {{"stride 2, many blocks", 16, 16, 32, 23, 21, 3, 2, 1, 0}, WINOGRAD},

@@ -46,11 +46,13 @@ jem_status jemi_compile_own_weights(jemi_compile *c, int32_t kernel, int32_t ind
     JEMI_TRY(jemi_own_source(c, index, &s.src, pass.wants, &pass.src));
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
     pass.kept = diff_dst;
-    const int threads = c->plan->base.spec.threads;
-    const int64_t floats = kernel == JEM_KERNEL_STEM ? set_stem_weights(&pass, node, &s)
-                           : kernel == JEM_KERNEL_WINOGRAD
-                               ? set_winograd_weights(&pass, node, &s, threads)
-                               : set_direct_weights(&pass, node, &s);
+    int64_t floats;
+    if (kernel == JEM_KERNEL_STEM)
+        floats = set_stem_weights(&pass, node, &s);
+    else if (kernel == JEM_KERNEL_WINOGRAD)
+        floats = set_winograd_weights(&pass, node, &s, c->plan->base.spec.threads);
+    else
+        floats = set_direct_weights(&pass, node, &s);
     JEMI_TRY(jemi_compile_pass(c, &pass));
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
     return JEM_OK;
