@@ -1,16 +1,19 @@
 /*
- * The gradient of the weights by the transposed algorithm: per place p of a transformed tile, the sum
- * over all tiles of outer products,
+ * The gradient of the weights by the transposed algorithm: per place p of a transformed tile, the
+ * sum over all tiles of outer products,
  *
- *     dU[p][in][out] = sum over tiles of V[p][tile][in] M[p][tile][out],   V = B^T x B, M = A dy A^T
+ *     dU[p][in][out] = sum over tiles of V[p][tile][in] M[p][tile][out],  V = B^T x B, M = A dy A^T
  *     dw             = G^T dU G
  *
- * An item of work is a group of source channels, a group of destination channels and a group of tiles.
- * Threads take items as they come and share nothing while they work: in a workspace of its own a thread
- * transforms the item's channels of a few tiles, adds their products to the item's dU, and in the end
- * leaves G^T dU G, a quarter of its size. Channels in several groups are transformed several times,
- * but nobody waits for anybody. These parts of dw are then added, group of tiles after group: the
- * groups depend on the shape alone, so the sum's bits do not depend on how many threads there are.
+ * An item of work is a group of source channels, one of destination channels and one of tiles.
+ * Threads take items as they come, and share nothing while they work: each has a V, an M and a dU
+ * of its own. Block after block of an item's tiles it transforms the item's channels and adds their
+ * products to dU; then it leaves G^T dU G, a quarter as large, as a part of dw. Where channels are
+ * in several groups, they are transformed several times; but nobody waits, and no cache fetches
+ * what another core has just written.
+ *
+ * In the end the parts are added, tile group after tile group. Groups depend on the shape alone: so
+ * does the order of additions, however many threads there are.
  */
 #include <assert.h>
 
@@ -27,12 +30,12 @@ enum {
     ROWS = 8,
     COLUMNS = 2 * LANES,
     KERNELS = 9 * LANES, // 3x3 of 16 destination channels
-    CHANNELS_MAX = 128,  // of a group
+    CHANNELS_MAX = 160,  // of a group
     CAPACITY = 56,       // tiles of a block
     AHEAD = 2,           // tiles from the one that is worked on to the one that is fetched
-    // Items are wanted for many threads and even shares, but each costs a G^T dU G.
+    // Threads want many items, but each costs a G^T dU G: as long as there are few, less is enough.
     ITEMS = 16,
-    TILES_MIN = 256, // of an item
+    TILES_MIN = 256,
     ITEMS_FEW = 4,
     TILES_MIN_OF_FEW = 128,
 };
@@ -195,8 +198,8 @@ typedef struct grid {
 } grid;
 
 // Tiles are short runs of several lines at once, which processors do not foresee by themselves. At
-// an edge it may be a pixel that does not exist: no harm is done. Inlined by order: GCC removes calls
-// of a function that does nothing but prefetch.
+// an edge it may be a pixel that does not exist: no harm is done. Inlined by order: GCC removes
+// calls of a function that does nothing but prefetch.
 static inline __attribute__((always_inline)) void fetch_tile(const grid *g, int64_t k,
                                                              const jemi_tile *at)
 {
