@@ -38,15 +38,16 @@ void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_
 /** Floats of workspace that `threads` threads need. Reads no pointers of `conv`. */
 int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads);
 
-/** Floats of workspace of the weights' gradient. Reads no pointers of `conv`. */
-int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv);
+/** The same of the weights' gradient. */
+int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads);
 
 /**
  * The gradient of a forward convolution's weights; conv->weights and ->then are not used. Parallel.
  *
- * @param x   In. The source of `conv`.
- * @param dy  In. The gradient of its destination.
- * @param dw  Out. (out, in, 3, 3).
+ * @param x          In. The source of `conv`.
+ * @param dy         In. The gradient of its destination.
+ * @param dw         Out. (out, in, 3, 3).
+ * @param workspace  For the OpenMP count.
  */
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
                                float *dw, float *workspace);

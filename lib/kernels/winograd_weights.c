@@ -1,14 +1,19 @@
 /*
- * The gradient of the weights by the transposed algorithm: per place, the sum over all tiles of
- * outer products,
+ * The gradient of the weights by the transposed algorithm: per place p of a transformed tile, the
+ * sum over all tiles of outer products,
  *
- *     dU[p][in][out] = sum over tiles of V[p][tile][in] M[p][tile][out],   V = B^T x B, M = A dy A^T
+ *     dU[p][in][out] = sum over tiles of V[p][tile][in] M[p][tile][out],  V = B^T x B, M = A dy A^T
  *     dw             = G^T dU G
  *
- * Blocks of tiles are transformed by all threads into one workspace, as (place, channels / 16, tile,
- * 16) so that a sum over tiles walks along memory; then each thread sums some
- * places and channels over the block, tile after tile: so the order of additions does not depend on
- * how many threads there are.
+ * An item of work is a group of source channels, one of destination channels and one of tiles.
+ * Threads take items as they come, and share nothing while they work: each has a V, an M and a dU
+ * of its own. Block after block of an item's tiles it transforms the item's channels and adds their
+ * products to dU; then it leaves G^T dU G, a quarter as large, as a part of dw. Where channels are
+ * in several groups, they are transformed several times; but nobody waits, and no cache fetches
+ * what another core has just written.
+ *
+ * In the end the parts are added, tile group after tile group. Groups depend on the shape alone: so
+ * does the order of additions, however many threads there are.
  */
 #include <assert.h>
 
@@ -17,23 +22,47 @@
 
 #if defined(__x86_64__)
 
-#include <omp.h>
+#include <stdatomic.h>
 
-enum { TILE = JEMI_WINOGRAD_TILE, LANES = JEMI_LANES, ROWS = 8, CAPACITY = 112, SHARE = 14 };
+enum {
+    TILE = JEMI_WINOGRAD_TILE,
+    LANES = JEMI_LANES,
+    ROWS = 8,
+    COLUMNS = 2 * LANES,
+    KERNELS = 9 * LANES, // 3x3 of 16 destination channels
+    CHANNELS_MAX = 160,  // of a group
+    CAPACITY = 56,       // tiles of a block
+    AHEAD = 2,           // tiles from the one that is worked on to the one that is fetched
+    // Threads want many items, but each costs a G^T dU G: as long as there are few, less is enough.
+    ITEMS = 16,
+    TILES_MIN = 256,
+    ITEMS_FEW = 4,
+    TILES_MIN_OF_FEW = 128,
+};
 
 typedef struct job {
     const jemi_winograd *conv;
     const jemi_winograd_scheme *scheme;
-    int64_t tiles, down, across;
-    int64_t v_stride, m_stride; // floats from place to place
+    int64_t tiles, down, across; // all; of an image
+    int64_t in_max, out_max;     // channels of a group: all but the last have as many
+    int64_t in_groups, out_groups, tile_groups;
+    int64_t v_stride, m_stride, u_stride; // floats from place to place
+    int64_t v_size, m_size, u_size, part_size;
     const float *x, *dy;
-    float *v, *m, *u;
-    int threads;
+    float *parts;
 } job;
 
+typedef struct item {
+    int64_t first_in, in, first_out, out; // channels
+    int64_t begin, end;                   // tiles
+    float *v, *m, *u, *part;
+} item;
+
+// Some consecutive tiles of an item, and those that follow.
 typedef struct block {
-    int64_t first;
+    bool first;
     int tiles;
+    jemi_tile at[CAPACITY + AHEAD];
 } block;
 
 static int64_t min_size(int64_t a, int64_t b)
@@ -41,33 +70,108 @@ static int64_t min_size(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t place_stride(int64_t channels)
+static int64_t divide_up(int64_t a, int64_t b)
 {
-    return CAPACITY * channels + LANES;
+    return (a + b - 1) / b;
+}
+
+// Channels of a group, so that all groups are about as large.
+static int64_t group_size(int64_t channels)
+{
+    const int64_t even = divide_up(channels, divide_up(channels, CHANNELS_MAX));
+    return min_size(channels, divide_up(even, COLUMNS) * COLUMNS);
+}
+
+static bool are_worth_halving(int64_t items, int64_t tiles)
+{
+    if (items < ITEMS_FEW)
+        return tiles >= 2 * TILES_MIN_OF_FEW;
+    return items < ITEMS && tiles >= 2 * TILES_MIN;
+}
+
+// A power of two, as thread counts mostly are.
+static int64_t tile_groups(int64_t tiles, int64_t channel_groups)
+{
+    int64_t groups = 1;
+    while (are_worth_halving(groups * channel_groups, tiles / groups))
+        groups *= 2;
+    return groups;
+}
+
+static int64_t phase_places(const job *j, int phase)
+{
+    return j->scheme->phases[phase].rows * j->scheme->phases[phase].columns;
+}
+
+// From place to place: an odd number of cache lines, so that they do not share cache sets.
+static int64_t place_stride(int64_t floats)
+{
+    return floats + LANES;
 }
 
 static job make_job(const jemi_winograd *c)
 {
     assert(!c->backward);
     job j = {.conv = c, .scheme = c->stride == 1 ? &jemi_winograd_stride1 : &jemi_winograd_stride2};
-    j.down = (c->dst_h + TILE - 1) / TILE;
-    j.across = (c->dst_w + TILE - 1) / TILE;
+    j.down = divide_up(c->dst_h, TILE);
+    j.across = divide_up(c->dst_w, TILE);
     j.tiles = c->n * j.down * j.across;
-    j.v_stride = place_stride(c->in);
-    j.m_stride = place_stride(c->out);
+    j.in_max = group_size(c->in);
+    j.out_max = group_size(c->out);
+    j.in_groups = divide_up(c->in, j.in_max);
+    j.out_groups = divide_up(c->out, j.out_max);
+    j.tile_groups = tile_groups(j.tiles, j.in_groups * j.out_groups);
+    j.v_stride = place_stride(CAPACITY * j.in_max);
+    j.m_stride = place_stride(CAPACITY * j.out_max);
+    j.u_stride = place_stride(j.in_max * j.out_max);
+    const int64_t patch = j.scheme->patch * j.scheme->patch;
+    j.v_size = patch * j.v_stride;
+    j.m_size = patch * j.m_stride;
+    for (int phase = 0; phase < j.scheme->in_phases; phase++)
+        j.u_size += phase_places(&j, phase) * j.u_stride;
+    j.part_size = 9 * j.in_max * j.out_max;
     return j;
 }
 
-static int64_t places_of(const job *j)
+static int64_t items_of(const job *j)
 {
-    return j->scheme->patch * j->scheme->patch;
+    return j->tile_groups * j->in_groups * j->out_groups;
 }
 
-int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv)
+static int64_t scratch_size(const job *j)
+{
+    return j->v_size + j->m_size + j->u_size;
+}
+
+int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads)
 {
     const job j = make_job(conv);
-    return places_of(&j) * (j.v_stride + j.m_stride) +
-           jemi_winograd_weights_count(conv->in, conv->out, conv->stride);
+    return items_of(&j) * j.part_size + min_size(threads, items_of(&j)) * scratch_size(&j);
+}
+
+static float *part_at(const job *j, int64_t tile_group, int64_t in_group, int64_t out_group)
+{
+    return j->parts +
+           ((tile_group * j->in_groups + in_group) * j->out_groups + out_group) * j->part_size;
+}
+
+// Groups of tiles outermost: items at the same time read the same pixels.
+static item item_at(const job *j, int64_t index, float *scratch)
+{
+    const int64_t o = index % j->out_groups, i = index / j->out_groups % j->in_groups;
+    const int64_t g = index / (j->out_groups * j->in_groups);
+    return (item){
+        .first_in = i * j->in_max,
+        .in = min_size(j->in_max, j->conv->in - i * j->in_max),
+        .first_out = o * j->out_max,
+        .out = min_size(j->out_max, j->conv->out - o * j->out_max),
+        .begin = j->tiles * g / j->tile_groups,
+        .end = j->tiles * (g + 1) / j->tile_groups,
+        .v = scratch,
+        .m = scratch + j->v_size,
+        .u = scratch + j->v_size + j->m_size,
+        .part = part_at(j, g, i, o),
+    };
 }
 
 // ---- transforms --------------------------------------------------------------------------------
@@ -79,34 +183,76 @@ static jemi_tile tile_at(const job *j, int64_t tile)
                        in_image % j->across * TILE, TILE, TILE};
 }
 
-// An item is one block of channels of a few tiles. phase -1: of dy.
-static void transform_item(const job *j, const block *b, int phase, int64_t item)
+static void place_block(const job *j, const item *it, int64_t first, block *b)
 {
-    const int64_t shares = (b->tiles + SHARE - 1) / SHARE;
-    const int64_t k = item / shares, begin = item % shares * SHARE;
-    for (int64_t t = begin; t < b->tiles && t < begin + SHARE; t++) {
-        const jemi_tile at = tile_at(j, b->first + t);
-        if (phase < 0)
-            j->scheme->transform_gradient(
-                j->conv, j->dy, &at, k,
-                (jemi_tile_places){j->m + (k * CAPACITY + t) * LANES, j->m_stride});
-        else
-            j->scheme->transform_input(
-                j->conv, j->x, &at, k, phase,
-                (jemi_tile_places){j->v + (k * CAPACITY + t) * LANES, j->v_stride});
+    b->first = first == it->begin;
+    b->tiles = (int)min_size(it->end - first, CAPACITY);
+    for (int t = 0; t < b->tiles + AHEAD; t++)
+        b->at[t] = tile_at(j, min_size(first + t, j->tiles - 1));
+}
+
+// Where the pixels of tiles lie: (row + i, column + j) * step + (down, right).
+typedef struct grid {
+    const float *data;
+    int64_t blocks, h, w, step, down, right;
+} grid;
+
+// Tiles are short runs of several lines at once, which processors do not foresee by themselves. At
+// an edge it may be a pixel that does not exist: no harm is done. Inlined by order: GCC removes
+// calls of a function that does nothing but prefetch.
+static inline __attribute__((always_inline)) void fetch_tile(const grid *g, int64_t k,
+                                                             const jemi_tile *at)
+{
+    const int64_t first = (at->image * g->blocks + k) * g->h;
+    for (int i = 0; i < TILE; i++) {
+        const int64_t line = (first + (at->row + i) * g->step + g->down) * g->w + g->right;
+        for (int j = 0; j < TILE; j++)
+            __builtin_prefetch(g->data + (line + (at->column + j) * g->step) * LANES);
     }
+}
+
+static void transform_gradients(const job *j, const item *it, const block *b)
+{
+    const jemi_winograd *c = j->conv;
+    const grid g = {j->dy, c->out / LANES, c->dst_h, c->dst_w, 1, 0, 0};
+    for (int64_t o = 0; o < it->out; o += LANES)
+        for (int t = 0; t < b->tiles; t++) {
+            const int64_t k = (it->first_out + o) / LANES;
+            float *to = it->m + o * CAPACITY + t * LANES;
+            fetch_tile(&g, k, &b->at[t + AHEAD]);
+            j->scheme->transform_gradient(c, j->dy, &b->at[t], k,
+                                          (jemi_tile_places){to, j->m_stride});
+        }
+}
+
+static void transform_inputs(const job *j, const item *it, const block *b, int phase)
+{
+    const jemi_winograd *c = j->conv;
+    // Full patches are those of stride 1, whose last pixels are the new ones, and of odd phases.
+    const bool down = j->scheme->phases[phase].rows == j->scheme->patch;
+    const bool right = j->scheme->phases[phase].columns == j->scheme->patch;
+    const grid g = {j->x, c->in / LANES, c->src_h, c->src_w, c->stride, down, right};
+    for (int64_t i = 0; i < it->in; i += LANES)
+        for (int t = 0; t < b->tiles; t++) {
+            const int64_t k = (it->first_in + i) / LANES;
+            float *to = it->v + i * CAPACITY + t * LANES;
+            fetch_tile(&g, k, &b->at[t + AHEAD]);
+            j->scheme->transform_input(c, j->x, &b->at[t], k, phase,
+                                       (jemi_tile_places){to, j->v_stride});
+        }
 }
 
 // ---- sums --------------------------------------------------------------------------------------
 
-// 8 rows times 16 * `vectors` columns of dU, whose rows are `out` apart.
+// 8 rows times 16 * `vectors` columns of dU, which lie together.
 JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const float *v,
-                                     const float *m, float *u, int64_t out)
+                                     const float *m, float *u)
 {
     __m512 sums[ROWS][2];
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(u + r * out + s * LANES);
+            sums[r][s] =
+                first ? _mm512_setzero_ps() : _mm512_loadu_ps(u + (r * vectors + s) * LANES);
     for (int t = 0; t < tiles; t++) {
         __m512 gradient[2];
         for (int s = 0; s < vectors; s++)
@@ -120,85 +266,90 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
     }
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
-            _mm512_storeu_ps(u + r * out + s * LANES, sums[r][s]);
+            _mm512_storeu_ps(u + (r * vectors + s) * LANES, sums[r][s]);
 }
 
-// All rows, columns o .. o + 31 or the last 16.
-JEMI_AVX512 static void sum_columns(bool first, int tiles, const float *v, int64_t in,
-                                    const float *m, int64_t out, int64_t o, float *u)
+// dU of a place is (out / 32, in, 32), the last columns 16 where 32 are not left.
+static int64_t columns_at(const item *it, int64_t o)
 {
-    for (int64_t i = 0; i < in; i += ROWS) {
-        const float *rows = v + i / LANES * CAPACITY * LANES + i % LANES;
-        if (out - o >= 2 * LANES)
-            sum_products(2, first, tiles, rows, m + o * CAPACITY, u + i * out + o, out);
-        else
-            sum_products(1, first, tiles, rows, m + o * CAPACITY, u + i * out + o, out);
-    }
+    return min_size(it->out - o / COLUMNS * COLUMNS, COLUMNS);
 }
 
-static int64_t groups_of(const job *j)
+JEMI_AVX512 static void sum_place(const item *it, const block *b, const float *v, const float *m,
+                                  float *u)
 {
-    return (j->conv->out + 2 * LANES - 1) / (2 * LANES);
+    for (int64_t o = 0; o < it->out; o += COLUMNS)
+        for (int64_t i = 0; i < it->in; i += ROWS) {
+            const float *rows = v + i / LANES * CAPACITY * LANES + i % LANES;
+            float *to = u + o * it->in + i * columns_at(it, o);
+            if (columns_at(it, o) == COLUMNS)
+                sum_products(2, b->first, b->tiles, rows, m + o * CAPACITY, to);
+            else
+                sum_products(1, b->first, b->tiles, rows, m + o * CAPACITY, to);
+        }
 }
 
-static int64_t phase_places(const job *j, int phase)
+static void sum_block(const job *j, const item *it, const block *b)
 {
-    return j->scheme->phases[phase].rows * j->scheme->phases[phase].columns;
-}
-
-// An item is one place of the phase, 32 columns.
-static void sum_item(const job *j, const block *b, int phase, int64_t item)
-{
-    const int64_t in = j->conv->in, out = j->conv->out;
-    const int64_t k = item / groups_of(j), columns = j->scheme->phases[phase].columns;
-    const int64_t place = k / columns * j->scheme->patch + k % columns;
-    int64_t before = k;
-    for (int earlier = 0; earlier < phase; earlier++)
-        before += phase_places(j, earlier);
-    sum_columns(b->first == 0, b->tiles, j->v + place * j->v_stride, in, j->m + place * j->m_stride,
-                out, item % groups_of(j) * 2 * LANES, j->u + before * in * out);
-}
-
-// ---- the whole ---------------------------------------------------------------------------------
-
-// Items of a stage by all threads, which wait for each other afterwards. A construct of OpenMP would
-// bind to the team of a caller that is in a parallel region, so a single thread uses none.
-static void stage(const job *j, const block *b, int phase, int64_t items,
-                  void (*run)(const job *, const block *, int, int64_t))
-{
-    if (j->threads == 1) {
-        for (int64_t item = 0; item < items; item++)
-            run(j, b, phase, item);
-        return;
-    }
-#pragma omp for schedule(static)
-    for (int64_t item = 0; item < items; item++)
-        run(j, b, phase, item);
-}
-
-static void run_blocks(const job *j)
-{
-    for (block b = {0}; b.first < j->tiles; b.first += CAPACITY) {
-        b.tiles = (int)min_size(j->tiles - b.first, CAPACITY);
-        const int64_t shares = (b.tiles + SHARE - 1) / SHARE;
-        stage(j, &b, -1, j->conv->out / LANES * shares, transform_item);
-        for (int phase = 0; phase < j->scheme->in_phases; phase++) {
-            stage(j, &b, phase, j->conv->in / LANES * shares, transform_item);
-            stage(j, &b, phase, phase_places(j, phase) * groups_of(j), sum_item);
+    float *u = it->u;
+    transform_gradients(j, it, b);
+    for (int phase = 0; phase < j->scheme->in_phases; phase++) {
+        transform_inputs(j, it, b, phase);
+        const int columns = j->scheme->phases[phase].columns;
+        for (int k = 0; k < phase_places(j, phase); k++) {
+            const int place = k / columns * j->scheme->patch + k % columns;
+            sum_place(it, b, it->v + place * j->v_stride, it->m + place * j->m_stride, u);
+            u += j->u_stride;
         }
     }
 }
 
-// 16 destination channels, one source channel.
-static void gather_item(const job *j, int64_t item, float *dw)
+// ---- the whole ---------------------------------------------------------------------------------
+
+// A part is (out / 16, in, 9, 16).
+static void gather_part(const job *j, const item *it)
 {
-    const int64_t in = j->conv->in, out = j->conv->out;
-    const int64_t first = item / in * LANES, i = item % in;
-    float kernels[9][LANES];
-    j->scheme->gather_weights(j->u + i * out + first, in * out, kernels);
-    for (int64_t o = 0; o < LANES; o++)
+    float *to = it->part;
+    for (int64_t o = 0; o < it->out; o += LANES)
+        for (int64_t i = 0; i < it->in; i++, to += KERNELS) {
+            const float *u =
+                it->u + o / COLUMNS * COLUMNS * it->in + i * columns_at(it, o) + o % COLUMNS;
+            j->scheme->gather_weights(u, j->u_stride, (float(*)[LANES])to);
+        }
+}
+
+static void run_items(const job *j, _Atomic int64_t *next, int64_t thread, float *scratch)
+{
+    // Only so many have a workspace.
+    if (thread >= items_of(j))
+        return;
+    int64_t index;
+    while ((index = atomic_fetch_add(next, 1)) < items_of(j)) {
+        const item it = item_at(j, index, scratch + thread * scratch_size(j));
+        for (int64_t first = it.begin; first < it.end; first += CAPACITY) {
+            block b;
+            place_block(j, &it, first, &b);
+            sum_block(j, &it, &b);
+        }
+        gather_part(j, &it);
+    }
+}
+
+// 16 destination channels, one source channel.
+static void add_parts(const job *j, int64_t o, int64_t i, float *dw)
+{
+    const int64_t o_group = o / j->out_max, i_group = i / j->in_max;
+    const int64_t group_in = min_size(j->in_max, j->conv->in - i_group * j->in_max);
+    const int64_t offset = (o % j->out_max / LANES * group_in + i % j->in_max) * KERNELS;
+    float sums[KERNELS] = {0};
+    for (int64_t g = 0; g < j->tile_groups; g++) {
+        const float *part = part_at(j, g, i_group, o_group) + offset;
+        for (int k = 0; k < KERNELS; k++)
+            sums[k] += part[k];
+    }
+    for (int64_t lane = 0; lane < LANES; lane++)
         for (int k = 0; k < 9; k++)
-            dw[((first + o) * in + i) * 9 + k] = kernels[k][o];
+            dw[((o + lane) * j->conv->in + i) * 9 + k] = sums[k * LANES + lane];
 }
 
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
@@ -207,25 +358,24 @@ void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const 
     job j = make_job(conv);
     j.x = x;
     j.dy = dy;
-    j.v = workspace;
-    j.m = j.v + places_of(&j) * j.v_stride;
-    j.u = j.m + places_of(&j) * j.m_stride;
-    j.threads = jemi_threads_now();
-    if (j.threads == 1) {
-        run_blocks(&j);
+    j.parts = workspace;
+    float *scratch = workspace + items_of(&j) * j.part_size;
+    _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
+    if (jemi_threads_now() == 1) {
+        run_items(&j, &next, 0, scratch);
     } else {
 #pragma omp parallel
-        run_blocks(&j);
+        run_items(&j, &next, jemi_threads_index(), scratch);
     }
-    JEMI_PARALLEL(for (int64_t item = 0; item < conv->out / LANES * conv->in; item++)
-                      gather_item(&j, item, dw););
+    JEMI_PARALLEL(for (int64_t k = 0; k < conv->out / LANES * conv->in; k++)
+                      add_parts(&j, k / conv->in * LANES, k % conv->in, dw););
 }
 
 #else
 
-int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv)
+int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads)
 {
-    (void)conv;
+    (void)conv, (void)threads;
     return 0;
 }
 

@@ -18,8 +18,13 @@ static const gradient_case cases[] = {
     {{"one tile", 1, 16, 16, 4, 4, 3, 1, 1, 0}, WINOGRAD},
     {{"one pixel", 2, 16, 16, 1, 1, 3, 1, 1, 0}, WINOGRAD},
     {{"many blocks", 9, 16, 48, 15, 14, 3, 1, 1, 0}, WINOGRAD},
+    {{"channel groups", 2, 176, 208, 6, 5, 3, 1, 1, 0}, WINOGRAD},
+    {{"tile groups", 11, 16, 48, 23, 22, 3, 1, 1, 0}, WINOGRAD},
+    {{"many tile groups", 2100, 16, 16, 2, 3, 3, 1, 1, 0}, WINOGRAD},
+    {{"groups of tiles and sources", 65, 176, 16, 5, 6, 3, 1, 1, 0}, WINOGRAD},
     {{"stride 2", 2, 32, 16, 16, 16, 3, 2, 1, 0}, WINOGRAD},
     {{"stride 2, many blocks", 16, 16, 32, 23, 21, 3, 2, 1, 0}, WINOGRAD},
+    {{"stride 2, groups of tiles and destinations", 65, 16, 176, 9, 10, 3, 2, 1, 0}, WINOGRAD},
     {{"1x1", 3, 20, 50, 6, 5, 1, 1, 0, 0}, DIRECT},
     {{"1x1, stride 2", 3, 16, 33, 7, 6, 1, 2, 0, 0}, DIRECT},
     {{"3x3", 3, 9, 17, 6, 5, 3, 1, 1, 0}, DIRECT},
@@ -36,7 +41,7 @@ static const gradient_case cases[] = {
 static void run_winograd(const conv_case *t, const float *x, const float *dy, float *dw)
 {
     const jemi_winograd conv = conv_winograd(t);
-    float *workspace = conv_alloc(jemi_winograd_weights_workspace(&conv));
+    float *workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, omp_get_max_threads()));
     jemi_winograd_weights_run(&conv, x, dy, dw, workspace);
     free(workspace);
 }

@@ -13,12 +13,13 @@ static int64_t set_stem_weights(jemi_op *pass, const jemi_node *node, const jemi
     return jemi_stem_weights_workspace(&pass->stem);
 }
 
-static int64_t set_winograd_weights(jemi_op *pass, const jemi_node *node, const jemi_sides *s)
+static int64_t set_winograd_weights(jemi_op *pass, const jemi_node *node, const jemi_sides *s,
+                                    int threads)
 {
     pass->kind = JEMI_OP_WINOGRAD_WEIGHTS;
     pass->impl = jemi_own_winograd_name(node);
     pass->winograd = jemi_own_winograd(node, &s->src, &s->dst, false);
-    return jemi_winograd_weights_workspace(&pass->winograd);
+    return jemi_winograd_weights_workspace(&pass->winograd, threads);
 }
 
 static int64_t set_direct_weights(jemi_op *pass, const jemi_node *node, const jemi_sides *s)
@@ -45,9 +46,13 @@ jem_status jemi_compile_own_weights(jemi_compile *c, int32_t kernel, int32_t ind
     JEMI_TRY(jemi_own_source(c, index, &s.src, pass.wants, &pass.src));
     JEMI_TRY(jemi_compile_convert(c, &diff_dst, &s.dst, index, pass.wants));
     pass.kept = diff_dst;
-    const int64_t floats = kernel == JEM_KERNEL_STEM       ? set_stem_weights(&pass, node, &s)
-                           : kernel == JEM_KERNEL_WINOGRAD ? set_winograd_weights(&pass, node, &s)
-                                                           : set_direct_weights(&pass, node, &s);
+    int64_t floats;
+    if (kernel == JEM_KERNEL_STEM)
+        floats = set_stem_weights(&pass, node, &s);
+    else if (kernel == JEM_KERNEL_WINOGRAD)
+        floats = set_winograd_weights(&pass, node, &s, c->plan->base.spec.threads);
+    else
+        floats = set_direct_weights(&pass, node, &s);
     JEMI_TRY(jemi_compile_pass(c, &pass));
     jemi_compile_scratch(c, (size_t)floats * sizeof(float));
     return JEM_OK;
