@@ -43,8 +43,9 @@ enum {
 typedef struct job {
     const jemi_winograd *conv;
     const jemi_winograd_scheme *scheme;
-    int64_t tiles, down, across; // all; of an image
-    int64_t in_max, out_max;     // channels of a group: all but the last have as many
+    jemi_tile_grid grid;
+    int64_t tiles;
+    int64_t in_max, out_max; // channels of a group: all but the last have as many
     int64_t in_groups, out_groups, tile_groups;
     int64_t v_stride, m_stride, u_stride; // floats from place to place
     int64_t v_size, m_size, u_size, part_size;
@@ -58,11 +59,11 @@ typedef struct item {
     float *v, *m, *u, *part;
 } item;
 
-// Some consecutive tiles of an item, and those that follow.
+// Some consecutive tiles of an item.
 typedef struct block {
     bool first;
-    int tiles;
-    jemi_tile at[CAPACITY + AHEAD];
+    jemi_tile_block order;
+    jemi_tile at[CAPACITY];
 } block;
 
 static int64_t min_size(int64_t a, int64_t b)
@@ -113,9 +114,8 @@ static job make_job(const jemi_winograd *c)
 {
     assert(!c->backward);
     job j = {.conv = c, .scheme = c->stride == 1 ? &jemi_winograd_stride1 : &jemi_winograd_stride2};
-    j.down = divide_up(c->dst_h, TILE);
-    j.across = divide_up(c->dst_w, TILE);
-    j.tiles = c->n * j.down * j.across;
+    j.grid = jemi_tile_grid_make(c->dst_h, c->dst_w);
+    j.tiles = c->n * j.grid.down * j.grid.across;
     j.in_max = group_size(c->in);
     j.out_max = group_size(c->out);
     j.in_groups = divide_up(c->in, j.in_max);
@@ -176,19 +176,11 @@ static item item_at(const job *j, int64_t index, float *scratch)
 
 // ---- transforms --------------------------------------------------------------------------------
 
-static jemi_tile tile_at(const job *j, int64_t tile)
-{
-    const int64_t in_image = tile % (j->across * j->down);
-    return (jemi_tile){tile / (j->across * j->down), in_image / j->across * TILE,
-                       in_image % j->across * TILE, TILE, TILE};
-}
-
 static void place_block(const job *j, const item *it, int64_t first, block *b)
 {
     b->first = first == it->begin;
-    b->tiles = (int)min_size(it->end - first, CAPACITY);
-    for (int t = 0; t < b->tiles + AHEAD; t++)
-        b->at[t] = tile_at(j, min_size(first + t, j->tiles - 1));
+    b->order =
+        jemi_tile_grid_block(&j->grid, first, (int)min_size(it->end - first, CAPACITY), b->at);
 }
 
 // Where the pixels of tiles lie: (row + i, column + j) * step + (down, right).
@@ -200,9 +192,10 @@ typedef struct grid {
 // Tiles are short runs of several lines at once, which processors do not foresee by themselves. At
 // an edge it may be a pixel that does not exist: no harm is done. Inlined by order: GCC removes
 // calls of a function that does nothing but prefetch.
-static inline __attribute__((always_inline)) void fetch_tile(const grid *g, int64_t k,
-                                                             const jemi_tile *at)
+static inline __attribute__((always_inline)) void fetch_ahead(const grid *g, int64_t k,
+                                                              const block *b, int t)
 {
+    const jemi_tile *at = &b->at[min_size(t + AHEAD, b->order.tiles - 1)];
     const int64_t first = (at->image * g->blocks + k) * g->h;
     for (int i = 0; i < TILE; i++) {
         const int64_t line = (first + (at->row + i) * g->step + g->down) * g->w + g->right;
@@ -216,10 +209,10 @@ static void transform_gradients(const job *j, const item *it, const block *b)
     const jemi_winograd *c = j->conv;
     const grid g = {j->dy, c->out / LANES, c->dst_h, c->dst_w, 1, 0, 0};
     for (int64_t o = 0; o < it->out; o += LANES)
-        for (int t = 0; t < b->tiles; t++) {
+        for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_out + o) / LANES;
             float *to = it->m + o * CAPACITY + t * LANES;
-            fetch_tile(&g, k, &b->at[t + AHEAD]);
+            fetch_ahead(&g, k, b, t);
             j->scheme->transform_gradient(c, j->dy, &b->at[t], k,
                                           (jemi_tile_places){to, j->m_stride});
         }
@@ -233,10 +226,10 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
     const bool right = j->scheme->phases[phase].columns == j->scheme->patch;
     const grid g = {j->x, c->in / LANES, c->src_h, c->src_w, c->stride, down, right};
     for (int64_t i = 0; i < it->in; i += LANES)
-        for (int t = 0; t < b->tiles; t++) {
+        for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_in + i) / LANES;
             float *to = it->v + i * CAPACITY + t * LANES;
-            fetch_tile(&g, k, &b->at[t + AHEAD]);
+            fetch_ahead(&g, k, b, t);
             j->scheme->transform_input(c, j->x, &b->at[t], k, phase,
                                        (jemi_tile_places){to, j->v_stride});
         }
@@ -249,6 +242,7 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
                                      const float *m, float *u)
 {
     __m512 sums[ROWS][2];
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
             sums[r][s] =
@@ -264,6 +258,7 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
                 sums[r][s] = _mm512_fmadd_ps(value, gradient[s], sums[r][s]);
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
             _mm512_storeu_ps(u + (r * vectors + s) * LANES, sums[r][s]);
@@ -275,17 +270,17 @@ static int64_t columns_at(const item *it, int64_t o)
     return min_size(it->out - o / COLUMNS * COLUMNS, COLUMNS);
 }
 
-JEMI_AVX512 static void sum_place(const item *it, const block *b, const float *v, const float *m,
-                                  float *u)
+JEMI_AVX512 static void sum_place(const item *it, bool first, int tiles, const float *v,
+                                  const float *m, float *u)
 {
     for (int64_t o = 0; o < it->out; o += COLUMNS)
         for (int64_t i = 0; i < it->in; i += ROWS) {
             const float *rows = v + i / LANES * CAPACITY * LANES + i % LANES;
             float *to = u + o * it->in + i * columns_at(it, o);
             if (columns_at(it, o) == COLUMNS)
-                sum_products(2, b->first, b->tiles, rows, m + o * CAPACITY, to);
+                sum_products(2, first, tiles, rows, m + o * CAPACITY, to);
             else
-                sum_products(1, b->first, b->tiles, rows, m + o * CAPACITY, to);
+                sum_products(1, first, tiles, rows, m + o * CAPACITY, to);
         }
 }
 
@@ -297,8 +292,12 @@ static void sum_block(const job *j, const item *it, const block *b)
         transform_inputs(j, it, b, phase);
         const int columns = j->scheme->phases[phase].columns;
         for (int k = 0; k < phase_places(j, phase); k++) {
-            const int place = k / columns * j->scheme->patch + k % columns;
-            sum_place(it, b, it->v + place * j->v_stride, it->m + place * j->m_stride, u);
+            const int row = k / columns, column = k % columns;
+            const int place = row * j->scheme->patch + column;
+            const jemi_tile_range r =
+                jemi_tile_block_range(&b->order, &j->grid, j->scheme->patch, row, column);
+            sum_place(it, b->first, r.end - r.begin, it->v + place * j->v_stride + r.begin * LANES,
+                      it->m + place * j->m_stride + r.begin * LANES, u);
             u += j->u_stride;
         }
     }

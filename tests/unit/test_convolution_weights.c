@@ -23,6 +23,8 @@ static const gradient_case cases[] = {
     {{"many tile groups", 2100, 16, 16, 2, 3, 3, 1, 1, 0}, WINOGRAD},
     {{"groups of tiles and sources", 65, 176, 16, 5, 6, 3, 1, 1, 0}, WINOGRAD},
     {{"stride 2", 2, 32, 16, 16, 16, 3, 2, 1, 0}, WINOGRAD},
+    {{"last tiles of 2 and 3", 5, 32, 16, 14, 7, 3, 1, 1, 0}, WINOGRAD},
+    {{"stride 2, last tiles of 2 and 3", 5, 32, 16, 12, 14, 3, 2, 1, 0}, WINOGRAD},
     {{"stride 2, many blocks", 16, 16, 32, 23, 21, 3, 2, 1, 0}, WINOGRAD},
     {{"stride 2, groups of tiles and destinations", 65, 16, 176, 9, 10, 3, 2, 1, 0}, WINOGRAD},
     {{"1x1", 3, 20, 50, 6, 5, 1, 1, 0, 0}, DIRECT},
