@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 #include "kernels/parallel.h"
+#include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
 #if defined(__x86_64__)
@@ -28,6 +29,9 @@ enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
 // Of transformed weights: what a core's cache holds beside a block, and then some.
 static const int64_t weights_bytes_max = 6 << 20;
+
+// Source and destination that a core's cache may still hold since they were last touched.
+static const int64_t cached_bytes_max = 2 << 20;
 
 static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
 {
@@ -149,6 +153,7 @@ typedef struct layer {
     jemi_tile_grid grid; // with stride 2 of the smaller side
     int64_t tiles;
     bool shared;
+    bool fetch;                 // pixels ahead: they come from far away
     int64_t capacity;           // tiles of a block
     int64_t v_stride, m_stride; // floats from place to place
     int64_t v_size, m_size;     // of a block
@@ -182,8 +187,11 @@ static layer make_layer(const jemi_winograd *c, int threads)
     l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
-    const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
-    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
+    const int64_t weights = jemi_winograd_weights_count(c->in, c->out, c->stride);
+    const int64_t pixels = c->n * (c->in * c->src_h * c->src_w + c->out * c->dst_h * c->dst_w);
+    const int64_t size = sizeof(float);
+    l.shared = weights * size > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
+    l.fetch = pixels * size > cached_bytes_max;
     l.capacity = l.shared ? SHARED_ROWS : ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = place_stride(&l, c->in);
@@ -200,21 +208,34 @@ static void place_block(const layer *l, int64_t first, block *b)
     b->order = jemi_tile_grid_block(&l->grid, first, tiles, b->at);
 }
 
+static const jemi_tile *tile_ahead(const block *b, int t)
+{
+    return &b->at[min_size(t + JEMI_FETCH_AHEAD, b->order.tiles - 1)];
+}
+
 // Tile after tile of one block of channels, so that memory is walked along.
 static void input_stage(const layer *l, const block *b, int phase, int64_t k)
 {
-    for (int t = 0; t < b->order.tiles; t++)
-        l->scheme->transform_input(
-            l->conv, l->x, &b->at[t], k, phase,
-            (jemi_tile_places){b->v + t * l->conv->in + k * LANES, l->v_stride});
+    const jemi_tile_pixels pixels = jemi_source_pixels(l->conv, l->scheme, phase);
+    for (int t = 0; t < b->order.tiles; t++) {
+        const jemi_tile_places to = {b->v + t * l->conv->in + k * LANES, l->v_stride};
+        if (l->fetch)
+            jemi_fetch_tile(false, l->x, &pixels, tile_ahead(b, t), k);
+        l->scheme->transform_input(l->conv, l->x, &b->at[t], k, phase, to);
+    }
 }
 
 static void output_stage(const layer *l, const block *b, int phase, int64_t k)
 {
-    for (int t = 0; t < b->order.tiles; t++)
-        l->scheme->transform_output(
-            l->conv, (jemi_tile_places){b->m + t * l->conv->out + k * LANES, l->m_stride}, phase,
-            &b->at[t], k, l->y);
+    const jemi_tile_pixels pixels = jemi_destination_pixels(l->conv, l->scheme, phase);
+    for (int t = 0; t < b->order.tiles; t++) {
+        const jemi_tile_places from = {b->m + t * l->conv->out + k * LANES, l->m_stride};
+        if (l->fetch)
+            jemi_fetch_tile(true, l->y, &pixels, tile_ahead(b, t), k);
+        if (l->fetch && l->conv->then.add != NULL)
+            jemi_fetch_tile(false, l->conv->then.add, &pixels, tile_ahead(b, t), k);
+        l->scheme->transform_output(l->conv, from, phase, &b->at[t], k, l->y);
+    }
 }
 
 static int64_t groups_of(const layer *l)

@@ -18,6 +18,7 @@
 #include <assert.h>
 
 #include "kernels/parallel.h"
+#include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
 #if defined(__x86_64__)
@@ -32,7 +33,6 @@ enum {
     KERNELS = 9 * LANES, // 3x3 of 16 destination channels
     CHANNELS_MAX = 160,  // of a group
     CAPACITY = 56,       // tiles of a block
-    AHEAD = 2,           // tiles from the one that is worked on to the one that is fetched
     // Threads want many items, but each costs a G^T dU G: as long as there are few, less is enough.
     ITEMS = 16,
     TILES_MIN = 256,
@@ -183,55 +183,32 @@ static void place_block(const job *j, const item *it, int64_t first, block *b)
         jemi_tile_grid_block(&j->grid, first, (int)min_size(it->end - first, CAPACITY), b->at);
 }
 
-// Where the pixels of tiles lie: (row + i, column + j) * step + (down, right).
-typedef struct grid {
-    const float *data;
-    int64_t blocks, h, w, step, down, right;
-} grid;
-
-// Tiles are short runs of several lines at once, which processors do not foresee by themselves. At
-// an edge it may be a pixel that does not exist: no harm is done. Inlined by order: GCC removes
-// calls of a function that does nothing but prefetch.
-static inline __attribute__((always_inline)) void fetch_ahead(const grid *g, int64_t k,
-                                                              const block *b, int t)
+static const jemi_tile *tile_ahead(const block *b, int t)
 {
-    const jemi_tile *at = &b->at[min_size(t + AHEAD, b->order.tiles - 1)];
-    const int64_t first = (at->image * g->blocks + k) * g->h;
-    for (int i = 0; i < TILE; i++) {
-        const int64_t line = (first + (at->row + i) * g->step + g->down) * g->w + g->right;
-        for (int j = 0; j < TILE; j++)
-            __builtin_prefetch(g->data + (line + (at->column + j) * g->step) * LANES);
-    }
+    return &b->at[min_size(t + JEMI_FETCH_AHEAD, b->order.tiles - 1)];
 }
 
 static void transform_gradients(const job *j, const item *it, const block *b)
 {
-    const jemi_winograd *c = j->conv;
-    const grid g = {j->dy, c->out / LANES, c->dst_h, c->dst_w, 1, 0, 0};
+    const jemi_tile_pixels pixels = jemi_destination_pixels(j->conv, j->scheme, 0);
     for (int64_t o = 0; o < it->out; o += LANES)
         for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_out + o) / LANES;
-            float *to = it->m + o * CAPACITY + t * LANES;
-            fetch_ahead(&g, k, b, t);
-            j->scheme->transform_gradient(c, j->dy, &b->at[t], k,
-                                          (jemi_tile_places){to, j->m_stride});
+            const jemi_tile_places to = {it->m + o * CAPACITY + t * LANES, j->m_stride};
+            jemi_fetch_tile(false, j->dy, &pixels, tile_ahead(b, t), k);
+            j->scheme->transform_gradient(j->conv, j->dy, &b->at[t], k, to);
         }
 }
 
 static void transform_inputs(const job *j, const item *it, const block *b, int phase)
 {
-    const jemi_winograd *c = j->conv;
-    // Full patches are those of stride 1, whose last pixels are the new ones, and of odd phases.
-    const bool down = j->scheme->phases[phase].rows == j->scheme->patch;
-    const bool right = j->scheme->phases[phase].columns == j->scheme->patch;
-    const grid g = {j->x, c->in / LANES, c->src_h, c->src_w, c->stride, down, right};
+    const jemi_tile_pixels pixels = jemi_source_pixels(j->conv, j->scheme, phase);
     for (int64_t i = 0; i < it->in; i += LANES)
         for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_in + i) / LANES;
-            float *to = it->v + i * CAPACITY + t * LANES;
-            fetch_ahead(&g, k, b, t);
-            j->scheme->transform_input(c, j->x, &b->at[t], k, phase,
-                                       (jemi_tile_places){to, j->v_stride});
+            const jemi_tile_places to = {it->v + i * CAPACITY + t * LANES, j->v_stride};
+            jemi_fetch_tile(false, j->x, &pixels, tile_ahead(b, t), k);
+            j->scheme->transform_input(j->conv, j->x, &b->at[t], k, phase, to);
         }
 }
 
