@@ -30,9 +30,6 @@ enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 // Of transformed weights: what a core's cache holds beside a block, and then some.
 static const int64_t weights_bytes_max = 6 << 20;
 
-// Source and destination that a core's cache may still hold since they were last touched.
-static const int64_t cached_bytes_max = 2 << 20;
-
 static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
 {
     if (stride == 1)
@@ -153,7 +150,7 @@ typedef struct layer {
     jemi_tile_grid grid; // with stride 2 of the smaller side
     int64_t tiles;
     bool shared;
-    bool fetch;                 // pixels ahead: they come from far away
+    bool fetch;                 // pixels ahead
     int64_t capacity;           // tiles of a block
     int64_t v_stride, m_stride; // floats from place to place
     int64_t v_size, m_size;     // of a block
@@ -187,11 +184,9 @@ static layer make_layer(const jemi_winograd *c, int threads)
     l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
-    const int64_t weights = jemi_winograd_weights_count(c->in, c->out, c->stride);
-    const int64_t pixels = c->n * (c->in * c->src_h * c->src_w + c->out * c->dst_h * c->dst_w);
-    const int64_t size = sizeof(float);
-    l.shared = weights * size > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
-    l.fetch = pixels * size > cached_bytes_max;
+    const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
+    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
+    l.fetch = jemi_fetch_pays(c);
     l.capacity = l.shared ? SHARED_ROWS : ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = place_stride(&l, c->in);

@@ -13,6 +13,13 @@
 
 enum { JEMI_FETCH_AHEAD = 2 }; /* tiles from the one that is worked on to the one that is fetched */
 
+/** Not where the core's cache may still hold source and destination since they were last touched. */
+static inline bool jemi_fetch_pays(const jemi_winograd *c)
+{
+    const int64_t cached_floats_max = 1 << 19;
+    return c->n * (c->in * c->src_h * c->src_w + c->out * c->dst_h * c->dst_w) > cached_floats_max;
+}
+
 /** Where they lie: (row + i, column + j) * step + (down, right) in the planes of a tensor. */
 typedef struct jemi_tile_pixels {
     int64_t blocks, h, w;

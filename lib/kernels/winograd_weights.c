@@ -45,6 +45,7 @@ typedef struct job {
     const jemi_winograd_scheme *scheme;
     jemi_tile_grid grid;
     int64_t tiles;
+    bool fetch;              // pixels ahead
     int64_t in_max, out_max; // channels of a group: all but the last have as many
     int64_t in_groups, out_groups, tile_groups;
     int64_t v_stride, m_stride, u_stride; // floats from place to place
@@ -116,6 +117,7 @@ static job make_job(const jemi_winograd *c)
     job j = {.conv = c, .scheme = c->stride == 1 ? &jemi_winograd_stride1 : &jemi_winograd_stride2};
     j.grid = jemi_tile_grid_make(c->dst_h, c->dst_w);
     j.tiles = c->n * j.grid.down * j.grid.across;
+    j.fetch = jemi_fetch_pays(c);
     j.in_max = group_size(c->in);
     j.out_max = group_size(c->out);
     j.in_groups = divide_up(c->in, j.in_max);
@@ -195,7 +197,8 @@ static void transform_gradients(const job *j, const item *it, const block *b)
         for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_out + o) / LANES;
             const jemi_tile_places to = {it->m + o * CAPACITY + t * LANES, j->m_stride};
-            jemi_fetch_tile(false, j->dy, &pixels, tile_ahead(b, t), k);
+            if (j->fetch)
+                jemi_fetch_tile(false, j->dy, &pixels, tile_ahead(b, t), k);
             j->scheme->transform_gradient(j->conv, j->dy, &b->at[t], k, to);
         }
 }
@@ -207,7 +210,8 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
         for (int t = 0; t < b->order.tiles; t++) {
             const int64_t k = (it->first_in + i) / LANES;
             const jemi_tile_places to = {it->v + i * CAPACITY + t * LANES, j->v_stride};
-            jemi_fetch_tile(false, j->x, &pixels, tile_ahead(b, t), k);
+            if (j->fetch)
+                jemi_fetch_tile(false, j->x, &pixels, tile_ahead(b, t), k);
             j->scheme->transform_input(j->conv, j->x, &b->at[t], k, phase, to);
         }
 }
