@@ -56,8 +56,8 @@ typedef struct tune {
     double waiting;   // their seconds
     bool out_of_memory;
     const char *stranger; // kernel whose model has a layer that the one it is compared with lacks
-    const char *isa; // in the library's table
-    int onednn;      // major version
+    const char *isa;      // in the library's table
+    int onednn;           // major version
 } tune;
 
 // ---- what the text of a step says --------------------------------------------------------------

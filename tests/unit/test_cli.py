@@ -461,7 +461,7 @@ def test_divergence_is_undone(idx, tmp_path):
 
 @pytest.mark.parametrize("every", [10, 1000])
 def test_the_last_try_is_told_and_undone(idx, tmp_path, every):
-    """What is reported and saved is the state that remains, and every alarm has a line in the log."""
+    """What is reported and saved is the state that remains, and every alarm has its log line."""
     out, log = tmp_path / "m", tmp_path / "log"
     args = ["train", "--data", idx, "--arch", "mlp-8", "--batch", 8, "--sgld-steps", 2, "--chains",
             6, "--capacity", 30, "--optimizer", "sgd", "--clip-norm", "none", "--seed", 1, "--lr",
