@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+import jem as binding
 from cli_support import JEM, idx, jem, write_idx  # noqa: F401 (idx is a fixture)
 
 LENGTH = 60
@@ -174,6 +175,22 @@ def test_session_options_may_differ(paused, idx, tmp_path):
     jem(*paused, "--resume", "--data", f"{idx}/.", "--stop-after", 1)
     jem(*paused, "--resume", "--out", tmp_path / "n")
     assert (tmp_path / "n").read_bytes() == straight(idx, tmp_path / "whole")
+
+
+def test_a_checkpoint_may_be_older_than_an_option(idx, tmp_path):
+    """One that it does not know had no other value than the default."""
+    checkpoint = tmp_path / "c"
+    args = command(idx, tmp_path / "m", "--classifier", "--checkpoint", checkpoint)
+    jem(*args, "--stop-after", 20)
+    with binding.Model.load(tmp_path / "m") as model, binding.Optimizer(model) as optimizer:
+        binding.load_checkpoint(checkpoint, model, optimizer)
+        note = json.loads(optimizer.note)
+        assert note["options"].pop("beta1") == "0.9"
+        optimizer.note = json.dumps(note)
+        binding.save_checkpoint(checkpoint, model, optimizer)
+    assert "--beta1 is 0.5" in jem(*args, "--resume", "--beta1", 0.5, expect=2)
+    jem(*args, "--resume")
+    assert (tmp_path / "m").read_bytes() == straight(idx, tmp_path / "whole", "--classifier")
 
 
 def test_other_data_are_refused(paused, tmp_path):
