@@ -55,8 +55,9 @@ typedef struct tune {
     int waiting_node; // of passes that no layer has been charged for
     double waiting;   // their seconds
     bool out_of_memory;
-    const char *isa; // in the library's table
-    int onednn;      // major version
+    const char *stranger; // kernel whose model has a layer that the one it is compared with lacks
+    const char *isa;      // in the library's table
+    int onednn;           // major version
 } tune;
 
 // ---- what the text of a step says --------------------------------------------------------------
@@ -190,7 +191,9 @@ static void note_step(void *user, const jem_step_info *step)
     const shape s = shape_of(&p, step->macs);
     t->last = find_row(t, p.direction, &s);
     if (t->last < 0) {
-        t->out_of_memory = true; // all models have the same layers
+        t->out_of_memory |= t->model == ASKED;
+        if (t->model != ASKED)
+            t->stranger = kernels[t->model].name;
         return;
     }
     row *r = &t->rows[t->last];
@@ -234,6 +237,11 @@ static cli_status measure(tune *t, const jem_model *model, const jem_exec_config
             CLI_TRY(measure_model(t, model, *exec, what, n, err));
     if (t->out_of_memory)
         return cli_fail(err, "out of memory");
+    if (t->stranger != NULL)
+        return cli_fail(err,
+                        "--tune cannot compare kernels: %s describes a layer otherwise than the "
+                        "model that it was asked about",
+                        t->stranger);
     take_medians(t);
     return CLI_OK;
 }

@@ -41,10 +41,14 @@ static void set_defaults(void *out)
     *(args_t *)out = (args_t){.batch = 256};
 }
 
-enum { N_SCORES = 3 };
-static const int32_t score_kinds[N_SCORES] = {JEM_SCORE_ENERGY, JEM_SCORE_MAX_SOFTMAX,
-                                              JEM_SCORE_GRADIENT_NORM};
-static const char *const score_names[N_SCORES] = {"energy", "max-softmax", "gradient-norm"};
+enum { SCORES_MAX = 3 };
+static const struct {
+    int32_t kind;
+    const char *name;
+    int32_t classes_min; // for the score to say anything
+} scores_known[SCORES_MAX] = {{JEM_SCORE_ENERGY, "energy", 1},
+                              {JEM_SCORE_MAX_SOFTMAX, "max-softmax", 2},
+                              {JEM_SCORE_GRADIENT_NORM, "gradient-norm", 1}};
 
 typedef struct evaluation {
     const args_t *args;
@@ -53,9 +57,12 @@ typedef struct evaluation {
     int64_t row_size;
     cli_data test;
     cli_ood ood;
-    float *x;                    // one batch
-    float *scores[N_SCORES];     // of the test set
-    float *ood_scores[N_SCORES]; // of the set at hand
+    int n_scores; // those that the model can give
+    int32_t score_kinds[SCORES_MAX];
+    const char *score_names[SCORES_MAX];
+    float *x;                      // one batch
+    float *scores[SCORES_MAX];     // of the test set
+    float *ood_scores[SCORES_MAX]; // of the set at hand
     cli_progress progress;
 } evaluation;
 
@@ -91,8 +98,9 @@ static cli_status score(evaluation *e, const rows *r, float *const *scores, floa
         const int64_t n = left < e->args->batch ? left : e->args->batch;
         show(e, r, first);
         CLI_TRY(get_rows(e, r, first, n, err));
-        for (int k = 0; k < N_SCORES; k++)
-            CLI_TRY(cli_jem(err, jem_score(e->model, score_kinds[k], n, e->x, scores[k] + first)));
+        for (int k = 0; k < e->n_scores; k++)
+            CLI_TRY(
+                cli_jem(err, jem_score(e->model, e->score_kinds[k], n, e->x, scores[k] + first)));
         if (logits != NULL)
             CLI_TRY(cli_jem(err, jem_logits(e->model, n, e->x, logits + first * e->classes)));
     }
@@ -132,12 +140,12 @@ static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_m
 
 typedef struct auroc_row {
     const char *name;
-    double auroc[N_SCORES];
+    double auroc[SCORES_MAX];
 } auroc_row;
 
-static cli_status allocate_scores(float **scores, int64_t n, cli_error *err)
+static cli_status allocate_scores(const evaluation *e, float **scores, int64_t n, cli_error *err)
 {
-    for (int k = 0; k < N_SCORES; k++) {
+    for (int k = 0; k < e->n_scores; k++) {
         free(scores[k]);
         CLI_TRY(cli_alloc(&scores[k], n, sizeof **scores, err));
     }
@@ -147,9 +155,9 @@ static cli_status allocate_scores(float **scores, int64_t n, cli_error *err)
 static cli_status evaluate_rows(evaluation *e, const rows *r, auroc_row *out, cli_error *err)
 {
     out->name = r->name;
-    CLI_TRY(allocate_scores(e->ood_scores, r->n, err));
+    CLI_TRY(allocate_scores(e, e->ood_scores, r->n, err));
     CLI_TRY(score(e, r, e->ood_scores, NULL, err));
-    for (int k = 0; k < N_SCORES; k++)
+    for (int k = 0; k < e->n_scores; k++)
         CLI_TRY(cli_jem(
             err, jem_auroc(e->test.n, e->scores[k], r->n, e->ood_scores[k], &out->auroc[k])));
     return CLI_OK;
@@ -159,8 +167,7 @@ static cli_status evaluate_path(evaluation *e, const char *path, auroc_row *out,
 {
     cli_data data;
     CLI_TRY(cli_data_load(&data, path, CLI_TEST, err));
-    free(data.labels);
-    data.labels = NULL; // they may be of other classes
+    cli_data_drop_labels(&data); // they may be of other classes
     cli_data_limit(&data, e->args->limit);
     cli_status status = cli_data_check_model(&data, e->model, err);
     const rows r = {.name = path, .n = data.n, .data = &data};
@@ -228,6 +235,15 @@ static cli_status check_ood_names(const args_t *args, const cli_data *test, cli_
     return CLI_OK;
 }
 
+static void choose_scores(evaluation *e)
+{
+    for (int k = 0; k < SCORES_MAX; k++)
+        if (e->classes >= scores_known[k].classes_min) {
+            e->score_kinds[e->n_scores] = scores_known[k].kind;
+            e->score_names[e->n_scores++] = scores_known[k].name;
+        }
+}
+
 static cli_status prepare(evaluation *e, cli_error *err)
 {
     const args_t *args = e->args;
@@ -235,14 +251,23 @@ static cli_status prepare(evaluation *e, cli_error *err)
     CLI_TRY(cli_model_load(&e->model, args->model, &args->exec, err));
     CLI_TRY(cli_model_info(e->model, &info, err));
     CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, err));
-    CLI_TRY(cli_data_check_model(&e->test, e->model, err));
+    CLI_TRY(cli_data_suit_model(&e->test, e->model, err));
     cli_data_limit(&e->test, args->limit);
     CLI_TRY(check_ood_names(args, &e->test, err));
     e->classes = info.classes;
     e->row_size = info.input_size;
     CLI_TRY(cli_alloc(&e->x, args->batch * e->row_size, sizeof *e->x, err));
-    CLI_TRY(allocate_scores(e->scores, e->test.n, err));
+    choose_scores(e);
+    CLI_TRY(allocate_scores(e, e->scores, e->test.n, err));
     return cli_ood_begin(&e->ood, &e->test, e->model, args->seed, err);
+}
+
+static double mean_energy(const evaluation *e)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < e->test.n; i++)
+        sum += (double)e->scores[0][i];
+    return sum / (double)e->test.n;
 }
 
 static cli_status report_all(const evaluation *e, const jem_metrics *metrics,
@@ -255,8 +280,10 @@ static cli_status report_all(const evaluation *e, const jem_metrics *metrics,
     cli_report_count(&report, "n", "test rows", e->test.n);
     if (metrics != NULL)
         report_metrics(&report, metrics);
+    else
+        cli_report_number(&report, "mean_energy", "mean energy", mean_energy(e), 4, "");
     cli_table table;
-    cli_table_begin(&table, &report, "auroc", "AUROC", N_SCORES, score_names);
+    cli_table_begin(&table, &report, "auroc", "AUROC", e->n_scores, e->score_names);
     for (int i = 0; i < n_rows; i++)
         cli_table_row(&table, rows_out[i].name, rows_out[i].auroc, 4);
     cli_report_note(&report,
@@ -289,7 +316,7 @@ static cli_status run(const void *args, cli_error *err)
 {
     evaluation e = {.args = args};
     const cli_status status = evaluate(&e, err);
-    for (int k = 0; k < N_SCORES; k++) {
+    for (int k = 0; k < SCORES_MAX; k++) {
         free(e.scores[k]);
         free(e.ood_scores[k]);
     }
@@ -307,7 +334,8 @@ const cli_command cli_eval = {
     .description = "Evaluates a model on the test split of a data set: accuracy, negative "
                    "log-likelihood (NLL), expected calibration error (ECE) and Brier score, and "
                    "for every outlier score the area under the ROC curve (AUROC) of telling other "
-                   "sets from the test set.\n\n"
+                   "sets from the test set. Of unlabelled data, or by a model of one class, the "
+                   "mean energy is reported instead of what needs labels.\n\n"
                    "Sets: uniform (every pixel at random), constant (one random colour), interp "
                    "(the mean of two test images), inverted (black becomes white), rotated (by 90 "
                    "degrees, square images only), shuffled (pixels in random order), or the test "

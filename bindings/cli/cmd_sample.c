@@ -125,9 +125,10 @@ static cli_status fit_starts(const work *w, cli_error *err)
 {
     cli_data data;
     CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, err));
-    cli_status status = cli_data_check_model(&data, w->model, err);
+    cli_status status = cli_data_suit_model(&data, w->model, err);
+    const cli_chain_data from = {.data = &data, .n = data.n, .per_class = true};
     if (status == CLI_OK)
-        status = cli_chain_fit(w->sampler, w->model, &data, true, w->args.seed, err);
+        status = cli_chain_fit(w->sampler, w->model, &from, w->args.seed, err);
     cli_data_free(&data);
     return status;
 }

@@ -46,7 +46,8 @@ static const cli_option options[] = {
                   "otherwise as the data set says, or its highest label plus 1", 0),
     CLI_ROW_COUNT("labels-per-class", args_t, labels_per_class, 1, 1e15,
                   "use the labels of N rows of each class only, drawn by the seed; all rows still "
-                  "train the density",
+                  "train the density, and starts per class, which --class-conditional wants, are "
+                  "fitted on the labelled ones",
                   0),
     CLI_ROW_COUNT("labelled-batch", args_t, labelled_batch, 1, 1e6,
                   "labelled rows of a step, drawn apart from those of the density; otherwise the "
@@ -64,14 +65,21 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("checkpoint-every", args_t, checkpoint_every, 1, 1e15,
                   "steps from one checkpoint to the next; there is one at every end, too",
                   CLI_SESSION),
-    CLI_ROW_COUNT("stop-after", args_t, stop_after, 1, 1e15,
-                  "end this session after N of the run's steps; needs --checkpoint", CLI_SESSION),
+    CLI_ROW_COUNT(
+        "stop-after", args_t, stop_after, 1, 1e15,
+        "end this session N steps further on, not counting those that the guard undid; needs "
+        "--checkpoint",
+        CLI_SESSION),
     CLI_ROW_SESSION_FLAG("resume", args_t, resume,
                          "go on from --checkpoint, with the same options; the parameters become "
                          "those of a run that was never stopped, bit for bit"),
     CLI_ROW_FLAG("no-guard", args_t, no_guard,
                  "end when training diverges, instead of going back to the last good state with "
                  "half the learning rate"),
+    CLI_ROW_COUNT("guard-tries", args_t, guard_tries, 1, 1000,
+                  "times in a row that it goes back before the run ends after all", 0),
+    CLI_ROW_COUNT("guard-every", args_t, guard_every, 1, 1e6,
+                  "steps from one good state that is kept to the next", 0),
 
     CLI_ROW_HEADING("Loss"),
     CLI_ROW_FLAG("classifier", args_t, classifier,
@@ -100,6 +108,9 @@ static const cli_option options[] = {
     CLI_ROW_NUMBER("lr-factor", args_t, lr_factor, 0, 1, "of step: by which it falls", 0),
     CLI_ROW_NUMBER("lr-floor", args_t, lr_floor, 0, 1, "of cosine: the part left at the end", 0),
     CLI_ROW_NUMBER("momentum", args_t, momentum, 0, 0.999999, "of sgd", 0),
+    CLI_ROW_NUMBER("beta1", args_t, beta1, 0, 0.999999, "of adam: decay of the mean gradient", 0),
+    CLI_ROW_NUMBER("beta2", args_t, beta2, 0, 0.999999, "of adam: decay of the mean square", 0),
+    CLI_ROW_NUMBER("eps", args_t, eps, 0, FLT_MAX, "of adam: added to the root of it", CLI_ABOVE),
     CLI_ROW_NUMBER("weight-decay", args_t, weight_decay, 0, FLT_MAX, "added to the gradient", 0),
     CLI_ROW_NUMBER("clip-norm", args_t, clip_norm, 0, FLT_MAX,
                    "longest gradient; \"none\" = no limit", CLI_ABOVE | CLI_OR_NONE),
@@ -124,6 +135,7 @@ static const cli_option options[] = {
                  "chains follow E(x, y), each for its class, instead of E(x)"),
     CLI_ROW_END,
 };
+_Static_assert(sizeof options / sizeof options[0] <= CLI_ROWS_MAX, "cli_given lacks places");
 
 static void set_defaults(void *out)
 {
@@ -133,6 +145,9 @@ static void set_defaults(void *out)
                      .optimizer = JEM_OPTIMIZER_ADAM,
                      .lr = 2e-3,
                      .momentum = 0.9,
+                     .beta1 = 0.9,
+                     .beta2 = 0.999,
+                     .eps = 1e-8,
                      .clip_norm = 5.0,
                      .schedule = JEM_SCHEDULE_STEP,
                      .lr_factor = 0.3,
@@ -144,7 +159,9 @@ static void set_defaults(void *out)
                      .chains = 32,
                      .capacity = 500,
                      .reinit = 0.05,
-                     .checkpoint_every = 500};
+                     .checkpoint_every = 500,
+                     .guard_tries = 5,
+                     .guard_every = 100};
     cli_chain_defaults(&args->chain);
     args->chain.start = JEM_START_MIXTURE;
 }
@@ -192,7 +209,7 @@ static cli_status save(const cli_train_run *run, const cli_train_result *result,
     return cli_jem(err, jem_model_save(run->model, run->args->out));
 }
 
-static void print_summary(const cli_train_run *run, const cli_train_result *result)
+static void print_summary(const cli_train_run *run, const cli_train_result *result, bool kept)
 {
     jem_model_info info = {.struct_size = sizeof info};
     jem_model_get_info(run->model, &info);
@@ -200,20 +217,21 @@ static void print_summary(const cli_train_run *run, const cli_train_result *resu
     printf("%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
            jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
            cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
-    if (result->paused)
+    if (result->paused && kept)
         printf("paused after %lld new steps; --resume goes on from %s\n",
                (long long)result->new_steps, run->args->checkpoint);
 }
 
-// The sentence for a run that did not come to its end.
+// The sentence for a run that did not come to its end. `lost`: why there is no checkpoint, or "".
 static cli_status explain(const cli_train_run *run, const cli_train_result *result,
-                          const char *reason, cli_error *err)
+                          const char *reason, const char *lost, cli_error *err)
 {
     const long long steps = (long long)result->steps;
-    char saved[512];
+    char saved[1024];
     if (steps > 0)
-        snprintf(saved, sizeof saved, "the model of step %lld was saved to %.400s", steps,
-                 run->args->out);
+        snprintf(saved, sizeof saved, "the model of step %lld was saved to %.400s%s%.500s", steps,
+                 run->args->out, lost[0] != '\0' ? ", but there is no checkpoint of it: " : "",
+                 lost);
     else
         snprintf(saved, sizeof saved, "nothing was written");
     if (result->status == JEM_ECANCELLED)
@@ -223,7 +241,7 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
         return cli_fail(err,
                         "training diverged in step %lld (%s); %s; a lower --lr, a higher "
                         "--energy-l2 or more --sgld-steps may help",
-                        steps + 1, reason, saved);
+                        (long long)result->tried, reason, saved);
     return cli_fail(err, "%s; %s", reason, saved);
 }
 
@@ -231,13 +249,19 @@ static cli_status conclude(cli_train_run *run, const cli_train_result *result, c
                            cli_error *err)
 {
     const bool whole = result->status == JEM_OK || result->status == JEM_ECANCELLED;
+    cli_error lost = {""}; // why there is no checkpoint, which shall not cost the model
+    // It comes first, as the model may be saved with other parameters, those of --ema.
     if (result->steps > 0 && run->args->checkpoint != NULL && whole)
-        CLI_TRY(cli_train_save_checkpoint(run, err));
+        cli_train_save_checkpoint(run, &lost);
     if (result->steps > 0)
         CLI_TRY(save(run, result, err));
+    const bool kept = lost.text[0] == '\0';
     if (result->status != JEM_OK)
-        return explain(run, result, reason, err);
-    print_summary(run, result);
+        return explain(run, result, reason, lost.text, err);
+    print_summary(run, result, kept);
+    if (!kept)
+        return cli_fail(err, "the model was saved, but no checkpoint of step %lld: %s",
+                        (long long)result->steps, lost.text);
     if (run->log != NULL && (fflush(run->log) != 0 || ferror(run->log)))
         return cli_fail(err, "the model was saved, but %s could not be written", run->args->log);
     return CLI_OK;
@@ -261,6 +285,8 @@ static cli_status train(const void *given, cli_error *err)
     }
     if (run.log != NULL)
         fclose(run.log);
+    cli_train_rows_free(&run.all);
+    cli_train_rows_free(&run.labelled);
     jem_sampler_destroy(run.sampler);
     jem_optimizer_destroy(run.optimizer);
     jem_model_destroy(run.model);

@@ -119,6 +119,12 @@ void cli_data_limit(cli_data *data, int64_t n)
         data->n = n;
 }
 
+void cli_data_drop_labels(cli_data *data)
+{
+    free(data->labels);
+    data->labels = NULL;
+}
+
 // ---- what all data sets have in common ---------------------------------------------------------
 
 int64_t cli_data_row_size(const cli_data *data)
@@ -176,6 +182,15 @@ cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cl
                             "model's classes",
                             data->path, (long long)data->labels[i], (long long)i, info.classes - 1);
     return CLI_OK;
+}
+
+cli_status cli_data_suit_model(cli_data *data, const jem_model *model, cli_error *err)
+{
+    jem_model_info info = {.struct_size = sizeof info};
+    CLI_TRY(cli_jem(err, jem_model_get_info(model, &info)));
+    if (info.classes == 1)
+        cli_data_drop_labels(data);
+    return cli_data_check_model(data, model, err);
 }
 
 cli_status cli_data_float_range(const cli_data *data, float *low, float *high, cli_error *err)

@@ -46,8 +46,14 @@ int64_t cli_data_row_size(const cli_data *data);
 /** The classes a model of this data needs: as the data set says, else the highest label plus 1. */
 cli_status cli_data_count_classes(const cli_data *data, int32_t *classes, cli_error *err);
 
+/** Makes the data unlabelled. */
+void cli_data_drop_labels(cli_data *data);
+
 /** Are the rows of the model's shape, and the labels, if any, within its classes? */
 cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cli_error *err);
+
+/** The same; but a model of one class has no use for labels, and drops them. */
+cli_status cli_data_suit_model(cli_data *data, const jem_model *model, cli_error *err);
 
 /** Lowest and highest value of float rows; refuses NaN and infinity. */
 cli_status cli_data_float_range(const cli_data *data, float *low, float *high, cli_error *err);

@@ -63,6 +63,8 @@ void cli_chain_defaults(cli_chain_args *args)
                              .grad_clamp = 1.0,
                              .x_low = NAN,
                              .x_high = NAN,
+                             .start_low = NAN,
+                             .start_high = NAN,
                              .uniform_fraction = 0.5};
 }
 
@@ -73,6 +75,22 @@ static cli_status check_together(const cli_chain_args *args, cli_error *err)
     const bool gaussian = args->start == JEM_START_GAUSSIAN || args->start == JEM_START_MIXTURE;
     if (args->start_rank > 0 && !gaussian)
         return cli_usage(err, "--start-rank is of Gaussians; expected --start gaussian or mixture");
+    return CLI_OK;
+}
+
+typedef struct range {
+    float low, high;
+} range;
+
+// What was given, or the end of the input range.
+static cli_status choose_range(const char *name, double low, double high,
+                               const jem_model_info *info, range *out, cli_error *err)
+{
+    out->low = isnan(low) ? info->input_low : (float)low;
+    out->high = isnan(high) ? info->input_high : (float)high;
+    if (!(out->low < out->high))
+        return cli_usage(err, "--%s-low %g is not below --%s-high %g", name, (double)out->low, name,
+                         (double)out->high);
     return CLI_OK;
 }
 
@@ -91,15 +109,15 @@ cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
     config->grad_clamp = (float)args->grad_clamp;
     config->start = args->start;
     config->uniform_fraction = (float)args->uniform_fraction;
-    config->start_low = info.input_low;
-    config->start_high = info.input_high;
+    range start, x;
+    CLI_TRY(choose_range("start", args->start_low, args->start_high, &info, &start, err));
+    config->start_low = start.low;
+    config->start_high = start.high;
     if (args->no_x_clamp)
         return CLI_OK;
-    config->x_low = isnan(args->x_low) ? info.input_low : (float)args->x_low;
-    config->x_high = isnan(args->x_high) ? info.input_high : (float)args->x_high;
-    if (!(config->x_low < config->x_high))
-        return cli_usage(err, "--x-low %g is not below --x-high %g", (double)config->x_low,
-                         (double)config->x_high);
+    CLI_TRY(choose_range("x", args->x_low, args->x_high, &info, &x, err));
+    config->x_low = x.low;
+    config->x_high = x.high;
     return CLI_OK;
 }
 
@@ -108,26 +126,35 @@ static int64_t min_count(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
-                         bool per_class, uint64_t seed, cli_error *err)
+// As many of the rows as a fit shall read, in random order.
+static cli_status draw_rows(const cli_chain_data *from, uint64_t seed, int64_t **rows, int64_t *n,
+                            cli_error *err)
 {
-    const bool labelled = per_class && data->labels != NULL;
-    const int64_t size = cli_data_row_size(data);
+    const int64_t size = cli_data_row_size(from->data);
     const int64_t n_memory = fit_floats_max / size > 0 ? fit_floats_max / size : 1;
-    const int64_t n = min_count(data->n, min_count(FIT_ROWS_MAX, n_memory));
-    int64_t *rows = NULL, *labels = NULL;
+    cli_random random = {seed};
+    CLI_TRY(cli_alloc(rows, from->n, sizeof **rows, err));
+    for (int64_t i = 0; i < from->n; i++)
+        (*rows)[i] = from->rows != NULL ? from->rows[i] : i;
+    cli_shuffle(&random, from->n, *rows);
+    *n = min_count(from->n, min_count(FIT_ROWS_MAX, n_memory));
+    return CLI_OK;
+}
+
+cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_chain_data *from,
+                         uint64_t seed, cli_error *err)
+{
+    const cli_data *data = from->data;
+    const bool labelled = from->per_class && data->labels != NULL;
+    int64_t *rows = NULL, *labels = NULL, n;
     float *x = NULL;
-    cli_status status = cli_alloc(&rows, data->n, sizeof *rows, err);
+    cli_status status = draw_rows(from, seed, &rows, &n, err);
     if (status == CLI_OK)
         status = cli_alloc(&labels, n, sizeof *labels, err);
     if (status == CLI_OK)
-        status = cli_alloc(&x, n * size, sizeof *x, err);
+        status = cli_alloc(&x, n * cli_data_row_size(data), sizeof *x, err);
     if (status != CLI_OK)
         goto done;
-    cli_random random = {seed};
-    for (int64_t i = 0; i < data->n; i++)
-        rows[i] = i;
-    cli_shuffle(&random, data->n, rows);
     for (int64_t i = 0; labelled && i < n; i++)
         labels[i] = data->labels[rows[i]];
     status = cli_data_inputs(data, model, rows, 0, n, x, err);

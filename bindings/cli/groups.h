@@ -14,8 +14,8 @@
 /* ---- how a model is run ---------------------------------------------------------------------- */
 
 typedef struct cli_exec_args {
-    int64_t threads; /* 0 = as the host's */
-    int32_t backend; /* 0 = the fastest */
+    int64_t threads;                                         /* 0 = as the host's */
+    int32_t backend;                                         /* 0 = the fastest */
     int32_t precision, precision_chains, precision_training; /* 0 = the default, of all; of one */
 } cli_exec_args;
 
@@ -54,7 +54,8 @@ typedef struct cli_chain_args {
     bool matched_noise;
     double x_low, x_high; /* NaN = the model's input range */
     bool no_x_clamp;
-    int32_t start; /* 0 = Gaussian starts if there is data to fit, else uniform */
+    int32_t start;                /* 0 = Gaussian starts if there is data to fit, else uniform */
+    double start_low, start_high; /* NaN = the model's input range */
     double uniform_fraction;
     int64_t start_rank;
 } cli_chain_args;
@@ -81,6 +82,10 @@ extern const cli_choice cli_starts[];
                    "where chains start: anywhere, like noise around the mean image of a class, "   \
                    "some of both, or at images of the data (with --reinit 1 in training: CD-k)",   \
                    0),                                                                             \
+    CLI_ROW_NUMBER("start-low", type, field.start_low, -FLT_MAX, FLT_MAX,                          \
+                   "uniform starts lie above; otherwise the low end of the input range", 0),       \
+    CLI_ROW_NUMBER("start-high", type, field.start_high, -FLT_MAX, FLT_MAX,                        \
+                   "uniform starts lie below; otherwise the high end of the input range", 0),      \
     CLI_ROW_NUMBER("uniform-fraction", type, field.uniform_fraction, 0, 1,                         \
                    "uniform starts in a mixture", 0),                                              \
     CLI_ROW_COUNT("start-rank", type, field.start_rank, 0, 256,                                    \
@@ -93,8 +98,16 @@ void cli_chain_defaults(cli_chain_args *args);
 cli_status cli_chain_config(const cli_chain_args *args, const jem_model *model,
                             jem_sampler_config *config, cli_error *err);
 
-/** Fits starts, per class or of all rows alike, on a random choice of at most 10,000 rows. */
-cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_data *data,
-                         bool per_class, uint64_t seed, cli_error *err);
+/** What starts are fitted on. */
+typedef struct cli_chain_data {
+    const cli_data *data;
+    const int64_t *rows; /* (n), the numbers of the rows; NULL = the first n */
+    int64_t n;
+    bool per_class; /* by their labels, if there are any; otherwise all alike */
+} cli_chain_data;
+
+/** Fits starts on a random choice of at most 10,000 of the rows. */
+cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_chain_data *from,
+                         uint64_t seed, cli_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "groups.h"
+#include "train_rows.h"
 
 #define CLI_TRAIN_IMAGE_ARCH "cnn-16-32-64"
 #define CLI_TRAIN_TABLE_ARCH "mlp-256-256"
@@ -19,7 +20,7 @@ typedef struct cli_train_args {
     int64_t labels_per_class, labelled_batch; /* 0 = not given */
     uint64_t seed;
     int32_t optimizer;
-    double lr, momentum, weight_decay, clip_norm;
+    double lr, momentum, beta1, beta2, eps, weight_decay, clip_norm;
     int64_t warmup;
     int32_t schedule;
     cli_list milestones;
@@ -35,6 +36,7 @@ typedef struct cli_train_args {
     bool class_conditional;
     cli_chain_args chain;
     bool no_guard;
+    int64_t guard_tries, guard_every;
     const char *checkpoint;               /* NULL = none */
     int64_t checkpoint_every, stop_after; /* 0 = not given */
     bool resume;
@@ -55,10 +57,12 @@ typedef struct cli_train_run {
     cli_data data;
     jem_model *model;
     jem_optimizer *optimizer;
-    jem_sampler *sampler; /* NULL for a plain classifier */
-    FILE *log;            /* NULL = none */
-    int64_t batches;      /* taken from the data so far, in all sessions */
-    double seconds;       /* trained so far */
+    jem_sampler *sampler;    /* NULL for a plain classifier */
+    cli_train_rows all;      /* of the data */
+    cli_train_rows labelled; /* those of the terms with labels; n = 0: `all` serve both */
+    FILE *log;               /* NULL = none */
+    int64_t batches;         /* taken from the data so far, in all sessions */
+    double seconds;          /* trained so far */
 } cli_train_run;
 
 /** Running means of what the steps report. */
@@ -68,8 +72,9 @@ typedef struct cli_train_means {
 } cli_train_means;
 
 typedef struct cli_train_result {
-    int64_t steps;     /* of the run, in all sessions */
+    int64_t steps;     /* of the run, in all sessions, that stand */
     int64_t new_steps; /* of this one */
+    int64_t tried;     /* the number of the last step, whether it stands or not */
     bool paused;       /* by --stop-after */
     cli_train_means means;
     jem_status status; /* JEM_OK, JEM_ECANCELLED after a signal, or why it failed */
@@ -97,5 +102,14 @@ cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_erro
 
 /** One line of JSON for one step. Failures show in ferror(). */
 void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds);
+
+/** How many bytes the log holds, all lines so far; 0 for none, or if it is no file. */
+int64_t cli_train_log_size(FILE *log);
+
+/**
+ * Cuts off what a killed session wrote after its checkpoint, when the log held `size` bytes and the
+ * run had done `steps`. Another log, which has no line of that step there, stays as it is.
+ */
+cli_status cli_train_log_go_back(FILE *log, int64_t size, int64_t steps, cli_error *err);
 
 #endif

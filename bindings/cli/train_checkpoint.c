@@ -11,7 +11,7 @@
 #include "output.h"
 #include "train.h"
 
-enum { VALUE_MAX = 1024 };
+enum { VALUE_MAX = 1024, PATH_SIZE = 4200 };
 
 // ---- the note ----------------------------------------------------------------------------------
 
@@ -50,8 +50,9 @@ static json_t *options_of(const cli_train_run *run)
 static cli_status set_note(const cli_train_run *run, cli_error *err)
 {
     json_t *note =
-        json_pack("{s:o s:I s:I s:f}", "options", options_of(run), "data", data_digest(&run->data),
-                  "batches", (json_int_t)run->batches, "seconds", run->seconds);
+        json_pack("{s:o s:I s:I s:f s:I}", "options", options_of(run), "data",
+                  data_digest(&run->data), "batches", (json_int_t)run->batches, "seconds",
+                  run->seconds, "log", (json_int_t)cli_train_log_size(run->log));
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     if (text == NULL)
@@ -90,6 +91,8 @@ static cli_status compare_options(const cli_train_run *run, const json_t *then, 
             continue;
         cli_option_text(row, run->args, now, sizeof now);
         const char *before = json_string_value(json_object_get(then, row->name));
+        if (before == NULL && !run->args->given.rows[row - run->options])
+            continue; // a checkpoint from before there was such an option
         if (before == NULL)
             before = "";
         if (strcmp(before, now) != 0)
@@ -113,12 +116,32 @@ static cli_status take_note(cli_train_run *run, const json_t *note, cli_error *e
 static cli_status resume(cli_train_run *run, cli_error *err)
 {
     json_t *note;
+    int64_t steps;
     CLI_TRY(cli_jem(
         err, jem_checkpoint_load(run->args->checkpoint, run->model, run->optimizer, run->sampler)));
+    CLI_TRY(cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &steps)));
     CLI_TRY(get_note(run, &note, err));
+    const int64_t log_size = json_integer_value(json_object_get(note, "log"));
     const cli_status status = take_note(run, note, err);
     json_decref(note);
-    return status;
+    return status == CLI_OK ? cli_train_log_go_back(run->log, log_size, steps, err) : status;
+}
+
+// Of two generations either may be gone on with, so neither may be of another run.
+static cli_status check_new(const char *path, cli_error *err)
+{
+    char previous[PATH_SIZE];
+    snprintf(previous, sizeof previous, "%s.prev", path);
+    const bool last = access(path, F_OK) == 0, before = access(previous, F_OK) == 0;
+    if (last && before)
+        return cli_usage(err,
+                         "%s and %s exist; go on with them by --resume, or remove both to begin "
+                         "anew",
+                         path, previous);
+    if (last || before)
+        return cli_usage(err, "%s exists; go on with it by --resume, or remove it to begin anew",
+                         last ? path : previous);
+    return CLI_OK;
 }
 
 cli_status cli_train_begin(cli_train_run *run, cli_error *err)
@@ -128,9 +151,7 @@ cli_status cli_train_begin(cli_train_run *run, cli_error *err)
         return CLI_OK;
     if (run->args->resume)
         return resume(run, err);
-    if (access(path, F_OK) == 0)
-        return cli_usage(err, "%s exists; go on with it by --resume, or remove it to begin anew",
-                         path);
+    CLI_TRY(check_new(path, err));
     return cli_output_check(path, err);
 }
 

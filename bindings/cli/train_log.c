@@ -1,10 +1,15 @@
 /*
  * The training log: one JSON object per line and step, with every field of jem_train_stats.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "train.h"
+
+enum { LINE_SIZE_MAX = 4096 };
 
 static const struct {
     const char *name;
@@ -50,4 +55,49 @@ void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
     json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7));
     fputc('\n', log);
     json_decref(line);
+}
+
+// ---- going back --------------------------------------------------------------------------------
+
+int64_t cli_train_log_size(FILE *log)
+{
+    if (log == NULL || fseeko(log, 0, SEEK_END) != 0)
+        return 0;
+    return ftello(log);
+}
+
+static bool is_of_step(const char *text, size_t size, int64_t step)
+{
+    json_t *line = json_loadb(text, size, 0, NULL);
+    const json_t *value = json_object_get(line, "step");
+    const bool same = json_is_integer(value) && json_integer_value(value) == step;
+    json_decref(line);
+    return same;
+}
+
+// Does a line of that step end there?
+static bool line_ends_at(FILE *log, int64_t place, int64_t step)
+{
+    char text[LINE_SIZE_MAX];
+    const int64_t first = place > LINE_SIZE_MAX ? place - LINE_SIZE_MAX : 0;
+    const size_t size = (size_t)(place - first);
+    if (fseeko(log, first, SEEK_SET) != 0 || fread(text, 1, size, log) != size)
+        return false;
+    if (text[size - 1] != '\n')
+        return false;
+    size_t begin = size - 1;
+    while (begin > 0 && text[begin - 1] != '\n')
+        begin--;
+    return is_of_step(text + begin, size - 1 - begin, step);
+}
+
+cli_status cli_train_log_go_back(FILE *log, int64_t size, int64_t steps, cli_error *err)
+{
+    if (log == NULL || size <= 0 || size >= cli_train_log_size(log))
+        return CLI_OK;
+    const bool same = line_ends_at(log, size, steps);
+    if (same && ftruncate(fileno(log), size) != 0)
+        return cli_fail(err, "the log cannot be cut to the checkpoint: %s", strerror(errno));
+    fseeko(log, 0, SEEK_END); // a stream that has read must move before it writes
+    return CLI_OK;
 }

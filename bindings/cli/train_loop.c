@@ -11,11 +11,10 @@ static const double plain_line_seconds = 5.0;
 
 typedef struct loop {
     cli_train_run *run;
-    int64_t steps_max; /* 0 = until the time is over */
-    double started;    /* as if in one session */
+    int64_t steps_max;   /* 0 = until the time is over */
+    int64_t steps_begun; /* done before this session */
+    double started;      /* as if in one session */
     cli_progress progress;
-    cli_train_rows all;      /* of the data */
-    cli_train_rows labelled; /* those of the terms with labels; n = 0: `all` serve both */
 } loop;
 
 // ---- rows --------------------------------------------------------------------------------------
@@ -28,21 +27,21 @@ static bool uses_data_rows(const cli_train_args *args)
 static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
 {
     cli_train_run *run = l->run;
-    const bool apart = l->labelled.n > 0;
+    const bool apart = run->labelled.n > 0;
     CLI_TRY(cli_jem(err, jem_train_batch_init(batch, sizeof *batch)));
     batch->n_samples = run->sampler != NULL ? run->args->chains : 0;
     run->batches++;
     if (!apart || uses_data_rows(run->args))
-        CLI_TRY(cli_train_rows_next(&l->all, &run->data, run->model, err));
+        CLI_TRY(cli_train_rows_next(&run->all, &run->data, run->model, err));
     if (apart)
-        CLI_TRY(cli_train_rows_next(&l->labelled, &run->data, run->model, err));
+        CLI_TRY(cli_train_rows_next(&run->labelled, &run->data, run->model, err));
     if (run->data.labels == NULL || (apart && uses_data_rows(run->args))) {
-        batch->n_data = l->all.batch;
-        batch->x_data = l->all.x;
+        batch->n_data = run->all.batch;
+        batch->x_data = run->all.x;
     }
     if (run->data.labels == NULL)
         return CLI_OK;
-    const cli_train_rows *labelled = apart ? &l->labelled : &l->all;
+    const cli_train_rows *labelled = apart ? &run->labelled : &run->all;
     batch->n_labelled = labelled->batch;
     batch->x_labelled = labelled->x;
     batch->y_labelled = labelled->labels;
@@ -112,18 +111,20 @@ static cli_status one_step(loop *l, const jem_train_config *config, cli_train_re
     const double done = fraction_done(l, result->steps);
     CLI_TRY(next_batch(l, &batch, err));
     CLI_TRY(cli_jem(err, jem_optimizer_set_progress(run->optimizer, done < 1.0 ? (float)done : 1)));
+    result->tried = result->steps + 1;
     result->status =
         jem_train_step(run->model, run->optimizer, run->sampler, config, &batch, &stats);
-    if (result->status != JEM_OK)
+    const bool undone = stats.event == JEM_EVENT_ROLLBACK; // the last one is JEM_EDIVERGED
+    if (result->status != JEM_OK && !undone)
         return CLI_OK; // the caller decides what to save
     result->steps = stats.step;
-    if (stats.event == JEM_EVENT_NONE) {
-        result->new_steps++;
+    result->new_steps = result->steps - l->steps_begun;
+    if (run->log != NULL)
+        cli_train_log(run->log, &stats, cli_seconds() - l->started);
+    if (!undone) {
         update_means(&result->means, &stats);
         save_when_due(l, result);
     }
-    if (run->log != NULL)
-        cli_train_log(run->log, &stats, cli_seconds() - l->started);
     return CLI_OK;
 }
 
@@ -151,6 +152,8 @@ static cli_status make_config(const cli_train_args *args, jem_train_config *out,
     config.augment_flip = args->flip;
     config.augment_data = args->augment_data;
     config.guard = !args->no_guard;
+    config.guard_tries = (int32_t)args->guard_tries;
+    config.guard_every = (int32_t)args->guard_every;
     // A step that ends half-way has moved the chains on; one that is to be resumed is finished.
     if (args->checkpoint == NULL)
         config.progress = cli_stop_progress;
@@ -178,38 +181,16 @@ static cli_status train(loop *l, cli_train_result *result, cli_error *err)
     return status;
 }
 
-static cli_status prepare_rows(loop *l, cli_error *err)
-{
-    const cli_train_args *args = l->run->args;
-    const cli_data *data = &l->run->data;
-    jem_model_info info;
-    CLI_TRY(cli_model_info(l->run->model, &info, err));
-    CLI_TRY(cli_train_rows_init(&l->all, data, info.classes, 0, args->batch, args->seed, err));
-    const bool apart = args->labels_per_class > 0 || args->labelled_batch > 0;
-    if (!apart || data->labels == NULL)
-        return CLI_OK;
-    const int64_t batch = args->labelled_batch > 0 ? args->labelled_batch : args->batch;
-    return cli_train_rows_init(&l->labelled, data, info.classes, args->labels_per_class, batch,
-                               ~args->seed, err);
-}
-
 cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err)
 {
     const cli_train_args *args = run->args;
     loop l = {.run = run, .started = cli_seconds() - run->seconds};
     *result = (cli_train_result){.status = JEM_OK};
-    cli_status status = cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &result->steps));
-    if (status == CLI_OK)
-        status = prepare_rows(&l, err);
-    if (status == CLI_OK) {
-        cli_train_rows_skip(&l.all, run->batches);
-        if (l.labelled.n > 0)
-            cli_train_rows_skip(&l.labelled, run->batches);
-        const int64_t per_epoch = l.all.n / l.all.batch;
-        l.steps_max = args->steps > 0 ? args->steps : args->epochs * per_epoch;
-        status = train(&l, result, err);
-    }
-    cli_train_rows_free(&l.all);
-    cli_train_rows_free(&l.labelled);
-    return status;
+    CLI_TRY(cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &l.steps_begun)));
+    result->steps = l.steps_begun;
+    cli_train_rows_skip(&run->all, run->batches);
+    if (run->labelled.n > 0)
+        cli_train_rows_skip(&run->labelled, run->batches);
+    l.steps_max = args->steps > 0 ? args->steps : args->epochs * (run->all.n / run->all.batch);
+    return train(&l, result, err);
 }

@@ -26,6 +26,9 @@ static void take_optimizer(const jem_optimizer_config *config, args_t *args)
     args->optimizer = config->kind;
     args->lr = config->lr;
     args->momentum = config->momentum;
+    args->beta1 = config->beta1;
+    args->beta2 = config->beta2;
+    args->eps = config->eps;
     args->weight_decay = config->weight_decay;
     args->clip_norm = config->clip_norm;
     args->warmup = config->warmup_steps;
@@ -45,6 +48,8 @@ static void take_train(const jem_train_config *config, args_t *args)
     args->input_noise = config->input_noise;
     args->crop = args->no_augment ? 0 : config->augment_crop;
     args->flip = config->augment_flip && !args->no_augment;
+    args->guard_tries = config->guard_tries;
+    args->guard_every = config->guard_every;
 }
 
 static void take_sampler(const jem_sampler_config *config, args_t *args)

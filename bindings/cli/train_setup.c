@@ -15,8 +15,9 @@ typedef cli_train_args args_t;
 
 static cli_status check_together(const args_t *args, cli_error *err)
 {
-    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0)
-        return cli_usage(err, "--w-px, --w-pyx and --w-pxy are all 0; expected something to learn");
+    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0)
+        return cli_usage(err, "--w-px, --w-pyx, --w-pxy and --energy-l2 are all 0; expected "
+                              "something to learn");
     if (args->w_pxy > 0.0 && !args->class_conditional)
         return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
     if (args->augment_data && args->crop == 0 && !args->flip)
@@ -53,7 +54,7 @@ static cli_status complete_args(cli_train_run *run, cli_error *err)
     return check_together(args, err);
 }
 
-// ---- data and handles --------------------------------------------------------------------------
+// ---- data --------------------------------------------------------------------------------------
 
 static cli_status open_outputs(cli_train_run *run, cli_error *err)
 {
@@ -61,11 +62,19 @@ static cli_status open_outputs(cli_train_run *run, cli_error *err)
     CLI_TRY(cli_output_check(args->out, err));
     if (args->log == NULL)
         return CLI_OK;
-    run->log = fopen(args->log, args->resume ? "ae" : "we");
+    run->log = fopen(args->log, args->resume ? "a+e" : "we");
     if (run->log == NULL)
         return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
     setvbuf(run->log, NULL, _IOLBF, 1 << 14);
     return CLI_OK;
+}
+
+// Terms of the loss need labels, and so do starts per class.
+static bool uses_labels(const cli_train_run *run, int32_t classes)
+{
+    const args_t *args = run->args;
+    const bool starts = args->chain.start != JEM_START_UNIFORM && run->recipe.info.fit_labels;
+    return args->w_pyx > 0.0 || args->w_pxy > 0.0 || (starts && classes > 1);
 }
 
 static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err)
@@ -85,6 +94,8 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
     if (args->classes == 0)
         CLI_TRY(cli_data_count_classes(data, classes, err));
     cli_data_limit(data, args->limit);
+    if (!uses_labels(run, *classes))
+        cli_data_drop_labels(data);
     return CLI_OK;
 }
 
@@ -102,10 +113,27 @@ static cli_status check_crop(const cli_train_run *run, cli_error *err)
 static cli_status name_classes(const cli_train_run *run, int32_t classes, cli_error *err)
 {
     const cli_data *data = &run->data;
-    for (int32_t c = 0; data->class_names != NULL && c < classes && c < data->classes; c++)
+    if (data->class_names == NULL || classes == 1)
+        return CLI_OK;
+    for (int32_t c = 0; c < classes && c < data->classes; c++)
         CLI_TRY(cli_jem(err, jem_model_set_class_name(run->model, c, data->class_names[c])));
     return CLI_OK;
 }
+
+static cli_status prepare_rows(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const args_t *args = run->args;
+    const cli_data *data = &run->data;
+    CLI_TRY(cli_train_rows_init(&run->all, data, classes, 0, args->batch, args->seed, err));
+    const bool apart = args->labels_per_class > 0 || args->labelled_batch > 0;
+    if (!apart || data->labels == NULL)
+        return CLI_OK;
+    const int64_t batch = args->labelled_batch > 0 ? args->labelled_batch : args->batch;
+    return cli_train_rows_init(&run->labelled, data, classes, args->labels_per_class, batch,
+                               ~args->seed, err);
+}
+
+// ---- handles -----------------------------------------------------------------------------------
 
 // The one that was given, or in `buffer` one that suits the data and the preset.
 static const char *choose_arch(const cli_train_run *run, char *buffer, size_t size)
@@ -176,6 +204,9 @@ static cli_status create_optimizer(cli_train_run *run, cli_error *err)
     config.kind = args->optimizer;
     config.lr = (float)args->lr;
     config.momentum = (float)args->momentum;
+    config.beta1 = (float)args->beta1;
+    config.beta2 = (float)args->beta2;
+    config.eps = (float)args->eps;
     config.weight_decay = (float)args->weight_decay;
     config.clip_norm = (float)args->clip_norm;
     config.warmup_steps = args->warmup;
@@ -188,6 +219,21 @@ static cli_status create_optimizer(cli_train_run *run, cli_error *err)
     CLI_TRY(read_milestones(&args->milestones, &config, err));
     config.seed = args->seed;
     return cli_jem_usage(err, jem_optimizer_create(&run->optimizer, run->model, &config));
+}
+
+// Labels that --labels-per-class hides are hidden from the starts, too: those per class are fitted
+// on the labelled rows. Where chains are of no class, all rows together tell more than those few.
+static cli_status fit_starts(const cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    const bool hidden = args->labels_per_class > 0;
+    const bool per_class = run->recipe.info.fit_labels && (!hidden || args->class_conditional);
+    cli_chain_data from = {.data = &run->data, .n = run->data.n, .per_class = per_class};
+    if (hidden && per_class && run->labelled.n > 0) {
+        from.rows = run->labelled.order;
+        from.n = run->labelled.n;
+    }
+    return cli_chain_fit(run->sampler, run->model, &from, args->seed, err);
 }
 
 static cli_status create_sampler(cli_train_run *run, cli_error *err)
@@ -203,10 +249,7 @@ static cli_status create_sampler(cli_train_run *run, cli_error *err)
     config.reinit_prob = (float)args->reinit;
     config.class_conditional = args->class_conditional;
     CLI_TRY(cli_jem_usage(err, jem_sampler_create(&run->sampler, run->model, &config)));
-    if (args->chain.start == JEM_START_UNIFORM)
-        return CLI_OK;
-    return cli_chain_fit(run->sampler, run->model, &run->data, run->recipe.info.fit_labels,
-                         args->seed, err);
+    return args->chain.start != JEM_START_UNIFORM ? fit_starts(run, err) : CLI_OK;
 }
 
 static cli_status check_capacity(const cli_train_run *run, cli_error *err)
@@ -227,6 +270,7 @@ cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(create_model(run, classes, err));
     CLI_TRY(complete_args(run, err)); // once more: the preset is now fitted to the model
     CLI_TRY(check_crop(run, err));
+    CLI_TRY(prepare_rows(run, classes, err));
     CLI_TRY(create_optimizer(run, err));
     CLI_TRY(create_sampler(run, err));
     CLI_TRY(check_capacity(run, err));

@@ -37,7 +37,8 @@ def train(model, options, data, rows, threads):
     print(f"{model}: training ...", flush=True)
     unfinished = model.with_suffix(".unfinished")  # a stopped run is saved, too
     checkpoint = model.with_suffix(".checkpoint")
-    resume = ["--resume"] if checkpoint.exists() else []
+    kept = [checkpoint, checkpoint.with_name(checkpoint.name + ".prev")]
+    resume = ["--resume"] if any(path.exists() for path in kept) else []
     files = ["--out", unfinished, "--checkpoint", checkpoint, "--log", model.with_suffix(".jsonl")]
     how = ["--data", data, "--limit", rows, "--threads", threads]
     run([JEM, "train", *map(str, files + how), *recipe.arguments(options), *resume])

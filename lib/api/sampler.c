@@ -56,6 +56,17 @@ static jem_status read_config(const jem_sampler_config *config, jem_sampler_conf
     return JEM_OK;
 }
 
+// Chain i is of class i modulo the classes: none of them may go without.
+static jem_status check_classes(const jem_sampler_config *config, int64_t classes)
+{
+    if (config->class_conditional && config->capacity < classes)
+        return jemi_fail(JEM_EINVAL,
+                         "capacity is %d; expected at least %lld with class_conditional, a chain "
+                         "of each class",
+                         (int)config->capacity, (long long)classes);
+    return JEM_OK;
+}
+
 JEM_API jem_status jem_sampler_create(jem_sampler **out, const jem_model *model,
                                       const jem_sampler_config *config)
 {
@@ -64,6 +75,7 @@ JEM_API jem_status jem_sampler_create(jem_sampler **out, const jem_model *model,
     JEMI_TRY(jemi_check_pointer(model, "model"));
     jem_sampler_config own;
     JEMI_TRY(read_config(config, &own));
+    JEMI_TRY(check_classes(&own, jemi_model_classes(model)));
     return jemi_sampler_create(out, model, &own);
 }
 

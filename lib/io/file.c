@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -377,4 +376,18 @@ jem_status jemi_file_previous(const char *path, char *previous, size_t size)
     if (jemi_format(previous, size, "%s" JEMI_FILE_PREVIOUS, real) >= (int)size)
         return fail_errno("open", path, ENAMETOOLONG);
     return JEM_OK;
+}
+
+jemi_file_id jemi_file_identify(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return (jemi_file_id){.exists = false};
+    return (jemi_file_id){true, (uint64_t)st.st_dev, (uint64_t)st.st_ino};
+}
+
+bool jemi_file_is(const char *path, const jemi_file_id *file)
+{
+    const jemi_file_id now = jemi_file_identify(path);
+    return file->exists && now.exists && now.device == file->device && now.number == file->number;
 }

@@ -6,6 +6,7 @@
 #ifndef JEMI_IO_FILE_H
 #define JEMI_IO_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jem/jem.h>
@@ -47,5 +48,15 @@ jem_status jemi_file_write_keeping(const char *path, const jemi_part *parts, siz
 
 /** The name under which jemi_file_write_keeping() keeps what `path` held; JEM_EIO. */
 jem_status jemi_file_previous(const char *path, char *previous, size_t size);
+
+/** Which file a path leads to, whatever it holds. */
+typedef struct jemi_file_id {
+    bool exists;
+    uint64_t device, number;
+} jemi_file_id;
+
+jemi_file_id jemi_file_identify(const char *path);
+/** Does `path` still lead to that file? Not if there was none. */
+bool jemi_file_is(const char *path, const jemi_file_id *file);
 
 #endif

@@ -7,11 +7,10 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "io/file.h"
 #include "train/checkpoint_contents.h"
 #include "train/guard.h"
 
-enum { PATH_SIZE = 4200 };
+enum { PATH_SIZE = 4200, MESSAGE_SIZE = 512 };
 
 static const size_t file_size_max = (size_t)64 << 30;
 
@@ -31,7 +30,8 @@ static void choice_of(const jem_model *model, int i, char text[CHOICE_SIZE])
 
 // ---- saving ------------------------------------------------------------------------------------
 
-static jem_status write_file(const char *path, const jem_model *model,
+// `keeps`: what the path holds stays as the one before.
+static jem_status write_file(const char *path, bool keeps, const jem_model *model,
                              const jem_optimizer *optimizer, const jemi_numbers *n,
                              const jemi_arrays *a)
 {
@@ -56,7 +56,8 @@ static jem_status write_file(const char *path, const jem_model *model,
                                        .rank = 2,
                                        .shape = {(int64_t)list[i].rows, (int64_t)list[i].row_len},
                                        .data = list[i].data};
-    return jemi_safetensors_write_keeping(path, tensors, (size_t)count, pairs, n_pairs);
+    return keeps ? jemi_safetensors_write_keeping(path, tensors, (size_t)count, pairs, n_pairs)
+                 : jemi_safetensors_write(path, tensors, (size_t)count, pairs, n_pairs);
 }
 
 jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_optimizer *optimizer,
@@ -65,8 +66,12 @@ jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_op
     const jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
     jemi_generation *now = jemi_generation_pin(model->generations);
     const jemi_arrays a = jemi_arrays_of(now->params, optimizer, sampler);
-    const jem_status status = write_file(path, model, optimizer, &n, &a);
+    // A damaged file would take the place of the one that could be loaded.
+    const bool damaged = jemi_file_is(path, &optimizer->damaged);
+    const jem_status status = write_file(path, !damaged, model, optimizer, &n, &a);
     jemi_generation_unpin(model->generations, now);
+    if (status == JEM_OK && damaged)
+        optimizer->damaged.exists = false;
     if (status == JEM_OK && optimizer->guard != NULL)
         optimizer->guard->valid = false; // so that the next step takes one, as after loading
     return status;
@@ -89,20 +94,36 @@ static jem_status read_one(const char *path, jemi_safetensors *file)
     return status;
 }
 
-// The checkpoint, or the one before when it is missing or damaged.
-static jem_status read_file(const char *path, jemi_safetensors *file)
+// `reason`: why the checkpoint itself cannot be read.
+static jem_status read_previous(const char *path, jem_status status, const char *reason,
+                                jemi_safetensors *file)
 {
-    const jem_status status = read_one(path, file);
-    if (status != JEM_EIO && status != JEM_EFORMAT)
-        return status;
-    char reason[512], previous[PATH_SIZE];
-    jemi_format(reason, sizeof reason, "%s", jemi_last_message());
+    char previous[PATH_SIZE];
     if (jemi_file_previous(path, previous, sizeof previous) != JEM_OK ||
-        read_one(previous, file) != JEM_OK)
+        !jemi_file_identify(previous).exists)
         return jemi_fail(status, "%s", reason);
+    if (read_one(previous, file) != JEM_OK) {
+        char other[MESSAGE_SIZE];
+        jemi_format(other, sizeof other, "%s", jemi_last_message());
+        return jemi_fail(status, "'%.110s' is not used (%.120s), nor is '%.110s' (%.120s)", path,
+                         reason, previous, other);
+    }
     jemi_log(JEM_LOG_WARNING, "%.300s is not used (%s); going on from %.300s", path, reason,
              previous);
     return JEM_OK;
+}
+
+// The checkpoint, or the one before when it is missing or, which is told, damaged.
+static jem_status read_file(const char *path, jemi_safetensors *file, jemi_file_id *damaged)
+{
+    *damaged = (jemi_file_id){.exists = false};
+    const jem_status status = read_one(path, file);
+    if (status != JEM_EIO && status != JEM_EFORMAT)
+        return status;
+    char reason[MESSAGE_SIZE];
+    jemi_format(reason, sizeof reason, "%s", jemi_last_message());
+    *damaged = jemi_file_identify(path);
+    return read_previous(path, status, reason, file);
 }
 
 static jem_status check_arch(const jemi_safetensors *file, const jem_model *model)
@@ -241,7 +262,8 @@ jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimize
 {
     jemi_safetensors file;
     jemi_numbers n = {0};
-    JEMI_TRY(read_file(path, &file));
+    jemi_file_id damaged;
+    JEMI_TRY(read_file(path, &file, &damaged));
     const jemi_numbers own = jemi_numbers_of(model, optimizer, sampler);
     jem_status status = check_arch(&file, model);
     if (status == JEM_OK)
@@ -250,8 +272,10 @@ jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimize
         status = jemi_arrays_check(&file, &n, optimizer);
     if (status == JEM_OK)
         status = take_all(&file, &n, model, optimizer, sampler);
-    if (status == JEM_OK)
+    if (status == JEM_OK) {
+        optimizer->damaged = damaged;
         compare_choices(&file, model);
+    }
     jemi_safetensors_fini(&file);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/claim.h"
+#include "io/file.h"
 #include "model/model.h"
 
 typedef struct jemi_guard jemi_guard;
@@ -27,6 +28,7 @@ struct jem_optimizer {
     uint32_t epoch;           /* of its random streams; another after each rollback */
     jemi_guard *guard;        /* NULL until a step is guarded */
     char *note;               /* of the caller's; NULL = none */
+    jemi_file_id damaged;     /* checkpoint that the one before was loaded instead of, if any */
 };
 
 /** One of the arrays that an optimizer remembers. */

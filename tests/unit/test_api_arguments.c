@@ -360,6 +360,20 @@ END_TEST
 
 // ---- sampler ------------------------------------------------------------------------------------
 
+START_TEST(test_a_chain_of_each_class)
+{
+    jem_sampler_config config = support_sampler_config(CLASSES - 1, 1);
+    jem_sampler *sampler = (jem_sampler *)&f;
+    config.class_conditional = 1;
+    config.capacity = CLASSES - 1;
+    REFUSED(JEM_EINVAL, "a chain of each class", jem_sampler_create(&sampler, f.model, &config));
+    ck_assert_ptr_null(sampler);
+    config.capacity = CLASSES;
+    MUST(jem_sampler_create(&sampler, f.model, &config));
+    jem_sampler_destroy(sampler);
+}
+END_TEST
+
 START_TEST(test_sampler_starts)
 {
     const jem_sampler_config config = support_sampler_config(4, 1);
@@ -449,6 +463,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_metadata);
     tcase_add_test(tcase, test_class_names);
     tcase_add_test(tcase, test_inputs);
+    tcase_add_test(tcase, test_a_chain_of_each_class);
     tcase_add_test(tcase, test_sampler_starts);
     tcase_add_test(tcase, test_sampler_chains);
     tcase_add_test(tcase, test_sampler_buffer);

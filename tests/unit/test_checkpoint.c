@@ -438,7 +438,38 @@ START_TEST(test_the_one_before)
     ck_assert_int_eq(log_lines, 2);
     ck_assert_int_eq(truncate(previous, 500), 0);
     REFUSED(JEM_EIO, "No such file", load(&run)); // of the one that was asked for
+    REFUSED(JEM_EIO, previous, load(&run));       // and what became of the other
     MUST(jem_set_log(NULL, NULL));
+    toy_free(&run);
+}
+END_TEST
+
+// Whatever is damaged later, one of two generations is whole.
+START_TEST(test_damage_is_never_kept)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    for (int i = 0; i < 2; i++) {
+        toy_steps(&run, 3);
+        MUST(save(&run));
+    }
+    ck_assert_int_eq(truncate(path, 500), 0);
+    MUST(load(&run));
+    ck_assert_int_eq(run.optimizer->steps, 3);
+    char elsewhere[320];
+    snprintf(elsewhere, sizeof elsewhere, "%s/other", folder);
+    MUST(jem_checkpoint_save(elsewhere, run.model, run.optimizer, run.sampler));
+    toy_steps(&run, 4);
+    MUST(save(&run)); // in place of the damaged one
+    ck_assert_int_eq(truncate(path, 500), 0);
+    MUST(load(&run));
+    ck_assert_int_eq(run.optimizer->steps, 3);
+    for (int i = 0; i < 2; i++) {
+        toy_steps(&run, 5);
+        MUST(save(&run));
+    }
+    ck_assert_int_eq(truncate(path, 500), 0); // good ones are kept again
+    MUST(load(&run));
+    ck_assert_int_eq(run.optimizer->steps, 8);
     toy_free(&run);
 }
 END_TEST
@@ -574,6 +605,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_every_damage_is_refused);
     tcase_add_loop_test(tcase, test_forgeries, 0, COUNT(forgeries));
     tcase_add_test(tcase, test_the_one_before);
+    tcase_add_test(tcase, test_damage_is_never_kept);
     tcase_add_test(tcase, test_through_a_link);
     tcase_add_test(tcase, test_file_size_limit);
     tcase_add_test(tcase, test_full_file_system);

@@ -5,6 +5,7 @@ What a command computes is compared with numpy's own arithmetic on the logits.
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -286,11 +287,108 @@ def test_classifier_draws_no_chains(idx, tmp_path):
     ["--sam-rho", "0.5", "--sam-adaptive", "--crop", "1", "--flip", "--augment-data"],
     ["--class-conditional", "--w-pxy", "0.5", "--start", "gaussian", "--start-rank", "4"],
     ["--w-px", "0", "--w-pyx", "0", "--w-pxy", "1", "--class-conditional", "--energy-l2", "0"],
+    ["--w-px", "0", "--w-pyx", "0", "--energy-l2", "1"],
     ["--start", "data", "--matched-noise", "--step-size", "0.001", "--class-conditional"],
 ])
 def test_train_options(idx, options, tmp_path):
     train(idx, tmp_path / "m", *options, steps=3)
     jem("info", "--model", tmp_path / "m")
+
+
+@pytest.mark.parametrize("options", [["--beta1", 0.5], ["--beta2", 0.9], ["--eps", 0.1],
+                                     ["--start-low", -0.5], ["--start-high", 0.5],
+                                     ["--guard-tries", 2], ["--guard-every", 7]])
+def test_options_have_an_effect(idx, options, tmp_path):
+    """Of the guard's, which must first be called, a run that is too fast for it tells."""
+    fast = ["--optimizer", "sgd", "--lr", 10, "--clip-norm", "none", "--guard-tries", 5]
+    base = fast if options[0].startswith("--guard") else ["--start", "uniform"]
+    logs = []
+    for more in ([], options):
+        args = ["train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--steps", 30,
+                "--batch", 8, "--capacity", 40, "--log", tmp_path / "log", *base, *more]
+        subprocess.run([JEM, *map(str, args)], capture_output=True, check=False)
+        lines = [json.loads(line) for line in (tmp_path / "log").open()]
+        logs.append([(line["step"], line["event"], line["f_samples"]) for line in lines])
+    assert logs[0] != logs[1]
+
+
+# ---- labels -------------------------------------------------------------------------------------
+
+
+def hide_and_change(data, parameters):
+    """Changes labels as long as the classifier, which sees but a few of them, stays the same."""
+    original = np.load(data / "y.npy")
+    before, labels = parameters("--classifier"), original.copy()
+    for first in range(0, len(labels), 4):
+        kept = labels.copy()
+        labels[first:first + 4] = (labels[first:first + 4] + 1) % CLASSES
+        np.save(data / "y.npy", labels)
+        if parameters("--classifier") != before:
+            labels = kept
+    np.save(data / "y.npy", labels)
+    assert (labels != original).sum() >= 12 and parameters("--classifier") == before
+    return original, labels
+
+
+def test_hidden_labels_are_not_used(tmp_path):
+    """Neither by the loss nor by any kind of start, whatever the chains follow."""
+    data, out = write_npy(tmp_path / "data"), tmp_path / "m"
+
+    def parameters(*options):
+        train(data, out, "--labels-per-class", 2, "--threads", 1, *options, steps=4)
+        return out.read_bytes()
+
+    original, changed = hide_and_change(data, parameters)
+    for start in ("uniform", "gaussian", "mixture", "data"):
+        for follow in ([], ["--class-conditional"], ["--class-conditional", "--w-pxy", 1]):
+            models = []
+            for labels in (original, changed):
+                np.save(data / "y.npy", labels)
+                models.append(parameters("--start", start, *follow))
+            assert models[0] == models[1], (start, follow)
+
+
+def test_few_labels_still_make_starts_of_classes(tmp_path):
+    """The labelled rows of each class, here all of one colour, are where its chains start."""
+    data = tmp_path / "data"
+    data.mkdir()
+    x = np.repeat(np.array([10, 120, 240], np.uint8), 20)[:, None, None, None]
+    np.save(data / "X.npy", np.broadcast_to(x, (60, 1, 8, 8)) + np.uint8(0))
+    np.save(data / "y.npy", np.arange(60) // 20)
+    train(data, tmp_path / "m", "--labels-per-class", 3, "--class-conditional", "--start",
+          "gaussian", "--sgld-steps", 0, "--reinit", 1, "--no-x-clamp", "--log", tmp_path / "log",
+          steps=3)
+    largest = [json.loads(line)["sample_max"] for line in (tmp_path / "log").open()]
+    assert np.allclose(largest, 1 - 2 * 10 / 255, atol=1e-6)  # no class varies
+
+
+@pytest.mark.parametrize("options", [["--classes", 1, "--w-pyx", 0],
+                                     ["--classes", 1, "--preset", "igebm"],
+                                     ["--classes", 2, "--w-pyx", 0, "--start", "uniform"]])
+def test_labels_that_nothing_uses_are_ignored(options, tmp_path):
+    data, out = write_npy(tmp_path / "data"), tmp_path / "m"
+    train(data, out, *options, arch="mlp-16:norm=spectral", steps=3)
+    with_labels = out.read_bytes()
+    (data / "y.npy").unlink()
+    train(data, out, *options, arch="mlp-16:norm=spectral", steps=3)
+    assert out.read_bytes() == with_labels
+
+
+def test_a_model_of_one_class(idx, tmp_path):
+    """Labelled data are no obstacle: there are energies to report, but no accuracy."""
+    out = tmp_path / "m"
+    train(idx, out, "--classes", 1, "--w-pyx", 0)
+    report = json.loads(jem("eval", "--model", out, "--data", idx, "--json"))
+    assert "accuracy" not in report and "ece" not in report
+    assert set(report["auroc"]["uniform"]) == {"energy", "gradient-norm"}
+    x = images(30, 2)[0] / np.float32(127.5) - 1
+    np.save(tmp_path / "x.npy", x)
+    energy = apply("energy", out, tmp_path / "x.npy", tmp_path / "e.npy")
+    assert np.isclose(report["mean_energy"], energy.mean(), atol=1e-4)
+    assert "mean energy" in jem("eval", "--model", out, "--data", idx)
+    jem("sample", "--model", out, "--data", idx, "--n", 4, "--steps", 1, "--png", tmp_path / "s")
+    message = jem("train", "--data", idx, "--out", out, "--classes", 1, expect=1)
+    assert "0..0" in message
 
 
 def test_default_architectures(idx, tmp_path):
@@ -359,6 +457,29 @@ def test_divergence_is_undone(idx, tmp_path):
     assert rollbacks and len(rollbacks) == result.stderr.count("rolled back from step")
     assert events[-1]["step"] == 40 and events[-1]["lr"] < 10
     assert "diverged in step 1" in jem(*args, "--lr", "1e18", expect=1)
+
+
+@pytest.mark.parametrize("every", [10, 1000])
+def test_the_last_try_is_told_and_undone(idx, tmp_path, every):
+    """What is reported and saved is the state that remains, and every alarm has its log line."""
+    out, log = tmp_path / "m", tmp_path / "log"
+    args = ["train", "--data", idx, "--arch", "mlp-8", "--batch", 8, "--sgld-steps", 2, "--chains",
+            6, "--capacity", 30, "--optimizer", "sgd", "--clip-norm", "none", "--seed", 1, "--lr",
+            3, "--steps", 400, "--guard-every", every, "--log", log, "--out", out]
+    result = subprocess.run([JEM, *map(str, args)], capture_output=True, text=True, check=False)
+    undone = [line for line in result.stderr.splitlines() if line.startswith("rolled back")]
+    failed, last = map(int, re.search(r"step (\d+) to (\d+),", undone[-1]).groups())
+    message = result.stderr.splitlines()[-1]
+    assert result.returncode == 1 and f"diverged in step {failed} " in message
+    lines = [json.loads(line) for line in log.open()]
+    assert sum(line["event"] for line in lines) == len(undone)
+    assert (lines[-1]["event"], lines[-1]["step"]) == (1, last)
+    assert out.exists() == (last > 0) == (every == 10)
+    if last == 0:
+        assert "nothing was written" in message
+    else:
+        training = json.loads(jem("info", "--model", out, "--json"))["training"]
+        assert training["steps"] == last and f"model of step {last} was saved" in message
 
 
 # ---- eval ---------------------------------------------------------------------------------------

@@ -161,7 +161,8 @@ def test_refusals(idx, tmp_path):
     assert "preset jem2020 needs norm=none; the model is mlp-8:act=lrelu,norm=layer" in message
     message = jem(*base, "--preset", "jem", expect=2)
     assert f'no preset "jem"; expected one of {", ".join(PRESETS)}' in message
-    assert "all 0" in jem(*base, "--preset", "igebm", "--w-px", 0, expect=2)
+    assert "all 0" in jem(*base, "--preset", "igebm", "--w-px", 0, "--energy-l2", 0,
+                            expect=2)
     assert "--capacity" in jem(*base, "--preset", "safe", "--capacity", 63, expect=2)
     assert "--sam-rho" in jem(*base, "--preset", "safe", "--sam-adaptive", expect=2)
     assert os.listdir(tmp_path) == []

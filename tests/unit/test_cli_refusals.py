@@ -64,7 +64,8 @@ def test_wrong_command_line(args, word, tmp_path):
 def test_wrong_arguments_together(idx, model, tmp_path):
     base = ["train", "--data", idx, "--out", tmp_path / "m", "--arch"]
     assert "more than one length" in jem(*base, "mlp-4", "--steps", 1, "--seconds", 2, expect=2)
-    assert "all 0" in jem(*base, "mlp-4", "--w-px", 0, "--w-pyx", 0, expect=2)
+    assert "all 0" in jem(*base, "mlp-4", "--w-px", 0, "--w-pyx", 0, "--energy-l2", 0,
+                            expect=2)
     assert "--class-conditional" in jem(*base, "mlp-4", "--w-pxy", 1, expect=2)
     assert "--crop or --flip" in jem(*base, "mlp-4", "--augment-data", expect=2)
     assert "less than 8" in jem(*base, "mlp-4", "--crop", 8, expect=2)
@@ -79,6 +80,9 @@ def test_wrong_arguments_together(idx, model, tmp_path):
     assert "resnet-9" in jem(*base, "resnet-9", "--steps", 1, expect=2)
     assert "--capacity" in jem(*base, "mlp-4", "--steps", 1, "--capacity", 3, expect=2)
     assert "below" in jem(*base, "mlp-4", "--steps", 1, "--x-low", 1, "--x-high", 0, expect=2)
+    assert "--start-low 2" in jem(*base, "mlp-4", "--steps", 1, "--start-low", 2, expect=2)
+    assert "a chain of each class" in jem(*base, "mlp-4", "--steps", 1, "--class-conditional",
+                                          "--chains", 2, "--capacity", 2, expect=2)
     sample = ["sample", "--model", model, "--png", tmp_path / "s.png"]
     assert "0..2" in jem(*sample, "--class", 3, expect=2)
     assert "--data" in jem(*sample, "--start", "gaussian", expect=2)

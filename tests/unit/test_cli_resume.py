@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+import jem as binding
 from cli_support import JEM, idx, jem, write_idx  # noqa: F401 (idx is a fixture)
 
 LENGTH = 60
@@ -91,6 +92,50 @@ def test_signals_save(idx, tmp_path, number, code):
     assert (tmp_path / "m").read_bytes() == whole
 
 
+# ---- the log ------------------------------------------------------------------------------------
+
+
+def test_the_log_goes_back_with_the_run(idx, tmp_path):
+    """What a killed session wrote after its checkpoint is written again, so it goes."""
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--log", log)
+    jem(*args, "--stop-after", 20)
+    kept = log.read_text()
+    lines = kept.splitlines(keepends=True)
+    log.write_text(kept + "".join(lines[-3:]).replace('"step":', '"step":2') + lines[-1][:40])
+    jem(*args, "--resume", "--stop-after", 1)
+    assert log.read_text().startswith(kept)
+    jem(*args, "--resume")
+    steps = [json.loads(line)["step"] for line in log.open()]
+    assert steps == list(range(1, LENGTH + 1))
+
+
+def test_another_log_is_left_alone(idx, tmp_path):
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--log")
+    other = tmp_path / "other"
+    jem(*args, tmp_path / "log", "--stop-after", 20)
+    content = '{"step":3}\n' * 5000
+    other.write_text(content)
+    jem(*args, other, "--resume", "--stop-after", 1)
+    assert other.read_text().startswith(content)
+    jem(*args, tmp_path / "log", "--resume")
+    assert len((tmp_path / "log").read_text().splitlines()) == LENGTH - 1
+
+
+def test_stop_after_counts_the_steps_that_stand(idx, tmp_path):
+    """A session of a run that is set back again and again still ends as many steps further on."""
+    log, checkpoint = tmp_path / "log", tmp_path / "c"
+    args = command(idx, tmp_path / "m", "--checkpoint", checkpoint, "--log", log, "--lr", 10,
+                   "--guard-every", 10, "--guard-tries", 100)
+    for end in (25, 50):
+        more = ["--stop-after", 25, *(["--resume"] if checkpoint.exists() else [])]
+        result = subprocess.run([JEM, *map(str, args + more)], capture_output=True, text=True,
+                                check=True)
+        assert "paused after 25 new steps" in result.stdout
+        assert json.loads(log.read_text().splitlines()[-1])["step"] == end
+    assert any(json.loads(line)["event"] for line in log.open())
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 
@@ -132,6 +177,22 @@ def test_session_options_may_differ(paused, idx, tmp_path):
     assert (tmp_path / "n").read_bytes() == straight(idx, tmp_path / "whole")
 
 
+def test_a_checkpoint_may_be_older_than_an_option(idx, tmp_path):
+    """One that it does not know had no other value than the default."""
+    checkpoint = tmp_path / "c"
+    args = command(idx, tmp_path / "m", "--classifier", "--checkpoint", checkpoint)
+    jem(*args, "--stop-after", 20)
+    with binding.Model.load(tmp_path / "m") as model, binding.Optimizer(model) as optimizer:
+        binding.load_checkpoint(checkpoint, model, optimizer)
+        note = json.loads(optimizer.note)
+        assert note["options"].pop("beta1") == "0.9"
+        optimizer.note = json.dumps(note)
+        binding.save_checkpoint(checkpoint, model, optimizer)
+    assert "--beta1 is 0.5" in jem(*args, "--resume", "--beta1", 0.5, expect=2)
+    jem(*args, "--resume")
+    assert (tmp_path / "m").read_bytes() == straight(idx, tmp_path / "whole", "--classifier")
+
+
 def test_other_data_are_refused(paused, tmp_path):
     other = write_idx(tmp_path / "other", n_train=60)
     images = other / "train-images-idx3-ubyte"
@@ -144,7 +205,11 @@ def test_other_data_are_refused(paused, tmp_path):
 
 
 def test_beginnings(idx, paused, tmp_path):
-    assert "exists; go on" in jem(*paused, expect=2)
+    assert "/c exists; go on" in jem(*paused, expect=2)
+    (tmp_path / "c.prev").write_bytes((tmp_path / "c").read_bytes())
+    assert "/c and" in jem(*paused, expect=2)
+    (tmp_path / "c").unlink()
+    assert "/c.prev exists; go on" in jem(*paused, expect=2)  # or --resume would take that run
     new = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "new")
     assert "No such file" in jem(*new, "--resume", expect=1)
     assert "--checkpoint" in jem(*command(idx, tmp_path / "m"), "--resume", expect=2)
@@ -167,6 +232,52 @@ def test_damage_costs_one_interval(idx, tmp_path):
                             check=True)
     assert "c.prev" in result.stderr
     assert (tmp_path / "m").read_bytes() == whole
+
+
+def test_damage_never_costs_both_generations(idx, tmp_path):
+    """The one before stays until there is another good one."""
+    whole = straight(idx, tmp_path / "whole")
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--checkpoint-every", 1)
+    jem(*args, "--stop-after", 5)
+    for _ in range(3):
+        os.truncate(tmp_path / "c", 1000)
+        jem(*args, "--resume", "--checkpoint-every", 100, "--stop-after", 1)
+    os.truncate(tmp_path / "c", 1000)
+    jem(*args, "--resume")
+    assert (tmp_path / "m").read_bytes() == whole
+    for name in ("c", "c.prev"):
+        os.truncate(tmp_path / name, 1000)
+    message = jem(*args, "--resume", expect=1)
+    assert "/c'" in message and "/c.prev'" in message
+
+
+def room_for_the_model_only(model):
+    size = model.stat().st_size + 64
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("options", [[], ["--ema", "0.9"]], ids=["plain", "ema"])
+def test_no_room_for_a_checkpoint_costs_no_model(idx, tmp_path, options):
+    """Not even where the disk was full all the time."""
+    whole = straight(idx, tmp_path / "whole", *options)
+    args = command(idx, tmp_path / "m", *options, "--checkpoint", tmp_path / "c")
+    message = jem(*args, preexec_fn=room_for_the_model_only(tmp_path / "whole"), expect=1)
+    assert "the model was saved, but no checkpoint of step 60" in message
+    assert "/c'" in message
+    assert (tmp_path / "m").read_bytes() == whole
+    assert sorted(os.listdir(tmp_path)) == ["m", "whole"]
+
+
+def test_no_room_for_a_checkpoint_after_a_signal(idx, tmp_path):
+    straight(idx, tmp_path / "whole")
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", "--sgld-steps", 400, "--checkpoint", tmp_path / "c",
+                   "--checkpoint-every", 1000, "--log", log)
+    with subprocess.Popen([JEM, *map(str, args)], stderr=subprocess.PIPE, text=True,
+                          preexec_fn=room_for_the_model_only(tmp_path / "whole")) as process:
+        returned, message = stop(process, signal.SIGTERM, log)
+    assert returned == 143 and "was saved to" in message and "there is no checkpoint" in message
+    jem("info", "--model", tmp_path / "m")
 
 
 def test_full_disk_costs_only_the_checkpoint(idx, tmp_path):
@@ -202,7 +313,7 @@ def kill_loop(directory, n_kills, seed):
     whole = straight(data, directory / "whole", "--threads", 1, steps=3000)
     checkpoint = directory / "c"
     args = command(data, directory / "m", "--threads", 1, "--checkpoint", checkpoint,
-                   "--checkpoint-every", 1, steps=3000)
+                   "--checkpoint-every", 1, "--log", directory / "log", steps=3000)
     kills, ends = 0, 0
     while kills < n_kills or ends == 0:
         resumes = ["--resume"] if checkpoint.exists() else []
@@ -211,6 +322,8 @@ def kill_loop(directory, n_kills, seed):
             continue
         ends += 1
         assert (directory / "m").read_bytes() == whole, f"seed {seed}, after {kills} kills"
+        steps = [json.loads(line)["step"] for line in (directory / "log").open()]
+        assert steps == list(range(1, 3001)), f"seed {seed}, after {kills} kills"
         for name in directory.iterdir():
             if name.name.startswith((".", "c", "m")):
                 name.unlink()

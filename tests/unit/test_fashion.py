@@ -281,7 +281,9 @@ def test_report_of_a_model_at_hand(tiny, tmp_path, monkeypatch):
                                                     "start-rank": 2, "start": "mixture"}
 
 
-def test_an_interrupted_training_goes_on(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("lost", [False, True], ids=["whole", "one before"])
+def test_an_interrupted_training_goes_on(tiny, tmp_path, monkeypatch, lost):
+    """Also where only the checkpoint before the last is left."""
     def train(name):
         options = recipe.JEM | TINY | {"steps": STEPS}
         training.train(tmp_path / f"{name}.safetensors", options, str(tiny), 220, 1)
@@ -300,6 +302,8 @@ def test_an_interrupted_training_goes_on(tiny, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="stopped"):
         train("pieces")
     assert not (tmp_path / "pieces.safetensors").exists()
+    if lost:
+        os.rename(tmp_path / "pieces.checkpoint", tmp_path / "pieces.checkpoint.prev")
     monkeypatch.setattr(training, "run", resumed)
     train("pieces")
     assert ((tmp_path / "pieces.safetensors").read_bytes()
