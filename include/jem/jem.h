@@ -808,9 +808,9 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
  *     IGEBM       Du & Mordatch 2019, arXiv 1903.08689, the unconditional model, learnt without
  *                 labels. Gaussian noise of the same variance instead of uniform dequantisation;
  *                 a buffer of floats, not of bytes; noise after the gradient of a step, not
- *                 before; no clipping of each gradient element to 3 sqrt(v) + 0.1, as in the
- *                 released Adam; no length was published. For the conditional model set w_px 0,
- *                 w_pxy 1 and class_conditional 1.
+ *                 before; no clip of each gradient element to 3 sqrt(v) + 0.1, which the released
+ *                 code's Adam has (v corrected for its beginning); no length was published. For
+ *                 the conditional model set w_px 0, w_pxy 1 and class_conditional 1.
  *     CLASSIFIER  the twin that others are compared with: JEM2020 without its density terms, on
  *                 any network.
  *

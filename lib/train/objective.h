@@ -17,7 +17,8 @@
  *
  * over the labelled rows and over the samples of c: a labelled row counts 1 / n, a sample
  * n_c / (n m_c). A bias of a class is in both means alike, and gets no gradient whatever the shares
- * of the classes are. Where m_c is 0 there is nothing to compare with, and c is left out.
+ * of the classes are. Where m_c is 0 there is nothing to compare with, and c is left out. (The
+ * authors' code draws a sample for each label of the batch: there m_c = n_c, and all count 1 / n.)
  */
 #ifndef JEMI_TRAIN_OBJECTIVE_H
 #define JEMI_TRAIN_OBJECTIVE_H
