@@ -20,6 +20,8 @@
  * - Sign. jem_energy() is E: low = usual. jem_score() kinds are outlier scores: high = unusual.
  * - Config structs start with `struct_size` and are filled by their `_init` function; then change
  *   what you need. They only ever grow at the end, so old programs keep working with new libraries.
+ *   Those of training are filled much as Grathwohl et al. have it, without clamps or guard; what
+ *   we recommend is JEM_PRESET_SAFE, which jem_preset() fills in.
  * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
  *   at each other and may be destroyed in any order.
  * - Threads. Functions that take a `const jem_model *` may be called from any number of threads at
@@ -483,6 +485,8 @@ typedef struct jem_sampler_config {
                                   field says; default 0 */
 } jem_sampler_config;
 
+/** Defaults: the chains of Grathwohl et al., without clamps. JEM_PRESET_SAFE, by jem_preset(), is
+ *  what we recommend. */
 JEM_API jem_status jem_sampler_config_init(jem_sampler_config *config, size_t struct_size);
 
 /** A sampler for models of `model`'s shape. Its buffer is filled from the start distribution on the
@@ -608,6 +612,8 @@ typedef struct jem_optimizer_config {
                              default 0 = none is kept */
 } jem_optimizer_config;
 
+/** Defaults: the Adam of Grathwohl et al., without warm-up, decay or clipping. JEM_PRESET_SAFE, by
+ *  jem_preset(), is what we recommend. */
 JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size);
 
 JEM_API jem_status jem_optimizer_create(jem_optimizer **out, const jem_model *model,
@@ -649,11 +655,17 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  *
  *     L = w_px  * -( mean F(x_data) - mean F(x_sample) )
  *       + w_pyx * CE(f(x_labelled), y_labelled)
- *       + w_pxy * -( mean f(x_labelled)[y_labelled] - mean f(x_sample)[y_sample] )
+ *       + w_pxy * -sum_c n_c / n * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
  *       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
  *
  * Samples are constants: no gradient flows through the chains. The same ones serve all terms; w_pxy
  * wants them class-conditional, w_px takes either kind.
+ *
+ * The term of w_pxy has the gradient of -log p(x|y), averaged over the labelled rows. As
+ * p(x|c) = exp(f(x)[c]) / Z(c) (eq. 5), the labelled rows of class c, n_c of n, are compared with
+ * the mean over the samples of that class (eq. 2), however many there are: so it moves no bias of a
+ * class, whatever the shares of the classes are. Classes without a sample in the step are left out;
+ * the buffer holds all classes alike, so with many let n_samples be several times their number.
  *
  * With batch normalisation each of the three batches is normalised by its own statistics (of up to
  * 256 rows at a time), and labelled and data rows move the running ones, with momentum 0.1.
@@ -680,6 +692,8 @@ typedef struct jem_train_config {
     int32_t guard_every;  /* S, steps between snapshots, 1..10^6, default 100 */
 } jem_train_config;
 
+/** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.
+ *  JEM_PRESET_SAFE, by jem_preset(), is what we recommend. */
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size);
 
 /** The rows of one step. Fill by jem_train_batch_init(), which makes all of it empty. */
@@ -736,6 +750,10 @@ typedef struct jem_train_stats {
  * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, the parameters
  * and the optimizer are those from before the call. The replay buffer may have moved on.
  *
+ * The new parameters have the same bits at any thread count in JEM_BACKEND_REF, and on processors
+ * with AVX-512 unless precision_training is F32_STRICT. Elsewhere oneDNN computes the gradients of
+ * weights and sums them as its threads share the rows: other counts round differently.
+ *
  * With `guard` a step that would diverge is undone instead. Every S steps the optimizer and the
  * sampler keep a snapshot in memory. An alarm is raised before anything is updated, when any of
  * these is not finite, beyond a wide absolute bound, or 20 steps after the start far beyond its own
@@ -768,30 +786,39 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
  * Whole recipes for training, by name. All but the first and the last are published ones, for
  * WRN-28-10 on 32x32 images; here is what they are and where they depart from the publication.
  *
+ * The one to begin with is SAFE. What the _init functions fill is JEM2020 with an energy L2 of 0.1
+ * and without warm-up, decay and augmentation: no clamps, no guard. jem train without --preset has
+ * settings of its own, SAFE made light for a few minutes on a CPU.
+ *
  *     SAFE        JEM2020 made steady: gradient clamp 1, x clamp, energy L2 0.1, gradient norm 5,
  *                 guard; no augmentation. Chains start uniformly, so that no fit is needed;
  *                 JEM_START_MIXTURE and a fit soon give better pictures.
  *     JEM2020     Grathwohl et al. 2020, arXiv 1912.03263.
  *     JEMPP       JEM++, Yang & Ji 2021, arXiv 2109.09032. Its 10 outer steps of 5 inner ones of
  *                 size 0.2 through the first layer alone (PYLD) are, that layer being linear and
- *                 the noise 0, the same as 10 steps of size 1; so those are what is done.
+ *                 the noise 0, the same as 10 steps of size 1; so those are what is done. Chains
+ *                 and samples never move batch norm's running statistics, as in the released code
+ *                 they do.
  *     SADA        SADA-JEM, Yang, Su & Ji 2023, arXiv 2209.07959. SAM with rho 2 in its adaptive
- *                 form, which the authors' code takes from rho 0.5 on.
+ *                 form, which the authors' code takes from rho 0.5 on. Chains and samples
+ *                 as in JEMPP.
  *     MJEM        M-JEM, Yang & Ji 2023, arXiv 2303.04343. The energy penalty is on the mean of
  *                 E^2, not on the square of the mean. One Gaussian: jem_sampler_fit() without
  *                 labels.
  *     IGEBM       Du & Mordatch 2019, arXiv 1903.08689, the unconditional model, learnt without
  *                 labels. Gaussian noise of the same variance instead of uniform dequantisation;
  *                 a buffer of floats, not of bytes; noise after the gradient of a step, not
- *                 before; no length was published. For the conditional model set w_px 0, w_pxy 1
- *                 and class_conditional 1.
+ *                 before; no clip of each gradient element to 3 sqrt(v) + 0.1, which the released
+ *                 code's Adam has (v corrected for its beginning); no length was published. For
+ *                 the conditional model set w_px 0, w_pxy 1 and class_conditional 1.
  *     CLASSIFIER  the twin that others are compared with: JEM2020 without its density terms, on
  *                 any network.
  *
  * In all of them a warm-up begins at lr / 1000 instead of 0 and does not suspend the decay; the
  * chains of a step are distinct; images are moved by up to an eighth of their shorter side, which
  * was 4 pixels of 32, and rows that are no images are not augmented. Gaussian starts keep the
- * variances and 32 directions of the covariance instead of all of it.
+ * variances and 32 directions of the covariance instead of all of it. No publication has a guard,
+ * so only SAFE sets it; but jem train guards the runs of every preset unless told --no-guard.
  */
 enum {
     JEM_PRESET_SAFE = 1,
@@ -863,9 +890,10 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  * stays as `path` with ".prev" added.
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
- * had never stopped, at the same thread count and with the same library, backend and configs. The
- * file records the backend, its version and instruction set, and which kernels were chosen for this
- * network. A checkpoint counts as a snapshot of the guard.
+ * had never stopped, with the same library, backend and configs, and at the same thread count where
+ * jem_train_step() says that it matters. The file records the backend, its version and instruction
+ * set, and which kernels were chosen for this network. A checkpoint counts as a snapshot of the
+ * guard.
  *
  * @param sampler  May be NULL for a run without one.
  * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ENOMEM; JEM_EIO: the old checkpoint

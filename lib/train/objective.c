@@ -1,10 +1,12 @@
 /*
  * With p = softmax f: dF/df = p, d(F^2)/df = 2 F p, dCE/df = p - onehot(y). So a row's gradient is
- * (px + 2 l2 F + pyx) p + (pxy - pyx) onehot(y).
+ * (px + 2 l2 F + pyx) p + (pxy[y] - pyx) onehot(y).
  */
 #include "train/objective.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "ebm/density.h"
 
@@ -17,6 +19,33 @@ static int64_t largest(const float *logits, int64_t n_classes)
     return best;
 }
 
+static void count_labels(int64_t n, const int64_t *labels, double *counts)
+{
+    for (int64_t i = 0; i < n; i++)
+        counts[labels[i]] += 1.0;
+}
+
+void jemi_objective_weigh_classes(double w_pxy, int64_t n_classes, int64_t n_labelled,
+                                  const int64_t *labelled, int64_t n_samples,
+                                  const int64_t *samples, double *pxy)
+{
+    double *of_labelled = pxy, *of_samples = pxy + n_classes; // at first the counts
+    memset(pxy, 0, 2 * (size_t)n_classes * sizeof *pxy);
+    count_labels(n_labelled, labelled, of_labelled);
+    count_labels(n_samples, samples, of_samples);
+    const double one = w_pxy / (double)n_labelled;
+    for (int64_t k = 0; k < n_classes; k++) {
+        const bool compared = of_samples[k] > 0.0;
+        of_samples[k] = compared ? one * of_labelled[k] / of_samples[k] : 0.0;
+        of_labelled[k] = compared ? -one : 0.0;
+    }
+}
+
+static double pxy_of(const jemi_row_weights *weights, int64_t label)
+{
+    return weights->pxy != NULL ? weights->pxy[label] : 0.0;
+}
+
 void jemi_objective_gradient(int64_t n, int64_t n_classes, const float *logits,
                              const int64_t *labels, const jemi_row_weights *weights, float *dlogits)
 {
@@ -27,7 +56,7 @@ void jemi_objective_gradient(int64_t n, int64_t n_classes, const float *logits,
         for (int64_t k = 0; k < n_classes; k++)
             drow[k] = (float)(on_p * drow[k]);
         if (labels != NULL)
-            drow[labels[i]] += (float)(weights->pxy - weights->pyx);
+            drow[labels[i]] += (float)(pxy_of(weights, labels[i]) - weights->pyx);
     }
 }
 
@@ -42,7 +71,7 @@ void jemi_objective_add(int64_t n, int64_t n_classes, const float *logits, const
         sums->f += f;
         if (labels != NULL) {
             sums->pyx += weights->pyx * (f - row[labels[i]]);
-            sums->pxy += weights->pxy * row[labels[i]];
+            sums->pxy += pxy_of(weights, labels[i]) * row[labels[i]];
             sums->correct += largest(row, n_classes) == labels[i];
         }
     }

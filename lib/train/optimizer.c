@@ -24,12 +24,13 @@ jem_status jemi_optimizer_create(jem_optimizer **out, const jem_model *model,
     optimizer->state1 = jemi_calloc(count, sizeof(float));
     optimizer->state2 = adam ? jemi_calloc(count, sizeof(float)) : NULL;
     optimizer->grad = jemi_alloc(count, sizeof(float));
+    optimizer->pxy = jemi_alloc(2 * (size_t)optimizer->fingerprint.classes, sizeof(double));
     const size_t n_states = (size_t)optimizer->fingerprint.state_count;
     const bool averages = config->ema_decay > 0.0f;
     optimizer->statistics = n_states > 0 ? jemi_alloc(2 * n_states, sizeof(float)) : NULL;
     optimizer->ema = averages ? jemi_calloc(count + n_states, sizeof(float)) : NULL;
     if (optimizer->state1 == NULL || (adam && optimizer->state2 == NULL) ||
-        optimizer->grad == NULL ||
+        optimizer->grad == NULL || optimizer->pxy == NULL ||
         (n_states > 0 && optimizer->statistics == NULL) || (averages && optimizer->ema == NULL)) {
         jemi_optimizer_destroy(optimizer);
         return jemi_fail_memory("optimizer state");
@@ -47,6 +48,7 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->grad);
     jemi_free(optimizer->statistics);
     jemi_free(optimizer->ema);
+    jemi_free(optimizer->pxy);
     jemi_free(optimizer->samples);
     jemi_guard_destroy(optimizer->guard);
     jemi_free(optimizer->note);

@@ -23,6 +23,7 @@ struct jem_optimizer {
     float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
     float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
     float progress;           /* of the schedule where no total_steps is given */
+    double *pxy;              /* (2, K) of the step in progress, see objective.h */
     float *samples;           /* room for the drawn chains, grows to the largest batch */
     int64_t samples_capacity; /* floats */
     uint32_t epoch;           /* of its random streams; another after each rollback */

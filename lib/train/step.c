@@ -143,11 +143,10 @@ static jem_status add_group_gradient(const step_context *c, row_group *group)
 
 static row_group labelled_rows(const jem_train_config *config, const jem_train_batch *batch)
 {
-    const double n = (double)batch->n_labelled;
     return (row_group){.n = batch->n_labelled,
                        .x = batch->x_labelled,
                        .labels = batch->y_labelled,
-                       .weights = {.pyx = config->w_pyx / n, .pxy = -config->w_pxy / n},
+                       .weights = {.pyx = config->w_pyx / (double)batch->n_labelled},
                        .noise = JEMI_RANDOM_NOISE_LABELLED,
                        .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
                        .moves_running = true};
@@ -166,13 +165,12 @@ static row_group data_rows(const jem_train_batch *batch)
 static row_group sample_rows(const jem_train_config *config, const jem_train_batch *batch)
 {
     const int64_t n = jemi_train_n_samples(batch);
-    return (row_group){.n = n,
-                       .x = batch->x_samples,
-                       .labels = config->w_pxy > 0.0f ? batch->y_samples : NULL,
-                       .dropout = JEMI_RANDOM_DROPOUT_SAMPLES,
-                       .weights = {.px = config->w_px / (double)n,
-                                   .l2 = config->energy_l2 / (double)n,
-                                   .pxy = config->w_pxy / (double)n}};
+    return (row_group){
+        .n = n,
+        .x = batch->x_samples,
+        .labels = config->w_pxy > 0.0f ? batch->y_samples : NULL,
+        .dropout = JEMI_RANDOM_DROPOUT_SAMPLES,
+        .weights = {.px = config->w_px / (double)n, .l2 = config->energy_l2 / (double)n}};
 }
 
 // Which rows enter with which weights. Labelled rows that are also the data go through once, unless
@@ -229,6 +227,18 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
     stats->chain_age = figures.age;
     stats->clamped = figures.clamped;
     return status;
+}
+
+// The weights of the classes, which want those of the samples: so after the draw.
+static void weigh_classes(const step_context *c, row_group groups[N_GROUPS])
+{
+    row_group *labelled = &groups[LABELLED], *samples = &groups[SAMPLES];
+    const int64_t n_classes = jemi_model_classes(c->model);
+    double *pxy = c->optimizer->pxy;
+    jemi_objective_weigh_classes(c->config->w_pxy, n_classes, labelled->n, labelled->labels,
+                                 samples->n, samples->labels, pxy);
+    labelled->weights.pxy = pxy;
+    samples->weights.pxy = pxy + n_classes;
 }
 
 static double mean(double sum, int64_t n)
@@ -335,6 +345,8 @@ static jem_status sample_and_compute(step_context *c, jem_sampler *sampler,
     if (draws)
         JEMI_TRY(draw_samples(c, sampler, batch, samples, stats));
     stats->seconds_sampling = jemi_seconds() - begin;
+    if (c->config->w_pxy > 0.0f)
+        weigh_classes(c, groups);
     if (samples->n > 0)
         stats->sample_max =
             (double)jemi_max_abs(samples->x, samples->n * jemi_model_input_size(c->model));

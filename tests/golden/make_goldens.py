@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Writes tests/golden/data: what PyTorch computes for libjem's networks and training step.
 
-Run by hand, with Debian's python3-torch; the tests only read the files. The networks are those of
-tests/twins.py, the optimizers are torch.optim's, and everything is computed in float64, from
-parameters and inputs that float32 holds exactly.
+Run by hand, with Debian's python3-torch, for all files or for the cases named as arguments; the
+tests only read them. The networks are those of tests/twins.py, the optimizers are torch.optim's,
+and everything is computed in float64, from parameters and inputs that float32 holds exactly.
 
 A file is plain safetensors: parameters by their own names, so that jem_model_load_matching reads
 them; "golden.*", inputs and expected values; "final.*", the parameters after the last step;
@@ -109,6 +109,8 @@ CASES = [
     Case("cosine-ema", "mlp-7:act=elu", (3, 1, 1), 3, (6, 0, 7), {
         "lr": 0.03, "warmup_steps": 4, "schedule": "cosine", "total_steps": 10,
         "ema_decay": 0.7}),
+    # Labels and samples of unequal shares, and a class that has no sample.
+    Case("joint", "mlp-9:act=tanh", (3, 1, 1), 4, (6, 0, 3), {"lr": 0.02}, w_pxy=1.0),
     # All at once: state is neither moved nor averaged by what moves and averages parameters.
     Case("sam-batch", "cnn-4:act=silu,norm=batch", (1, 5, 4), 3, (6, 5, 4), {
         "kind": "sgd", "lr": 0.05, "sam_rho": 0.2, "ema_decay": 0.7}),
@@ -198,8 +200,20 @@ def forward_values(model, x, y):
     return values
 
 
+def joint_term(batch, labelled, samples):
+    """The mean of log p(x|y) = f(x)[y] - log Z(y) over the labelled rows, but for a constant: the
+    gradient of log Z(y) is the mean of that of f(x)[y] over the samples of class y. Rows of a class
+    without samples count 0."""
+    total = 0
+    for logits, y in zip(labelled, batch["y_labelled"]):
+        of_class = samples[batch["y_samples"] == y]
+        if len(of_class):
+            total = total + logits[y] - of_class[:, y].mean()
+    return total / len(labelled)
+
+
 def loss_terms(case, model, batch):
-    """The three weighted terms of the loss and the figures beside them."""
+    """The weighted terms of the loss and the figures beside them."""
     labelled = model(batch["x_labelled"]) if case.rows[0] else None
     data = model(batch["x_data"]) if case.rows[1] else labelled
     with running_statistics_kept(model):
@@ -214,9 +228,7 @@ def loss_terms(case, model, batch):
         values["accuracy"] = right.double().mean()
         values["loss_pyx"] = case.w_pyx * functional.cross_entropy(labelled, batch["y_labelled"])
     if case.w_pxy:
-        e_labelled = label_energy(labelled, batch["y_labelled"])
-        e_labels = label_energy(samples, batch["y_samples"])
-        values["loss_pxy"] = case.w_pxy * (e_labelled.mean() - e_labels.mean())
+        values["loss_pxy"] = -case.w_pxy * joint_term(batch, labelled, samples)
     values["loss_l2"] = case.energy_l2 * ((e_data**2).mean() + (e_samples**2).mean())
     values["loss"] = sum(values[f"loss_{term}"] for term in ("px", "pyx", "pxy", "l2"))
     return values
@@ -467,9 +479,11 @@ def network_of(case):
 def main():
     torch.set_num_threads(1)
     DATA.mkdir(exist_ok=True)
-    case, tensors = make_pyld()
-    write_safetensors(DATA / f"{case.name}.safetensors", tensors, network_of(case))
-    for case in CASES:
+    names = sys.argv[1:] or ["pyld"] + [case.name for case in CASES]
+    if "pyld" in names:
+        case, tensors = make_pyld()
+        write_safetensors(DATA / f"{case.name}.safetensors", tensors, network_of(case))
+    for case in (case for case in CASES if case.name in names):
         metadata = network_of(case)
         weights = ("w_px", "w_pyx", "energy_l2") + (("w_pxy",) if case.w_pxy else ())
         metadata.update({k: repr(getattr(case, k)) for k in weights})

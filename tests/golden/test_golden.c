@@ -39,7 +39,7 @@ static const char *const cases[] = {
     "mlp",        "mlp-silu",        "cnn",           "cnn-elu",   "wrn",       "mlp-relu",
     "mlp-tanh",   "energy-softplus", "cnn-spectral",  "mlp-batch", "cnn-batch", "mlp-layer",
     "cnn-group",  "cnn-instance",    "sam-sgd",       "asam-sgd",  "sam-adam",  "asam-adam",
-    "cosine-ema", "sam-batch",       "asam-spectral",
+    "cosine-ema", "sam-batch",       "asam-spectral", "joint",
 };
 
 typedef struct run {

@@ -149,6 +149,17 @@ static jem_status call_train_step(void)
     return jem_train_step(w.model, w.optimizer, w.sampler, &w.train, &w.batch, NULL);
 }
 
+static jem_status call_joint_term(void)
+{
+    jem_train_config train = w.train;
+    jem_train_batch batch = w.batch;
+    train.w_pxy = 0.5f;
+    batch.n_samples = w.rows;
+    batch.x_samples = w.chains;
+    batch.y_samples = w.labels;
+    return jem_train_step(w.model, w.optimizer, NULL, &train, &batch, NULL);
+}
+
 static jem_status call_logits_after_update(void)
 {
     const jem_status status = call_train_step();
@@ -169,6 +180,7 @@ static const call_row steady_calls[] = {
     {"jem_sgld_step", call_sgld_step},
     {"jem_sampler_draw", call_draw},
     {"jem_train_step", call_train_step},
+    {"jem_train_step with w_pxy", call_joint_term},
     {"jem_logits with new parameters", call_logits_after_update},
 };
 

@@ -87,7 +87,11 @@ def test_train_step_is_the_loss_it_says(model, x, y):
         squares = sum((twin_energy(model, rows) ** 2).mean() for rows in (data, samples))
         ce = (twin_energy(model, x, y) - twin_energy(model, x)).mean()
         y_samples = np.arange(len(samples)) % CLASSES
-        joint = twin_energy(model, x, y).mean() - twin_energy(model, samples, y_samples).mean()
+        e_labelled, e_samples = twin_energy(model, x, y), twin_energy(model, samples, y_samples)
+        joint = sum(
+            (y == c).mean() * (e_labelled[y == c].mean() - e_samples[y_samples == c].mean())
+            for c in set(y) & set(y_samples)
+        )
         stats = jem.train_step(
             model, optimizer, None, x_labelled=x, y_labelled=y, x_data=data, x_samples=samples,
             y_samples=y_samples, w_px=0.5, w_pyx=2, w_pxy=0.75, energy_l2=0.25, input_noise=0,

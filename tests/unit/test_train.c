@@ -83,7 +83,9 @@ static uint64_t params_hash(const trainer *t)
 // ---- figures ------------------------------------------------------------------------------------
 
 typedef struct figures {
-    double f, f_squared, cross_entropy, label_logit, accuracy; /* means over rows */
+    double f, f_squared, cross_entropy, accuracy; /* means over rows */
+    double label_logit[CLASSES];                  /* means over the rows of a class, */
+    double share[CLASSES];                        /* which are this part of all */
 } figures;
 
 static figures figures_of(const jem_model *model, int64_t n, const float *rows,
@@ -104,9 +106,24 @@ static figures figures_of(const jem_model *model, int64_t n, const float *rows,
         sum.f += f / (double)n;
         sum.f_squared += f * f / (double)n;
         sum.cross_entropy += labels != NULL ? (f - row[labels[i]]) / (double)n : 0.0;
-        sum.label_logit += labels != NULL ? row[labels[i]] / (double)n : 0.0;
         sum.accuracy += labels != NULL && best == labels[i] ? 1.0 / (double)n : 0.0;
+        if (labels == NULL)
+            continue;
+        sum.label_logit[labels[i]] += row[labels[i]] / (double)n;
+        sum.share[labels[i]] += 1.0 / (double)n;
     }
+    for (int k = 0; k < classes; k++)
+        sum.label_logit[k] /= sum.share[k] > 0.0 ? sum.share[k] : 1.0;
+    return sum;
+}
+
+// What w_pxy weighs: class by class, those that both have rows of.
+static double joint_term(const figures *labelled, const figures *sampled)
+{
+    double sum = 0.0;
+    for (int k = 0; k < CLASSES; k++)
+        if (sampled->share[k] > 0.0)
+            sum += labelled->share[k] * (sampled->label_logit[k] - labelled->label_logit[k]);
     return sum;
 }
 
@@ -128,6 +145,7 @@ static const objective_row objectives[] = {
     {"pure energy model", 1, 0, 0.1f, 0, false, true, ROWS, 1},
     {"unlabelled data alone", 1, 0, 0, 0, true, true, 3, CLASSES},
     {"joint term alone", 0, 0, 0, 1, false, false, 7, CLASSES},
+    {"joint term, a class without samples", 0, 0, 0, 1, false, false, 2, CLASSES},
     {"all terms", 0.5f, 2, 0.3f, 0.7f, true, false, 7, CLASSES},
     {"joint term beside a classifier", 0, 1, 0, 0.5f, false, false, ROWS, CLASSES},
 };
@@ -172,7 +190,8 @@ START_TEST(test_figures)
     NEAR(stats.gap, row->n_samples > 0 ? gap : 0.0, tolerance);
     NEAR(stats.loss_px, density ? -row->w_px * gap : 0.0, tolerance);
     NEAR(stats.loss_pyx, row->w_pyx * labelled.cross_entropy, tolerance);
-    NEAR(stats.loss_pxy, row->w_pxy * (sampled.label_logit - labelled.label_logit), tolerance);
+    NEAR(stats.loss_pxy, row->w_pxy > 0 ? row->w_pxy * joint_term(&labelled, &sampled) : 0.0,
+         tolerance);
     NEAR(stats.loss_l2, row->energy_l2 * (data.f_squared + sampled.f_squared), tolerance);
     NEAR(stats.accuracy, labelled.accuracy, 1e-12);
     ck_assert(stats.grad_norm > 0.0 && stats.seconds_sampling >= 0.0);

@@ -4,8 +4,10 @@ The loss of a step, with F(x) = -E(x):
 
     L = w_px  * -( mean F(x_data) - mean F(x_sample) )
       + w_pyx * CE(f(x_labelled), y_labelled)
-      + w_pxy * -( mean f(x_labelled)[y_labelled] - mean f(x_sample)[y_sample] )
+      + w_pxy * -sum_c share_c * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+
+share_c is the part of the labelled rows that are of class c; classes without a sample are left out.
 """
 
 from __future__ import annotations
