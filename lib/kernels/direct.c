@@ -240,7 +240,7 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
     const int64_t blocks = blocks_of(c->in);
     const int64_t in = blocks * LANES, plane = c->src_h * c->src_w * LANES;
     const int64_t taps = c->kernel * c->kernel, width = vectors * LANES;
-    __m512 sums[STRIP][2];
+    __m512 sums[STRIP][2]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)

@@ -131,7 +131,7 @@ JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const ite
 {
     const jemi_direct_weights *c = j->conv;
     const range lines = range_of(it->tap / c->kernel, c->stride, c->pad, c->src.h, c->dst.h);
-    __m512 sums[ROWS][VECTORS];
+    __m512 sums[ROWS][VECTORS]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)

@@ -84,6 +84,7 @@ void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_
 JEMI_AVX512_INLINE void product(int rows, int vectors, bool first, const float *v, int64_t in,
                                 const float *u, float *m, int64_t out)
 {
+    // All loops over them are unrolled by order: GCC leaves an array in memory before it unrolls.
     __m512 sums[ROWS][2];
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)

@@ -222,7 +222,7 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
 JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const float *v,
                                      const float *m, float *u)
 {
-    __m512 sums[ROWS][2];
+    __m512 sums[ROWS][2]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
