@@ -231,7 +231,7 @@ START_TEST(test_spoilt_snapshot_heals)
     exec = support_exec(support_backends[_i], 1);
     toy_run run = healthy_run(GUARDED);
     spoil_buffer(&run);
-    run.sampler->kept.valid = false; // so that the next step takes it into its snapshot
+    run.optimizer->guard->snapshots[0].valid = false; // so that the next step takes one of it
     run.config.guard_tries = 100;
     int rollbacks = 0, good = 0;
     for (int i = 0; i < 200 && good < 20; i++) {
