@@ -2,8 +2,8 @@
  * Limits of a step's figures, and the two snapshots.
  *
  * A false alarm costs good steps, so the limits are wide. A run that explodes leaves the recent mean
- * behind within a few steps, one that drifts the long mean within a few e-folds, and what drifts
- * from the start, so that every mean goes along, is seen by how it began.
+ * behind within a few steps, one that drifts the long mean within a few e-folds, and where a drift
+ * goes on from the start, so that every mean goes along, the first step tells.
  *
  * A state whose figures are good may still be on the way to ruin. Who alarms again soon after going
  * back goes to the older snapshot.
@@ -17,34 +17,43 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-// Steps until the means say something.
-enum { STEPS_MIN = 20 };
-
-// About how many steps the means look back on.
-static const int64_t windows[] = {[JEMI_RECENT] = 100, [JEMI_LONG] = 2000};
+// Good steps until the references say something, and how many they look back on.
+static const struct {
+    int64_t min, window;
+} references[JEMI_REFERENCES] = {
+    [JEMI_RECENT] = {20, 100},
+    [JEMI_LONG] = {20, 2000},
+    [JEMI_FIRST] = {1, 1},
+};
 
 // A parameter vector whose root mean square is smaller is judged as if it were this large.
 static const double param_rms_min = 0.01;
 
-// An alarm: beyond `bound`, beyond `factor` times the recent or the long mean of the sizes, or
-// beyond `growth` times that of the first steps. A mean counts as `floor` while it is smaller.
+// An alarm: beyond `bound`, or beyond a reference's mean of the sizes times its factor. The mean
+// counts as `floor` while it is smaller.
 typedef struct gauge {
     const char *name;
-    double floor, factor, growth, bound;
+    double floor, bound;
+    double factors[JEMI_REFERENCES];
 } gauge;
 
 // Causes before their effects.
 enum { SAMPLE_MAX, CHAIN_GRAD, F_DATA, F_SAMPLES, GAP, LOSS, GRAD, UPDATE };
 
+// Steps alone make gradients jump, so that a recent mean says less of them. How large the loss and
+// its gradient may become depends on its weights; the figures that it is made of are watched.
 static const gauge gauges[JEMI_GAUGES] = {
-    [SAMPLE_MAX] = {"largest element of the samples", 1.0, 30.0, 1e4, 1e6},
-    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 100.0, 1e5, 1e12},
-    [F_DATA] = {"mean F of the data", 1.0, 30.0, 1e4, 1e6},
-    [F_SAMPLES] = {"mean F of the samples", 1.0, 30.0, 1e4, 1e6},
-    [GAP] = {"gap of F between data and samples", 1.0, 30.0, 1e4, 1e6},
-    [LOSS] = {"loss", 1.0, 30.0, INFINITY, 1e9},
-    [GRAD] = {"parameter gradient norm", 1.0, 100.0, INFINITY, 1e12},
-    [UPDATE] = {"norm of the update against that of the parameters", 0.01, 30.0, INFINITY, 10.0},
+    [SAMPLE_MAX] = {"largest element of the samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
+    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 1e12, {100.0, 30.0, 1e5}},
+    [F_DATA] = {"mean F of the data", 1.0, 1e6, {30.0, 30.0, 1e4}},
+    [F_SAMPLES] = {"mean F of the samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
+    [GAP] = {"gap of F between data and samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
+    [LOSS] = {"loss", 1.0, 1e9, {30.0, 30.0, INFINITY}},
+    [GRAD] = {"parameter gradient norm", 1.0, 1e12, {100.0, 30.0, INFINITY}},
+    [UPDATE] = {"norm of the update against that of the parameters",
+                0.01,
+                10.0,
+                {30.0, 30.0, INFINITY}},
 };
 
 // ---- birth, death ------------------------------------------------------------------------------
@@ -163,12 +172,11 @@ static void read_gauges(const jem_optimizer *optimizer, const jem_train_stats *s
 
 static double limit_of(const jemi_guard *guard, int i)
 {
-    const gauge *gauge = &gauges[i];
-    double limit = gauge->bound;
-    for (int r = 0; r < JEMI_REFERENCES && guard->n_means >= STEPS_MIN; r++) {
-        const double factor = r == JEMI_FIRST ? gauge->growth : gauge->factor;
-        limit = fmin(limit, factor * fmax((double)guard->means[r][i], gauge->floor));
-    }
+    const gauge *g = &gauges[i];
+    double limit = g->bound;
+    for (int r = 0; r < JEMI_REFERENCES; r++)
+        if (guard->n_means >= references[r].min)
+            limit = fmin(limit, g->factors[r] * fmax((double)guard->means[r][i], g->floor));
     return limit;
 }
 
@@ -185,10 +193,13 @@ jem_status jemi_guard_check(const jem_optimizer *optimizer, const jem_train_stat
     return JEM_OK;
 }
 
-static void move_means(float means[JEMI_GAUGES], const double values[JEMI_GAUGES], int64_t window)
+// What good step n, counted from 1, is worth in the mean of a reference.
+static double weight_of(int reference, int64_t n)
 {
-    for (int i = 0; i < JEMI_GAUGES; i++)
-        means[i] += (float)((fabs(values[i]) - (double)means[i]) / (double)window);
+    const int64_t window = references[reference].window;
+    if (n <= window)
+        return 1.0 / (double)n;
+    return reference == JEMI_FIRST ? 0.0 : 1.0 / (double)window;
 }
 
 static void follow(const jem_optimizer *optimizer, const jem_train_stats *stats)
@@ -196,11 +207,12 @@ static void follow(const jem_optimizer *optimizer, const jem_train_stats *stats)
     jemi_guard *guard = optimizer->guard;
     double values[JEMI_GAUGES];
     read_gauges(optimizer, stats, values);
-    const int64_t n = ++guard->n_means;
-    for (int r = JEMI_RECENT; r <= JEMI_LONG; r++)
-        move_means(guard->means[r], values, n < windows[r] ? n : windows[r]);
-    if (n <= STEPS_MIN)
-        move_means(guard->means[JEMI_FIRST], values, n);
+    guard->n_means++;
+    for (int r = 0; r < JEMI_REFERENCES; r++) {
+        const double weight = weight_of(r, guard->n_means);
+        for (int i = 0; i < JEMI_GAUGES; i++)
+            guard->means[r][i] += (float)(weight * (fabs(values[i]) - (double)guard->means[r][i]));
+    }
 }
 
 void jemi_guard_pass(const jemi_guarded *g, const jem_train_stats *stats, const float *values,

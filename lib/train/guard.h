@@ -11,7 +11,7 @@
 
 enum { JEMI_GAUGES = 8, JEMI_SNAPSHOTS = 2 };
 
-/** What a gauge is compared with: about the last 100 good steps, 2,000, and the first 20. */
+/** What a gauge is compared with: about the last 100 good steps, the last 2,000, the first. */
 typedef enum jemi_reference { JEMI_RECENT, JEMI_LONG, JEMI_FIRST, JEMI_REFERENCES } jemi_reference;
 
 struct jemi_guard {
