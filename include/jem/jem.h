@@ -744,8 +744,8 @@ typedef struct jem_train_stats {
  * With `guard` a step that would diverge is undone instead. An alarm is raised before anything is
  * updated, when any of these is not finite, beyond a wide absolute bound, beyond 10^4 times (chain
  * gradients 10^5) what it was in the first step, or 20 steps after the start beyond 30 times its
- * mean over about the last 100 (gradients 100 times) or 2,000 good steps: loss, gap, F, the norms
- * of the gradients, the range of the samples, the norm of the update against that of the
+ * mean over about the last 100 or 2,000 good steps (gradients 100 and 60 times): loss, gap, F, the
+ * norms of the gradients, the range of the samples, the norm of the update against that of the
  * parameters. Means below 1 (of the update's norm: 0.01) count as that; loss, parameter gradient
  * and update are not compared with the first step.
  *

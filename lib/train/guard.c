@@ -40,16 +40,16 @@ typedef struct gauge {
 // Causes before their effects.
 enum { SAMPLE_MAX, CHAIN_GRAD, F_DATA, F_SAMPLES, GAP, LOSS, GRAD, UPDATE };
 
-// Steps alone make gradients jump, so that a recent mean says less of them. How large the loss and
-// its gradient may become depends on its weights; the figures that it is made of are watched.
+// Gradients jump, so that their means say less. How large the loss and its gradient may become
+// depends on its weights; the figures that it is made of are compared with the first step.
 static const gauge gauges[JEMI_GAUGES] = {
     [SAMPLE_MAX] = {"largest element of the samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
-    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 1e12, {100.0, 30.0, 1e5}},
+    [CHAIN_GRAD] = {"chain gradient norm", 1.0, 1e12, {100.0, 60.0, 1e5}},
     [F_DATA] = {"mean F of the data", 1.0, 1e6, {30.0, 30.0, 1e4}},
     [F_SAMPLES] = {"mean F of the samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
     [GAP] = {"gap of F between data and samples", 1.0, 1e6, {30.0, 30.0, 1e4}},
     [LOSS] = {"loss", 1.0, 1e9, {30.0, 30.0, INFINITY}},
-    [GRAD] = {"parameter gradient norm", 1.0, 1e12, {100.0, 30.0, INFINITY}},
+    [GRAD] = {"parameter gradient norm", 1.0, 1e12, {100.0, 60.0, INFINITY}},
     [UPDATE] = {"norm of the update against that of the parameters",
                 0.01,
                 10.0,

@@ -580,7 +580,7 @@ START_TEST(test_drift_is_found_early)
 {
     exec = support_exec(0, 1);
     static const double folds[] = {2.0, 10.0, 20.0};
-    static const int calm[] = {1000, 3000};
+    static const int calm[] = {2000, 4000};
     for (int i = 0; i < 6; i++) {
         const double found = drift(watched[_i], calm[i / 3], folds[i % 3]);
         ck_assert_msg(found > 25.0 && found < 200.0, "calm %d, e-fold per %g: found at %g",
