@@ -83,7 +83,7 @@ enum {
     JEM_EMISMATCH = -5,    /* a file, handle or preset belongs to a model of another shape */
     JEM_EUNSUPPORTED = -6, /* understood, but not offered by this build or version */
     JEM_EBACKEND = -7,     /* the compute backend failed */
-    JEM_EDIVERGED = -8,    /* training or a chain became non-finite; parameters are unchanged */
+    JEM_EDIVERGED = -8,    /* training or a chain became non-finite; no update was made */
     JEM_EBUSY = -9,        /* another thread is using this handle for writing */
     JEM_ECANCELLED = -10,  /* a progress callback asked to stop */
     JEM_ENOTFOUND = -11    /* no tensor, metadata or preset of that name */
@@ -466,7 +466,8 @@ enum {
 typedef struct jem_sampler_config {
     size_t struct_size;
     uint64_t seed;
-    int32_t capacity;  /* chains in the replay buffer, 1..10^8, default 10000 */
+    int32_t capacity;  /* chains in the replay buffer, 1..10^8, default 10000; at least one for
+                          each class when class_conditional */
     int32_t steps;     /* K of jem_sampler_draw() and jem_train_step(), >= 0, default 20 */
     float step_size;   /* > 0, default 1 */
     float noise_std;   /* >= 0, default 0.01 */
@@ -689,7 +690,7 @@ typedef struct jem_train_config {
                              Su & Ji 2023) */
     int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
     int32_t guard_tries;  /* R, 1..1000, default 5 */
-    int32_t guard_every;  /* S, steps between snapshots, 1..10^6, default 100 */
+    int32_t guard_every;  /* S, steps between snapshots at least, 1..10^6, default 100 */
 } jem_train_config;
 
 /** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.
@@ -711,10 +712,13 @@ typedef struct jem_train_batch {
 
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
 
-/** What happened in a step that returned JEM_OK. Later versions add values. */
+/**
+ * What happened in a step that returned JEM_OK, or JEM_EDIVERGED after the guard's last try. Later
+ * versions add values.
+ */
 enum {
     JEM_EVENT_NONE = 0,
-    JEM_EVENT_ROLLBACK = 1 /* no update: the guard went back to its snapshot */
+    JEM_EVENT_ROLLBACK = 1 /* no update: the guard went back to a snapshot */
 };
 
 typedef struct jem_train_stats {
@@ -747,25 +751,38 @@ typedef struct jem_train_stats {
  * threads may score with the same model meanwhile; each of their calls sees the parameters of
  * before or after, never a mixture.
  *
- * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, the parameters
- * and the optimizer are those from before the call. The replay buffer may have moved on.
+ * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, parameters,
+ * optimizer and the chains of the replay buffer are those from before the call. But where chains
+ * were drawn those that had never been started are, and except after JEM_ENOMEM the next draw sees
+ * other noise.
  *
  * The new parameters have the same bits at any thread count in JEM_BACKEND_REF, and on processors
  * with AVX-512 unless precision_training is F32_STRICT. Elsewhere oneDNN computes the gradients of
  * weights and sums them as its threads share the rows: other counts round differently.
  *
- * With `guard` a step that would diverge is undone instead. Every S steps the optimizer and the
- * sampler keep a snapshot in memory. An alarm is raised before anything is updated, when any of
- * these is not finite, beyond a wide absolute bound, or 20 steps after the start far beyond its own
- * running mean: loss, gap, F, the norms of the gradients, the range of the samples, the norm of the
- * update against that of the parameters. Then parameters, optimizer and sampler go back to the
- * snapshot, the chains that were bad (or all of that step, if none stands out) start anew, all
- * random streams change, the learning rate is halved for good (jem_optimizer_set_lr() may raise it
- * again), and the call returns JEM_OK with JEM_EVENT_ROLLBACK in `stats` and a line in the log;
- * jem_last_error() says what was wrong. The caller goes on with its next batch. After R rollbacks
- * without S good steps in a row the last one returns JEM_EDIVERGED; the model is that of the
- * snapshot. Parameters that were set from outside since the last step are taken as good, and a new
- * snapshot is made of them.
+ * With `guard` a step that would diverge is undone instead. An alarm is raised before anything is
+ * updated, when any of these is not finite, beyond a wide absolute bound, beyond 10^4 times (chain
+ * gradients 10^5) what it was in the first step, or 20 steps after the start beyond 30 times its
+ * mean over about the last 100 or 2,000 good steps (gradients 100 and 60 times): loss, gap, F, the
+ * norms of the gradients, the range of the samples, the norm of the update against that of the
+ * parameters. Means below 1 (of the update's norm: 0.01) count as that; loss, parameter gradient
+ * and update are not compared with the first step.
+ *
+ * Then parameters, optimizer and sampler go back to a snapshot, the chains that were bad (or all of
+ * that step, if none stands out) start anew, all random streams change, the learning rate is halved
+ * for good (jem_optimizer_set_lr() may raise it again), and the call returns JEM_OK with
+ * JEM_EVENT_ROLLBACK in `stats` and a line in the log; jem_last_error() says what was wrong. The
+ * caller goes on with its next batch. After R rollbacks without S good steps in a row the last one
+ * returns JEM_EDIVERGED instead of JEM_OK, with the same in `stats`. All handles are in the state
+ * of the snapshot, whose step stats.step and jem_optimizer_get() tell, and may be tried again.
+ *
+ * A snapshot is a state whose own figures raised no alarm, S steps or more after the one before.
+ * Two are kept. A rollback goes to the newer; when an alarm comes again before S good steps, the
+ * newer is dropped and the older is gone back to. The first step, and one that finds parameters or
+ * chains set from outside, keeps the state that it starts from, which is taken as good. The memory
+ * of each, in floats: what the optimizer remembers (Adam 2, SGD 1, an average 1 more for each
+ * parameter), the parameters themselves, and the replay buffer. Kept until the optimizer is
+ * destroyed, from the first guarded step on.
  *
  * @param sampler  May be NULL when no chains are drawn: w_px, w_pxy and energy_l2 are 0, or
  *                 x_samples is given.
@@ -884,16 +901,21 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  * Writes all that a training run needs to go on: parameters and the state behind them (running
  * statistics); the optimizer's state, learning rate, seed, position in the schedule, average and
  * note; the sampler's replay buffer, fitted starts, seed and position in its random streams; the
- * statistics of the guard. Safetensors, with a digest over every byte.
+ * guard's means, its count of tries and its snapshots, up to two. Safetensors, with a digest over
+ * every byte.
+ *
+ * Its size in floats: the parameters, what the optimizer remembers (Adam 2, SGD 1, an average 1
+ * more for each parameter) and the replay buffer, three times with two snapshots of the guard; and
+ * the data that JEM_START_DATA was fitted to.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
- * stays as `path` with ".prev" added.
+ * stays as `path` with ".prev" added, unless it is one that could not be loaded.
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
- * had never stopped, with the same library, backend and configs, and at the same thread count where
- * jem_train_step() says that it matters. The file records the backend, its version and instruction
- * set, and which kernels were chosen for this network. A checkpoint counts as a snapshot of the
- * guard.
+ * had never stopped, also where the guard goes back, with the same library, backend and configs,
+ * and at the same thread count where jem_train_step() says that it matters. The file records the
+ * backend, its version and instruction set, and which kernels were chosen for this network. Saving
+ * changes nothing of the run.
  *
  * @param sampler  May be NULL for a run without one.
  * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ENOMEM; JEM_EIO: the old checkpoint
@@ -905,6 +927,7 @@ JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
 /**
  * Puts handles into the state of a checkpoint. They are to be created as those were that it was
  * made of; its learning rate and seeds replace theirs, all other settings stay theirs.
+ * One of an earlier version may hold no snapshots: then the next guarded step takes one.
  *
  * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log.
  * When other kernels compute than those which the checkpoint records (another processor, library or

@@ -259,7 +259,7 @@ JEM_API jem_status jem_sampler_reset(jem_sampler *sampler)
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     sampler->filled = false;
-    sampler->kept.valid = false;
+    jemi_sampler_renew(sampler);
     jemi_claim_release(&sampler->claim);
     return JEM_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "base/version.h"
 #include "kernels/vector.h"
 
 static int64_t row_len(const jem_sampler *sampler)
@@ -45,6 +46,7 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     }
     for (int32_t s = 0; s < config->capacity; s++)
         sampler->order[s] = (uint32_t)s;
+    jemi_sampler_renew(sampler);
     *out = sampler;
     return JEM_OK;
 }
@@ -61,8 +63,6 @@ void jemi_sampler_destroy(jem_sampler *sampler)
     jemi_free(sampler->draw_labels);
     jemi_free(sampler->draw_ages);
     jemi_free(sampler->draw_norms);
-    jemi_free(sampler->kept.chains);
-    jemi_free(sampler->kept.ages);
     jemi_free(sampler);
 }
 
@@ -151,13 +151,18 @@ void jemi_sampler_fill(jem_sampler *sampler)
     fill(sampler, NULL);
 }
 
+void jemi_sampler_renew(jem_sampler *sampler)
+{
+    sampler->version = jemi_version_new();
+}
+
 void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x)
 {
     const int64_t len = row_len(sampler);
     if (n == sampler->config.capacity)
         sampler->filled = true; // by the caller: there may be nothing fitted to start from
     jemi_sampler_fill(sampler);
-    sampler->kept.valid = false; // the caller's chains are wanted
+    jemi_sampler_renew(sampler);
     memcpy(sampler->chains + first * len, x, (size_t)(n * len) * sizeof *x);
     memset(sampler->ages + first, 0, (size_t)n * sizeof *sampler->ages);
 }
@@ -312,17 +317,29 @@ void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x)
 
 // ---- going back --------------------------------------------------------------------------------
 
-static jem_status allocate_kept(jem_sampler *sampler)
+jem_status jemi_kept_chains_reserve(jemi_kept_chains *kept, const jem_sampler *sampler)
 {
-    jemi_kept_chains *kept = &sampler->kept;
-    const size_t capacity = (size_t)sampler->config.capacity;
-    if (kept->chains == NULL)
-        kept->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof *kept->chains);
-    if (kept->ages == NULL)
-        kept->ages = jemi_alloc(capacity, sizeof *kept->ages);
-    if (kept->chains == NULL || kept->ages == NULL)
+    const int32_t capacity = sampler->config.capacity;
+    const int64_t len = row_len(sampler);
+    if (kept->chains != NULL && kept->capacity == capacity && kept->row_len == len)
+        return JEM_OK;
+    jemi_kept_chains_fini(kept);
+    kept->chains = jemi_alloc((size_t)capacity, (size_t)len * sizeof *kept->chains);
+    kept->ages = jemi_alloc((size_t)capacity, sizeof *kept->ages);
+    if (kept->chains == NULL || kept->ages == NULL) {
+        jemi_kept_chains_fini(kept);
         return jemi_fail_memory("snapshot of the replay buffer");
+    }
+    kept->capacity = capacity;
+    kept->row_len = len;
     return JEM_OK;
+}
+
+void jemi_kept_chains_fini(jemi_kept_chains *kept)
+{
+    jemi_free(kept->chains);
+    jemi_free(kept->ages);
+    *kept = (jemi_kept_chains){0};
 }
 
 static void copy_chains(const jem_sampler *sampler, float *to, int64_t *ages_to, const float *from,
@@ -333,18 +350,13 @@ static void copy_chains(const jem_sampler *sampler, float *to, int64_t *ages_to,
     memcpy(ages_to, ages_from, capacity * sizeof *ages_to);
 }
 
-jem_status jemi_sampler_keep(jem_sampler *sampler)
+void jemi_sampler_keep(const jem_sampler *sampler, jemi_kept_chains *kept)
 {
-    jemi_kept_chains *kept = &sampler->kept;
-    kept->valid = false;
-    JEMI_TRY(allocate_kept(sampler));
     if (sampler->filled)
         copy_chains(sampler, kept->chains, kept->ages, sampler->chains, sampler->ages);
     kept->filled = sampler->filled;
     kept->slot_steps = sampler->slot_steps;
     kept->draws = sampler->draws;
-    kept->valid = true;
-    return JEM_OK;
 }
 
 static bool is_bad(const jem_sampler *sampler, const jemi_draw *draw, int64_t i, double bound)
@@ -355,37 +367,39 @@ static bool is_bad(const jem_sampler *sampler, const jemi_draw *draw, int64_t i,
 }
 
 // As load_chains() starts them, but into what is kept: a bad chain must not come back with it.
-static void restart(jem_sampler *sampler, const jemi_draw *draw, int64_t i)
+static void restart(const jem_sampler *sampler, jemi_kept_chains *kept, const jemi_draw *draw,
+                    int64_t i)
 {
     const uint32_t slot = sampler->slots[i];
-    float *x = sampler->kept.chains + slot * row_len(sampler);
+    float *x = kept->chains + slot * row_len(sampler);
     if (draw->data != NULL && jemi_sampler_takes_data(sampler))
         start_at_data(sampler, draw, i, x);
     else
         start_slot(sampler, slot, x);
-    sampler->kept.ages[slot] = 0;
+    kept->ages[slot] = 0;
 }
 
-static void restart_bad(jem_sampler *sampler, const jemi_draw *draw, double bound)
+static void restart_bad(const jem_sampler *sampler, jemi_kept_chains *kept, const jemi_draw *draw,
+                        double bound)
 {
     int64_t n_bad = 0;
     for (int64_t i = 0; i < draw->n; i++)
         n_bad += is_bad(sampler, draw, i, bound);
     for (int64_t i = 0; i < draw->n; i++)
         if (n_bad == 0 || is_bad(sampler, draw, i, bound))
-            restart(sampler, draw, i);
+            restart(sampler, kept, draw, i);
 }
 
-void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound)
+void jemi_sampler_go_back(jem_sampler *sampler, jemi_kept_chains *kept, const jemi_draw *draw,
+                          double bound)
 {
-    const jemi_kept_chains *kept = &sampler->kept;
     sampler->epoch++;
     sampler->filled = kept->filled;
     sampler->slot_steps = kept->slot_steps;
     sampler->draws = kept->draws;
     if (!kept->filled)
         return;
-    restart_bad(sampler, draw, bound);
+    restart_bad(sampler, kept, draw, bound);
     sampler->draws++; // its numbers are used
     copy_chains(sampler, sampler->chains, sampler->ages, kept->chains, kept->ages);
 }

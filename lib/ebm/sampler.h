@@ -15,12 +15,14 @@
 #include "ebm/starts.h"
 #include "model/model.h"
 
-/** Where the chains of the buffer once were. Zeroed = nothing kept. */
+/** Where the chains of a buffer once were. Zeroed = no room for any. */
 typedef struct jemi_kept_chains {
-    float *chains;
-    int64_t *ages;
+    int32_t capacity;
+    int64_t row_len;
+    float *chains; /* (capacity, row_len) */
+    int64_t *ages; /* (capacity) */
     uint64_t slot_steps, draws;
-    bool filled, valid;
+    bool filled;
 } jemi_kept_chains;
 
 struct jem_sampler {
@@ -36,7 +38,7 @@ struct jem_sampler {
     int64_t *ages;       /* (capacity), steps since the last start */
     bool filled;         /* false: the next use starts every chain */
     uint32_t epoch;      /* of the random streams; another after each jemi_sampler_go_back() */
-    jemi_kept_chains kept;
+    uint64_t version;    /* of the buffer as others than its draws have last set it */
     /* Of a draw in progress: */
     uint32_t *order; /* (capacity), 0 .. capacity-1 between draws */
     uint32_t *slots; /* (capacity), those drawn */
@@ -62,6 +64,9 @@ void jemi_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels, 
 
 /** Starts all chains, from what was fitted, unless that has been done. */
 void jemi_sampler_fill(jem_sampler *sampler);
+
+/** The buffer is another from here on: what was kept of it before has no meaning any more. */
+void jemi_sampler_renew(jem_sampler *sampler);
 
 /** Replaces n chains from chain `first` on; the others are started unless that has been done. */
 void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x);
@@ -103,15 +108,20 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const je
 /** Stores the chains of the last draw; NULL when it failed, so that only its noise is used up. */
 void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x);
 
-/** Keeps where the buffer's chains and streams are now. On failure nothing is kept. */
-jem_status jemi_sampler_keep(jem_sampler *sampler);
+/** Room for the chains of this sampler, unless there is; on failure there is none. */
+jem_status jemi_kept_chains_reserve(jemi_kept_chains *kept, const jem_sampler *sampler);
+void jemi_kept_chains_fini(jemi_kept_chains *kept);
+
+/** Keeps where the buffer's chains and streams are now. There is room. */
+void jemi_sampler_keep(const jem_sampler *sampler, jemi_kept_chains *kept);
 
 /**
  * Back to what was kept, on other random streams. Chains of the draw just finished that are not
- * finite or beyond +-bound start anew; all of them do, if none is.
+ * finite or beyond +-bound start anew, in what is kept too; all of them do, if none is.
  *
  * @param draw  n = 0: there was none.
  */
-void jemi_sampler_go_back(jem_sampler *sampler, const jemi_draw *draw, double bound);
+void jemi_sampler_go_back(jem_sampler *sampler, jemi_kept_chains *kept, const jemi_draw *draw,
+                          double bound);
 
 #endif

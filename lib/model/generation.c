@@ -4,9 +4,8 @@
  */
 #include "model/generation.h"
 
-#include <stdatomic.h>
-
 #include "base/memory.h"
+#include "base/version.h"
 #include "nn/spectral.h"
 
 jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program)
@@ -104,7 +103,6 @@ static void enlist(jemi_generations *generations, jemi_generation *generation)
 
 jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next)
 {
-    static atomic_uint_least64_t writes;
     JEMI_TRY(jemi_claim_take(&generations->writer, "model"));
     *next = recycle(generations);
     if (*next == NULL) {
@@ -115,7 +113,7 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
         }
         enlist(generations, *next);
     }
-    (*next)->version = atomic_fetch_add(&writes, 1) + 1;
+    (*next)->version = jemi_version_new();
     return JEM_OK;
 }
 

@@ -19,7 +19,7 @@ typedef struct jemi_generation {
     float *normalized; /* what the backend computes with under spectral normalisation, else NULL */
     jemi_weights *weights;
     int64_t references;
-    uint64_t version;             /* of the write; no two in a process are the same */
+    uint64_t version;             /* of the write */
     struct jemi_generation *next; /* in the list of all, for the destroy */
 } jemi_generation;
 

@@ -8,13 +8,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "train/checkpoint_contents.h"
-#include "train/guard.h"
 
 enum { PATH_SIZE = 4200, MESSAGE_SIZE = 512 };
 
 static const size_t file_size_max = (size_t)64 << 30;
 
-static const char format_key[] = "jem.checkpoint", format[] = "1";
+static const char format_key[] = "jem.checkpoint";
+static const char *const formats[] = {"1", "2"}; // from 1 to JEMI_CHECKPOINT_FORMAT
 static const char arch_key[] = "jem.arch", note_key[] = "note";
 
 // What the run's chains and its parameter gradients are computed by.
@@ -36,8 +36,8 @@ static jem_status write_file(const char *path, bool keeps, const jem_model *mode
                              const jemi_arrays *a)
 {
     char texts[JEMI_NUMBERS][JEMI_NUMBER_SIZE], choices[CHOICES][CHOICE_SIZE];
-    jemi_string_pair pairs[JEMI_NUMBERS + CHOICES + 3] = {{format_key, format},
-                                                          {arch_key, model->graph.arch}};
+    jemi_string_pair pairs[JEMI_NUMBERS + CHOICES + 3] = {
+        {format_key, formats[JEMI_CHECKPOINT_FORMAT - 1]}, {arch_key, model->graph.arch}};
     size_t n_pairs = 2;
     for (int i = 0; i < JEMI_NUMBERS; i++)
         pairs[n_pairs++] = jemi_numbers_format(n, i, texts[i]);
@@ -63,21 +63,29 @@ static jem_status write_file(const char *path, bool keeps, const jem_model *mode
 jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_optimizer *optimizer,
                                 jem_sampler *sampler)
 {
-    const jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
     jemi_generation *now = jemi_generation_pin(model->generations);
-    const jemi_arrays a = jemi_arrays_of(now->params, optimizer, sampler);
+    jemi_guard_catch_up(optimizer->guard, now->version, sampler); // as the next step would
+    const jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
+    const jemi_arrays a = jemi_arrays_of(now->params, optimizer, optimizer->guard, sampler);
     // A damaged file would take the place of the one that could be loaded.
     const bool damaged = jemi_file_is(path, &optimizer->damaged);
     const jem_status status = write_file(path, !damaged, model, optimizer, &n, &a);
     jemi_generation_unpin(model->generations, now);
     if (status == JEM_OK && damaged)
         optimizer->damaged.exists = false;
-    if (status == JEM_OK && optimizer->guard != NULL)
-        optimizer->guard->valid = false; // so that the next step takes one, as after loading
     return status;
 }
 
 // ---- loading -----------------------------------------------------------------------------------
+
+// 0 = one that this version does not know.
+static int format_of(const char *text)
+{
+    int format = JEMI_CHECKPOINT_FORMAT;
+    while (format > 0 && strcmp(text, formats[format - 1]) != 0)
+        format--;
+    return format;
+}
 
 static jem_status read_one(const char *path, jemi_safetensors *file)
 {
@@ -86,9 +94,10 @@ static jem_status read_one(const char *path, jemi_safetensors *file)
     jem_status status = JEM_OK;
     if (kind == NULL || !file->has_digest)
         status = jemi_fail(JEM_EFORMAT, "'%.300s' is no checkpoint of libjem", path);
-    else if (strcmp(kind, format) != 0)
-        status = jemi_fail(JEM_EUNSUPPORTED, "'%.300s' has format '%.40s'; this version reads '%s'",
-                           path, kind, format);
+    else if (format_of(kind) == 0)
+        status = jemi_fail(JEM_EUNSUPPORTED,
+                           "'%.300s' has format '%.40s'; this version reads up to '%s'", path, kind,
+                           formats[JEMI_CHECKPOINT_FORMAT - 1]);
     if (status != JEM_OK)
         jemi_safetensors_fini(file);
     return status;
@@ -179,20 +188,36 @@ static jem_status allocate_starts(const jemi_numbers *n, jemi_arrays *a)
     return jemi_fail_memory("starts of a checkpoint");
 }
 
-static void take_optimizer(const jemi_numbers *n, jem_optimizer *optimizer, uint64_t version)
+static void take_guard(const jemi_numbers *n, jemi_guard *guard, const jem_sampler *sampler,
+                       uint64_t version)
+{
+    guard->n_means = (int64_t)n->guard_means;
+    guard->good = (int64_t)n->guard_good;
+    guard->tries = (int64_t)n->guard_tries;
+    guard->version = version;
+    guard->chains_version = sampler != NULL ? sampler->version : 0;
+    if (n->format == 1)
+        for (int r = JEMI_RECENT + 1; r < JEMI_REFERENCES; r++)
+            memcpy(guard->means[r], guard->means[JEMI_RECENT], sizeof guard->means[r]);
+    for (uint64_t i = 0; i < n->n_snapshots; i++) {
+        jemi_snapshot *snapshot = &guard->snapshots[i];
+        snapshot->steps = (int64_t)n->snapshots[i].steps;
+        snapshot->chains.slot_steps = n->snapshots[i].slot_steps;
+        snapshot->chains.draws = n->snapshots[i].draws;
+        snapshot->chains.filled = n->snapshots[i].filled != 0;
+        snapshot->valid = true;
+    }
+}
+
+static void take_optimizer(const jemi_numbers *n, jemi_guard *guard, jem_optimizer *optimizer)
 {
     optimizer->config.seed = n->optimizer_seed;
     optimizer->config.lr = n->lr;
     optimizer->epoch = (uint32_t)n->optimizer_epoch;
     optimizer->steps = (int64_t)n->steps;
     optimizer->progress = n->progress;
-    if (optimizer->guard == NULL)
-        return;
-    optimizer->guard->n_means = (int64_t)n->guard_means;
-    optimizer->guard->good = (int64_t)n->guard_good;
-    optimizer->guard->tries = (int64_t)n->guard_tries;
-    optimizer->guard->version = version;
-    optimizer->guard->valid = false;
+    jemi_guard_destroy(optimizer->guard);
+    optimizer->guard = guard;
 }
 
 static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sampler *sampler)
@@ -207,7 +232,7 @@ static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sample
     sampler->row_starts = n->row_starts;
     sampler->draws = n->draws;
     sampler->filled = n->filled != 0;
-    sampler->kept.valid = false;
+    jemi_sampler_renew(sampler);
 }
 
 static void read_arrays(const jemi_safetensors *file, const jemi_array *list, int count)
@@ -219,24 +244,39 @@ static void read_arrays(const jemi_safetensors *file, const jemi_array *list, in
     }
 }
 
-// Into a generation that nobody sees yet.
-static jem_status read_values(const jemi_safetensors *file, const jem_model *model, float *values)
+// Into memory that nobody sees yet.
+static jem_status read_values(const jemi_safetensors *file, const jem_model *model,
+                              const char *name, float *values)
 {
-    const jemi_safetensor *tensor = jemi_safetensors_find(file, "model.values");
+    const jemi_safetensor *tensor = jemi_safetensors_find(file, name);
     memcpy(values, tensor->data, (size_t)tensor->count * sizeof *values);
     return jemi_graph_check_values(&model->graph, values, JEM_EFORMAT);
+}
+
+static jem_status make_guard(const jemi_safetensors *file, const jemi_numbers *n,
+                             const jem_model *model, const jem_optimizer *optimizer,
+                             const jem_sampler *sampler, jemi_guard **guard)
+{
+    if (!n->guarded)
+        return JEM_OK;
+    JEMI_TRY(jemi_guard_create(guard, optimizer));
+    jem_status status = jemi_guard_reserve_chains(*guard, sampler);
+    for (uint64_t i = 0; status == JEM_OK && i < n->n_snapshots; i++)
+        status = read_values(file, model, jemi_values_names[1 + i], (*guard)->snapshots[i].values);
+    return status;
 }
 
 // Everything that can still fail, then the handles change.
 static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, jem_model *model,
                            jem_optimizer *optimizer, jem_sampler *sampler)
 {
-    if (n->guarded)
-        JEMI_TRY(jemi_guard_create(optimizer, jemi_model_size(model)));
+    jemi_guard *guard = NULL;
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_arrays a = jemi_arrays_of(next->params, optimizer, sampler);
-    jem_status status = read_values(file, model, next->params);
+    jem_status status = make_guard(file, n, model, optimizer, sampler, &guard);
+    if (status == JEM_OK)
+        status = read_values(file, model, jemi_values_names[0], next->params);
+    jemi_arrays a = jemi_arrays_of(next->params, optimizer, guard, sampler);
     if (status == JEM_OK)
         status = allocate_starts(n, &a);
     if (status == JEM_OK) {
@@ -245,14 +285,17 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
             free_starts(&a);
     }
     if (status != JEM_OK) {
+        jemi_guard_destroy(guard);
         jemi_generations_abort(model->generations, next);
         return status;
     }
     jemi_array list[JEMI_ARRAYS_MAX];
     read_arrays(file, list, jemi_arrays_list(n, &a, list));
-    take_optimizer(n, optimizer, next->version);
+    take_optimizer(n, guard, optimizer);
     if (sampler != NULL)
         take_sampler(n, &a, sampler);
+    if (guard != NULL)
+        take_guard(n, guard, sampler, next->version);
     jemi_generations_commit(model->generations, next);
     return JEM_OK;
 }
@@ -261,13 +304,14 @@ jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimize
                                 jem_sampler *sampler)
 {
     jemi_safetensors file;
-    jemi_numbers n = {0};
+    jemi_numbers n;
     jemi_file_id damaged;
     JEMI_TRY(read_file(path, &file, &damaged));
     const jemi_numbers own = jemi_numbers_of(model, optimizer, sampler);
     jem_status status = check_arch(&file, model);
     if (status == JEM_OK)
-        status = jemi_numbers_read(&file, &own, &n);
+        status = jemi_numbers_read(&file, format_of(jemi_safetensors_metadata(&file, format_key)),
+                                   &own, &n);
     if (status == JEM_OK)
         status = jemi_arrays_check(&file, &n, optimizer);
     if (status == JEM_OK)

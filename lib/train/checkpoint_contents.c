@@ -9,7 +9,6 @@
 
 #include "base/text.h"
 #include "kernels/vector.h"
-#include "train/guard.h"
 
 // ---- numbers -----------------------------------------------------------------------------------
 
@@ -24,38 +23,50 @@ static const struct {
     size_t offset;
     number_use use;
     uint64_t max;
+    int since; // the format that brought it; older files stand for 0
 } number_table[] = {
-    {"model.channels", offsetof(jemi_numbers, channels), SAME, INT32_MAX},
-    {"model.height", offsetof(jemi_numbers, height), SAME, INT32_MAX},
-    {"model.width", offsetof(jemi_numbers, width), SAME, INT32_MAX},
-    {"model.classes", offsetof(jemi_numbers, classes), SAME, INT32_MAX},
-    {"model.size", offsetof(jemi_numbers, size), SAME, INT64_MAX},
-    {"optimizer.kind", offsetof(jemi_numbers, kind), SAME, INT32_MAX},
-    {"optimizer.averages", offsetof(jemi_numbers, averages), SAME, 1},
-    {"optimizer.seed", offsetof(jemi_numbers, optimizer_seed), STATE, UINT64_MAX},
-    {"optimizer.epoch", offsetof(jemi_numbers, optimizer_epoch), STATE, UINT32_MAX},
-    {"optimizer.steps", offsetof(jemi_numbers, steps), STATE, INT64_MAX - 1},
-    {"optimizer.lr", offsetof(jemi_numbers, lr), REAL, 0},
-    {"optimizer.progress", offsetof(jemi_numbers, progress), REAL, 0},
-    {"guard", offsetof(jemi_numbers, guarded), STATE, 1},
-    {"guard.steps", offsetof(jemi_numbers, guard_means), STATE, INT64_MAX - 1},
-    {"guard.good", offsetof(jemi_numbers, guard_good), STATE, INT64_MAX - 1},
-    {"guard.tries", offsetof(jemi_numbers, guard_tries), STATE, INT32_MAX},
-    {"sampler", offsetof(jemi_numbers, sampled), SAME, 1},
-    {"sampler.capacity", offsetof(jemi_numbers, capacity), SAME, INT32_MAX},
-    {"sampler.class_conditional", offsetof(jemi_numbers, conditional), SAME, 1},
-    {"sampler.start", offsetof(jemi_numbers, start), SAME, INT32_MAX},
-    {"sampler.start_rank", offsetof(jemi_numbers, start_rank), SAME, INT32_MAX},
-    {"sampler.seed", offsetof(jemi_numbers, sampler_seed), STATE, UINT64_MAX},
-    {"sampler.epoch", offsetof(jemi_numbers, sampler_epoch), STATE, UINT32_MAX},
-    {"sampler.row_steps", offsetof(jemi_numbers, row_steps), STATE, UINT64_MAX},
-    {"sampler.slot_steps", offsetof(jemi_numbers, slot_steps), STATE, UINT64_MAX},
-    {"sampler.row_starts", offsetof(jemi_numbers, row_starts), STATE, UINT64_MAX},
-    {"sampler.draws", offsetof(jemi_numbers, draws), STATE, UINT64_MAX},
-    {"sampler.filled", offsetof(jemi_numbers, filled), STATE, 1},
-    {"sampler.gaussians", offsetof(jemi_numbers, gaussians), STATE, INT32_MAX},
-    {"sampler.kept_classes", offsetof(jemi_numbers, kept_classes), STATE, INT32_MAX},
-    {"sampler.kept_rows", offsetof(jemi_numbers, kept_rows), STATE, INT32_MAX},
+    {"model.channels", offsetof(jemi_numbers, channels), SAME, INT32_MAX, 1},
+    {"model.height", offsetof(jemi_numbers, height), SAME, INT32_MAX, 1},
+    {"model.width", offsetof(jemi_numbers, width), SAME, INT32_MAX, 1},
+    {"model.classes", offsetof(jemi_numbers, classes), SAME, INT32_MAX, 1},
+    {"model.size", offsetof(jemi_numbers, size), SAME, INT64_MAX, 1},
+    {"optimizer.kind", offsetof(jemi_numbers, kind), SAME, INT32_MAX, 1},
+    {"optimizer.averages", offsetof(jemi_numbers, averages), SAME, 1, 1},
+    {"optimizer.seed", offsetof(jemi_numbers, optimizer_seed), STATE, UINT64_MAX, 1},
+    {"optimizer.epoch", offsetof(jemi_numbers, optimizer_epoch), STATE, UINT32_MAX, 1},
+    {"optimizer.steps", offsetof(jemi_numbers, steps), STATE, INT64_MAX - 1, 1},
+    {"optimizer.lr", offsetof(jemi_numbers, lr), REAL, 0, 1},
+    {"optimizer.progress", offsetof(jemi_numbers, progress), REAL, 0, 1},
+    {"guard", offsetof(jemi_numbers, guarded), STATE, 1, 1},
+    {"guard.steps", offsetof(jemi_numbers, guard_means), STATE, INT64_MAX - 1, 1},
+    {"guard.good", offsetof(jemi_numbers, guard_good), STATE, INT64_MAX - 1, 1},
+    {"guard.tries", offsetof(jemi_numbers, guard_tries), STATE, INT32_MAX, 1},
+    {"guard.snapshots", offsetof(jemi_numbers, n_snapshots), STATE, JEMI_SNAPSHOTS, 2},
+    {"guard.newer.steps", offsetof(jemi_numbers, snapshots[0].steps), STATE, INT64_MAX - 1, 2},
+    {"guard.newer.slot_steps", offsetof(jemi_numbers, snapshots[0].slot_steps), STATE, UINT64_MAX,
+     2},
+    {"guard.newer.draws", offsetof(jemi_numbers, snapshots[0].draws), STATE, UINT64_MAX, 2},
+    {"guard.newer.filled", offsetof(jemi_numbers, snapshots[0].filled), STATE, 1, 2},
+    {"guard.older.steps", offsetof(jemi_numbers, snapshots[1].steps), STATE, INT64_MAX - 1, 2},
+    {"guard.older.slot_steps", offsetof(jemi_numbers, snapshots[1].slot_steps), STATE, UINT64_MAX,
+     2},
+    {"guard.older.draws", offsetof(jemi_numbers, snapshots[1].draws), STATE, UINT64_MAX, 2},
+    {"guard.older.filled", offsetof(jemi_numbers, snapshots[1].filled), STATE, 1, 2},
+    {"sampler", offsetof(jemi_numbers, sampled), SAME, 1, 1},
+    {"sampler.capacity", offsetof(jemi_numbers, capacity), SAME, INT32_MAX, 1},
+    {"sampler.class_conditional", offsetof(jemi_numbers, conditional), SAME, 1, 1},
+    {"sampler.start", offsetof(jemi_numbers, start), SAME, INT32_MAX, 1},
+    {"sampler.start_rank", offsetof(jemi_numbers, start_rank), SAME, INT32_MAX, 1},
+    {"sampler.seed", offsetof(jemi_numbers, sampler_seed), STATE, UINT64_MAX, 1},
+    {"sampler.epoch", offsetof(jemi_numbers, sampler_epoch), STATE, UINT32_MAX, 1},
+    {"sampler.row_steps", offsetof(jemi_numbers, row_steps), STATE, UINT64_MAX, 1},
+    {"sampler.slot_steps", offsetof(jemi_numbers, slot_steps), STATE, UINT64_MAX, 1},
+    {"sampler.row_starts", offsetof(jemi_numbers, row_starts), STATE, UINT64_MAX, 1},
+    {"sampler.draws", offsetof(jemi_numbers, draws), STATE, UINT64_MAX, 1},
+    {"sampler.filled", offsetof(jemi_numbers, filled), STATE, 1, 1},
+    {"sampler.gaussians", offsetof(jemi_numbers, gaussians), STATE, INT32_MAX, 1},
+    {"sampler.kept_classes", offsetof(jemi_numbers, kept_classes), STATE, INT32_MAX, 1},
+    {"sampler.kept_rows", offsetof(jemi_numbers, kept_rows), STATE, INT32_MAX, 1},
 };
 _Static_assert(sizeof number_table / sizeof number_table[0] == JEMI_NUMBERS, "count them");
 
@@ -79,12 +90,30 @@ static void add_sampler(const jem_sampler *sampler, jemi_numbers *n)
     n->kept_rows = kept->x != NULL ? (uint64_t)kept->first[kept->n_classes] : 0;
 }
 
+static void add_guard(const jemi_guard *guard, bool sampled, jemi_numbers *n)
+{
+    n->guarded = 1;
+    n->guard_means = (uint64_t)guard->n_means;
+    n->guard_good = (uint64_t)guard->good;
+    n->guard_tries = (uint64_t)guard->tries;
+    n->n_snapshots = (uint64_t)jemi_guard_count_snapshots(guard);
+    for (uint64_t i = 0; i < n->n_snapshots; i++) {
+        const jemi_snapshot *snapshot = &guard->snapshots[i];
+        n->snapshots[i].steps = (uint64_t)snapshot->steps;
+        if (!sampled)
+            continue;
+        n->snapshots[i].slot_steps = snapshot->chains.slot_steps;
+        n->snapshots[i].draws = snapshot->chains.draws;
+        n->snapshots[i].filled = snapshot->chains.filled;
+    }
+}
+
 jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
                              const jem_sampler *sampler)
 {
     const jemi_shape input = jemi_model_input(model);
-    const jemi_guard *guard = optimizer->guard;
-    jemi_numbers n = {.channels = (uint64_t)input.c,
+    jemi_numbers n = {.format = JEMI_CHECKPOINT_FORMAT,
+                      .channels = (uint64_t)input.c,
                       .height = (uint64_t)input.h,
                       .width = (uint64_t)input.w,
                       .classes = (uint64_t)jemi_model_classes(model),
@@ -95,13 +124,9 @@ jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimi
                       .optimizer_epoch = optimizer->epoch,
                       .steps = (uint64_t)optimizer->steps,
                       .lr = optimizer->config.lr,
-                      .progress = optimizer->progress,
-                      .guarded = guard != NULL};
-    if (guard != NULL) {
-        n.guard_means = (uint64_t)guard->n_means;
-        n.guard_good = (uint64_t)guard->good;
-        n.guard_tries = (uint64_t)guard->tries;
-    }
+                      .progress = optimizer->progress};
+    if (optimizer->guard != NULL)
+        add_guard(optimizer->guard, sampler != NULL, &n);
     if (sampler != NULL)
         add_sampler(sampler, &n);
     return n;
@@ -129,6 +154,8 @@ static jem_status read_number(const jemi_safetensors *file, int i, jemi_numbers 
 {
     const char *key = number_table[i].key, *text;
     void *value = (char *)n + number_table[i].offset;
+    if (number_table[i].since > n->format)
+        return JEM_OK;
     JEMI_TRY(jemi_checkpoint_find(file, key, &text));
     const bool good =
         number_table[i].use == REAL
@@ -142,8 +169,19 @@ static jem_status read_number(const jemi_safetensors *file, int i, jemi_numbers 
     return JEM_OK;
 }
 
-jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *own, jemi_numbers *n)
+static bool guard_fits(const jemi_numbers *n)
 {
+    uint64_t newest = n->steps;
+    for (int i = 0; i < JEMI_SNAPSHOTS; newest = n->snapshots[i++].steps)
+        if (n->snapshots[i].steps > newest || n->snapshots[i].filled > n->sampled)
+            return false;
+    return n->n_snapshots == 0 || n->guarded;
+}
+
+jem_status jemi_numbers_read(const jemi_safetensors *file, int format, const jemi_numbers *own,
+                             jemi_numbers *n)
+{
+    *n = (jemi_numbers){.format = format};
     for (int i = 0; i < JEMI_NUMBERS; i++) {
         JEMI_TRY(read_number(file, i, n));
         char theirs[JEMI_NUMBER_SIZE], ours[JEMI_NUMBER_SIZE];
@@ -157,20 +195,23 @@ jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *o
                              (n->kept_classes <= 1 || n->kept_classes == n->classes);
     const bool kept_fit = (n->kept_classes == 0) == (n->kept_rows == 0);
     const bool sampler_fits = n->sampled || n->filled + n->gaussians + n->kept_rows == 0;
-    if (!classes_fit || !kept_fit || !sampler_fits || !(n->lr > 0.0f) || !(n->progress >= 0.0f))
+    if (!classes_fit || !kept_fit || !sampler_fits || !guard_fits(n) || !(n->lr > 0.0f) ||
+        !(n->progress >= 0.0f))
         return jemi_fail(JEM_EFORMAT, "the checkpoint's numbers contradict each other");
     return JEM_OK;
 }
 
 // ---- arrays ------------------------------------------------------------------------------------
 
-jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
+jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_guard *guard,
                            const jem_sampler *sampler)
 {
     jemi_arrays a = {.values = values};
     jemi_optimizer_vectors(optimizer, a.vectors);
-    if (optimizer->guard != NULL)
-        a.means = optimizer->guard->means;
+    if (guard != NULL) {
+        a.means = &guard->means[0][0];
+        memcpy(a.snapshots, guard->snapshots, sizeof a.snapshots);
+    }
     if (sampler != NULL) {
         a.chains = sampler->chains;
         a.ages = sampler->ages;
@@ -180,18 +221,54 @@ jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
     return a;
 }
 
+const char *const jemi_values_names[1 + JEMI_SNAPSHOTS] = {"model.values", "guard.newer.values",
+                                                           "guard.older.values"};
+
+static int append(jemi_array *list, const jemi_array *more, size_t n_more)
+{
+    int n = 0;
+    for (size_t i = 0; i < n_more; i++)
+        if (more[i].rows > 0)
+            list[n++] = more[i];
+    return n;
+}
+
+static int append_snapshot(jemi_array *list, const jemi_numbers *n, const jemi_arrays *a, int i)
+{
+    static const char *const names[JEMI_SNAPSHOTS][5] = {
+        {"guard.newer.state1", "guard.newer.state2", "guard.newer.average", "guard.newer.chains",
+         "guard.newer.ages"},
+        {"guard.older.state1", "guard.older.state2", "guard.older.average", "guard.older.chains",
+         "guard.older.ages"}};
+    const jemi_snapshot *s = &a->snapshots[i];
+    const jemi_vector *state = a->vectors;
+    const uint64_t len = n->channels * n->height * n->width;
+    const uint64_t filled = n->snapshots[i].filled ? n->capacity : 0;
+    const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
+    const jemi_array all[] = {
+        {jemi_values_names[1 + i], JEMI_F32, 1, n->size, s->values},
+        {names[i][0], JEMI_F32, 1, (uint64_t)state[0].count, s->vectors[0]},
+        {names[i][1], JEMI_F32, adam, (uint64_t)state[1].count, s->vectors[1]},
+        {names[i][2], JEMI_F32, n->averages, (uint64_t)state[2].count, s->vectors[2]},
+        {names[i][3], JEMI_F32, filled, len, s->chains.chains},
+        {names[i][4], JEMI_I64, filled > 0, filled, s->chains.ages},
+    };
+    return append(list, all, sizeof all / sizeof all[0]);
+}
+
 int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX])
 {
     const uint64_t len = n->channels * n->height * n->width;
     const jemi_vector *state = a->vectors;
     const uint64_t filled = n->filled ? n->capacity : 0;
     const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
+    const uint64_t means = n->format == 1 ? 1 : JEMI_REFERENCES;
     const jemi_array all[] = {
-        {"model.values", JEMI_F32, 1, n->size, a->values},
+        {jemi_values_names[0], JEMI_F32, 1, n->size, a->values},
         {"optimizer.state1", JEMI_F32, 1, (uint64_t)state[0].count, state[0].values},
         {"optimizer.state2", JEMI_F32, adam, (uint64_t)state[1].count, state[1].values},
         {"optimizer.average", JEMI_F32, n->averages, (uint64_t)state[2].count, state[2].values},
-        {"guard.means", JEMI_F32, n->guarded, JEMI_GAUGES, a->means},
+        {"guard.means", JEMI_F32, n->guarded * means, JEMI_GAUGES, a->means},
         {"sampler.chains", JEMI_F32, filled, len, a->chains},
         {"sampler.ages", JEMI_I64, filled > 0, filled, a->ages},
         {"sampler.mean", JEMI_F32, n->gaussians, len, a->gaussians.mean},
@@ -200,10 +277,9 @@ int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array lis
         {"sampler.rows", JEMI_F32, n->kept_rows, len, a->kept.x},
         {"sampler.first", JEMI_I64, n->kept_rows > 0, n->kept_classes + 1, a->kept.first},
     };
-    int n_arrays = 0;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (all[i].rows > 0)
-            list[n_arrays++] = all[i];
+    int n_arrays = append(list, all, sizeof all / sizeof all[0]);
+    for (uint64_t i = 0; i < n->n_snapshots; i++)
+        n_arrays += append_snapshot(list + n_arrays, n, a, (int)i);
     return n_arrays;
 }
 

@@ -4,21 +4,27 @@
 #ifndef JEMI_TRAIN_CHECKPOINT_CONTENTS_H
 #define JEMI_TRAIN_CHECKPOINT_CONTENTS_H
 
-#include "ebm/sampler.h"
-#include "train/optimizer.h"
+#include "train/guard.h"
+
+/** Of the files that are written. Format 1 has no snapshots and only the recent means. */
+enum { JEMI_CHECKPOINT_FORMAT = 2 };
 
 /** In the file they are metadata: JSON numbers could not hold 64 bits. */
 typedef struct jemi_numbers {
+    int format; /* of the file */
     uint64_t channels, height, width, classes, size;
     uint64_t kind, averages, optimizer_seed, optimizer_epoch, steps;
-    uint64_t guarded, guard_means, guard_good, guard_tries;
+    uint64_t guarded, guard_means, guard_good, guard_tries, n_snapshots;
+    struct {
+        uint64_t steps, slot_steps, draws, filled;
+    } snapshots[JEMI_SNAPSHOTS];
     uint64_t sampled, capacity, conditional, start, start_rank;
     uint64_t sampler_seed, sampler_epoch, row_steps, slot_steps, row_starts, draws, filled;
     uint64_t gaussians, kept_classes, kept_rows;
     float lr, progress;
 } jemi_numbers;
 
-enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 31 };
+enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 40 };
 
 jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
                              const jem_sampler *sampler);
@@ -26,8 +32,8 @@ jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimi
 /** Number i < JEMI_NUMBERS as a pair of strings, the second in `text`. */
 jemi_string_pair jemi_numbers_format(const jemi_numbers *n, int i, char text[JEMI_NUMBER_SIZE]);
 
-/** JEM_EMISMATCH when those differ from `own` that must not; JEM_EFORMAT. */
-jem_status jemi_numbers_read(const jemi_safetensors *file, const jemi_numbers *own,
+/** Of a file of this format. JEM_EMISMATCH when those differ from `own` that must not; JEM_EFORMAT. */
+jem_status jemi_numbers_read(const jemi_safetensors *file, int format, const jemi_numbers *own,
                              jemi_numbers *n);
 
 /** A metadata string; JEM_EFORMAT when there is none. */
@@ -38,13 +44,15 @@ typedef struct jemi_arrays {
     float *values; /* of the model */
     jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     float *means; /* of the guard */
+    jemi_snapshot snapshots[JEMI_SNAPSHOTS];
     float *chains;
     int64_t *ages;
     jemi_gaussians gaussians;
     jemi_kept_rows kept;
 } jemi_arrays;
 
-jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer,
+/** @param guard  NULL = none. */
+jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_guard *guard,
                            const jem_sampler *sampler);
 
 typedef struct jemi_array {
@@ -54,7 +62,10 @@ typedef struct jemi_array {
     void *data; /* NULL while only sizes are asked for */
 } jemi_array;
 
-enum { JEMI_ARRAYS_MAX = 16 };
+enum { JEMI_ARRAYS_MAX = 24 };
+
+/** The names of the parameters: the model's, then those of the snapshots. */
+extern const char *const jemi_values_names[1 + JEMI_SNAPSHOTS];
 
 /** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
 int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX]);

@@ -220,8 +220,6 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
     if (status == JEM_OK) {
         samples->x = c->draw.x;
         samples->labels = c->config->w_pxy > 0.0f ? sampler->draw_labels : NULL;
-    } else if (status != JEM_ENOMEM) {
-        jemi_sampler_finish_draw(sampler, samples->n, NULL);
     }
     stats->chain_grad_norm = figures.grad_norm;
     stats->chain_age = figures.age;
@@ -350,10 +348,7 @@ static jem_status sample_and_compute(step_context *c, jem_sampler *sampler,
     if (samples->n > 0)
         stats->sample_max =
             (double)jemi_max_abs(samples->x, samples->n * jemi_model_input_size(c->model));
-    const jem_status status = compute_gradient(c, groups, stats);
-    if (draws && status != JEM_ENOMEM) // then the sampler too is as before
-        jemi_sampler_finish_draw(sampler, samples->n, samples->x);
-    return status;
+    return compute_gradient(c, groups, stats);
 }
 
 // The update that the gradient leads to, into next->params; nothing else changes yet.
@@ -369,21 +364,29 @@ static jem_status propose_update(const step_context *c, jem_train_stats *stats)
     return JEM_OK;
 }
 
+static void accept_update(const step_context *c, double norm)
+{
+    jemi_optimizer_accept(c->optimizer, jemi_runner_params(c->runner), norm, c->next->params);
+    jemi_spectral_iterate(&c->model->graph, c->next->params);
+    jemi_optimizer_keep_state(c->optimizer, c->next->params);
+}
+
+// Up to the decision whether there will be an update everything is as before, the chains too.
 static jem_status update(step_context *c, const jemi_guarded *guarded, const jem_train_batch *batch,
                          jem_train_stats *stats)
 {
-    jem_optimizer *optimizer = c->optimizer;
-    JEMI_TRY(sample_and_compute(c, guarded->sampler, batch, stats));
-    JEMI_TRY(propose_update(c, stats));
-    if (c->config->guard)
-        JEMI_TRY(jemi_guard_check(optimizer, stats));
-    jemi_optimizer_accept(optimizer, jemi_runner_params(c->runner), stats->grad_norm,
-                          c->next->params);
-    jemi_spectral_iterate(&c->model->graph, c->next->params);
-    jemi_optimizer_keep_state(optimizer, c->next->params);
-    if (c->config->guard)
-        jemi_guard_passed(guarded, stats, c->next);
-    return JEM_OK;
+    jem_status status = sample_and_compute(c, guarded->sampler, batch, stats);
+    if (status == JEM_OK)
+        status = propose_update(c, stats);
+    if (status == JEM_OK && c->config->guard)
+        status = jemi_guard_check(c->optimizer, stats);
+    if (status == JEM_OK && c->config->guard)
+        jemi_guard_pass(guarded, stats, jemi_runner_params(c->runner), c->next->version);
+    if (c->draw.n > 0 && status != JEM_ENOMEM) // then the noise too is as before
+        jemi_sampler_finish_draw(guarded->sampler, c->draw.n, status == JEM_OK ? c->draw.x : NULL);
+    if (status == JEM_OK)
+        accept_update(c, stats->grad_norm);
+    return status;
 }
 
 // An update, or with the guard a way back. `changed`: next->params are to be committed.
@@ -407,7 +410,7 @@ jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampl
                            jem_train_stats *stats)
 {
     const double begin = jemi_seconds();
-    const jemi_guarded guarded = {model, optimizer, sampler, config};
+    const jemi_guarded guarded = {optimizer, sampler, config};
     step_context context = {.model = model, .optimizer = optimizer, .config = config};
     JEMI_TRY(jemi_generations_begin(model->generations, &context.next));
     bool changed = false;

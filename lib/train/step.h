@@ -34,8 +34,8 @@ static inline int64_t jemi_train_n_samples(const jem_train_batch *batch)
 
 /**
  * Arguments are checked: finite, labels in range, rows there where a weight asks for them. The
- * caller holds the claims of optimizer and sampler. On any error model and optimizer are as before,
- * or, guarded and JEM_EDIVERGED, as the snapshot has them.
+ * caller holds the claims of optimizer and sampler. On any error model, optimizer and the chains
+ * that had been started are as before, or, guarded and JEM_EDIVERGED, as a snapshot has them.
  */
 jem_status jemi_train_step(jem_model *model, jem_optimizer *optimizer, jem_sampler *sampler,
                            const jem_train_config *config, const jem_train_batch *batch,

@@ -14,7 +14,7 @@
 #include "kernels/epilogue.h"
 #include "toy_run.h"
 
-enum { GUARDED = 1, SAM = 3, CLASSES = 4, DATA = 5, CLASSIFIER = 7, STOPS = 13 };
+enum { GUARDED = 1, SAM = 3, CLASSES = 4, DATA = 5, CLASSIFIER = 7, STATISTICS = 8, STOPS = 13 };
 
 static jem_exec_config exec;
 static char folder[256], path[300], previous[310];
@@ -166,30 +166,145 @@ START_TEST(test_streams_of_rows)
 }
 END_TEST
 
-// A fault after the stop is undone alike: the guard's statistics and its snapshot are the same.
-START_TEST(test_rollback_after_resume)
+// A run's steps from number `first` to `last`, with faults that the guard undoes: one alone, two in
+// close succession, so that it goes back further, and one after many good steps.
+static void faulty_steps(toy_run *run, int first, int last)
+{
+    static const int faults[] = {24, 43, 47, 70};
+    run->config.guard = 1;
+    for (int i = first; i < last; i++) {
+        jem_train_stats stats;
+        bool faulty = false;
+        for (size_t f = 0; f < COUNT(faults); f++)
+            faulty = faulty || i == faults[f];
+        if (faulty)
+            run->optimizer->state1[0] = NAN;
+        MUST(toy_step(run, &stats));
+        ck_assert_int_eq(stats.event, faulty ? JEM_EVENT_ROLLBACK : JEM_EVENT_NONE);
+    }
+}
+
+// What was kept before the stop is what a run goes back to after it.
+START_TEST(test_rollbacks_after_resume)
+{
+    static const int stops[] = {0, 1, 10, 11, 23, 24, 25, 31, 42, 44, 46, 47, 48, 55, 69};
+    const toy_recipe *recipe = &toy_recipes[_i];
+    enum { LAST = 75 };
+    toy_run straight = toy_make(recipe, &exec, 0);
+    faulty_steps(&straight, 0, LAST);
+    for (size_t s = 0; s < COUNT(stops); s++) {
+        toy_run run = toy_make(recipe, &exec, 0);
+        faulty_steps(&run, 0, stops[s]);
+        MUST(save(&run));
+        toy_run again = resumed(recipe, run.batches);
+        faulty_steps(&run, stops[s], LAST);
+        faulty_steps(&again, stops[s], LAST);
+        ck_assert_msg(toy_hash(&run, true) == toy_hash(&straight, true),
+                      "%s: saving at %d changed the run", recipe->name, stops[s]);
+        ck_assert_msg(toy_hash(&again, true) == toy_hash(&straight, true),
+                      "%s: other bits after a stop at %d", recipe->name, stops[s]);
+        ck_assert_uint_eq(toy_guard_hash(&again), toy_guard_hash(&straight));
+        toy_free(&run);
+        toy_free(&again);
+    }
+    toy_free(&straight);
+}
+END_TEST
+
+// The limits too: a rate that only the means find too large.
+START_TEST(test_means_after_resume)
 {
     toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
-    toy_steps(&run, 20);
-    run.optimizer->state1[0] = NAN;
-    MUST(toy_step(&run, NULL)); // one rollback before, so that epochs and tries count
-    toy_steps(&run, 4);
+    toy_steps(&run, 34);
     MUST(save(&run));
     toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
-    ck_assert_int_eq(again.optimizer->guard->tries, 1);
-    ck_assert_int_eq(again.optimizer->guard->n_means, run.optimizer->guard->n_means);
-    for (int i = 0; i < 2; i++) {
-        toy_run *r = i == 0 ? &run : &again;
-        toy_steps(r, 2);
-        MUST(jem_optimizer_set_lr(r->optimizer, 4.0f)); // found by the means only
-        jem_train_stats stats;
-        MUST(toy_step(r, &stats));
-        ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
-        ck_assert_int_eq(stats.step, 24);
-        MUST(jem_optimizer_set_lr(r->optimizer, 0.005f));
-        toy_steps(r, 12);
+    ck_assert_uint_eq(toy_guard_hash(&again), toy_guard_hash(&run));
+    MUST(jem_optimizer_set_lr(again.optimizer, 4.0f));
+    jem_train_stats stats;
+    MUST(toy_step(&again, &stats));
+    ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
+    ck_assert_int_eq(stats.step, 30);
+    toy_free(&run);
+    toy_free(&again);
+}
+END_TEST
+
+// What others have written since is not in the snapshots, so that they are not saved either.
+START_TEST(test_writes_before_a_save)
+{
+    for (int what = 0; what < 2; what++) {
+        toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+        toy_steps(&run, 34);
+        const int64_t count = what == 0 ? support_param_count(run.model) : TOY_CHAINS * run.row_len;
+        float *own = support_uniform(count, 3);
+        if (what == 0)
+            MUST(jem_model_set_params(run.model, count, own));
+        else
+            MUST(jem_sampler_set_chains(run.sampler, 0, TOY_CHAINS, own));
+        MUST(save(&run));
+        toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
+        for (int i = 0; i < 2; i++) {
+            toy_run *r = i == 0 ? &run : &again;
+            jem_train_stats stats;
+            toy_steps(r, 2);
+            r->optimizer->state1[0] = NAN;
+            MUST(toy_step(r, &stats));
+            ck_assert_int_eq(stats.step, 34);
+        }
+        ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+        free(own);
+        toy_free(&run);
+        toy_free(&again);
     }
-    ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+}
+END_TEST
+
+// The file as it was before there were snapshots in it.
+static void make_format_1(void)
+{
+    jemi_safetensors file;
+    MUST(jemi_safetensors_read(path, SIZE_MAX, &file));
+    size_t n = 0, n_tensors = 0;
+    for (size_t i = 0; i < file.n_metadata; i++) {
+        jemi_string_pair pair = file.metadata[i];
+        if (strcmp(pair.key, "jem.checkpoint") == 0)
+            pair.value = "1";
+        if (strncmp(pair.key, "guard.snap", 10) != 0 && strncmp(pair.key, "guard.newer", 11) != 0 &&
+            strncmp(pair.key, "guard.older", 11) != 0)
+            file.metadata[n++] = pair;
+    }
+    for (size_t i = 0; i < file.n_tensors; i++) {
+        jemi_safetensor tensor = file.tensors[i];
+        if (strcmp(tensor.name, "guard.means") == 0)
+            tensor.shape[0] = 1;
+        if (strncmp(tensor.name, "guard.newer", 11) != 0 &&
+            strncmp(tensor.name, "guard.older", 11) != 0)
+            file.tensors[n_tensors++] = tensor;
+    }
+    MUST(jemi_safetensors_write(path, file.tensors, n_tensors, file.metadata, n));
+    jemi_safetensors_fini(&file);
+}
+
+START_TEST(test_older_format)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 34);
+    MUST(save(&run));
+    make_format_1();
+    toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
+    for (int r = 0; r < JEMI_REFERENCES; r++)
+        support_same_bits(again.optimizer->guard->means[r], run.optimizer->guard->means[0],
+                          sizeof run.optimizer->guard->means[0], "means");
+    ck_assert_uint_eq(toy_hash(&again, true), toy_hash(&run, true));
+    toy_steps(&again, 2);
+    jem_train_stats stats;
+    again.optimizer->state1[0] = NAN;
+    MUST(toy_step(&again, &stats));
+    ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
+    ck_assert_int_eq(stats.step, 34); // the snapshot that the first step took
+    MUST(save(&again));
+    MUST(load(&run));
+    ck_assert_uint_eq(toy_hash(&again, true), toy_hash(&run, true));
     toy_free(&run);
     toy_free(&again);
 }
@@ -355,17 +470,29 @@ static const forged_row forgeries[] = {
     {"sampler.epoch", "4294967296", NULL, 0, 0, 0, "sampler.epoch"},
     {"sampler.filled", "2", NULL, 0, 0, 0, "sampler.filled"},
     {"sampler.filled", "0", NULL, 0, 0, 0, "tensors"},
-    {"guard", "0", NULL, 0, 0, 0, "tensors"},
+    {"guard", "0", NULL, 0, 0, 0, "contradict"},
+    {"guard.snapshots", "3", NULL, 0, 0, 0, "guard.snapshots"},
+    {"guard.snapshots", "1", NULL, 0, 0, 0, "tensors"},
+    {"guard.snapshots", NULL, NULL, 0, 0, 0, "guard.snapshots"},
+    {"guard.newer.steps", "16", NULL, 0, 0, 0, "contradict"},
+    {"guard.older.steps", "11", NULL, 0, 0, 0, "contradict"},
+    {"guard.older.filled", "1", NULL, 0, 0, 0, "guard.older.chains"},
+    {"guard.newer.filled", "0", NULL, 0, 0, 0, "tensors"},
+    {"guard.newer.draws", NULL, NULL, 0, 0, 0, "guard.newer.draws"},
     {"sampler.gaussians", "1", NULL, 0, 0, 0, "sampler.mean"},
     {"sampler.gaussians", "2", NULL, 0, 0, 0, "contradict"},
     {"sampler.kept_rows", "0", NULL, 0, 0, 0, "contradict"},
     {"sampler.kept_rows", "47", NULL, 0, 0, 0, "sampler.rows"},
     {"sampler.kept_rows", "2147483647", NULL, 0, 0, 0, "sampler.rows"},
     {"sampler.kept_classes", "1", NULL, 0, 0, 0, "sampler.first"},
-    {"jem.checkpoint", "2", NULL, 0, 0, 0, "format '2'"},
+    {"jem.checkpoint", "1", NULL, 0, 0, 0, "guard.means"},
+    {"jem.checkpoint", "3", NULL, 0, 0, 0, "format '3'"},
     {NULL, NULL, "model.values", 3, NAN, 0, "model.values"},
     {NULL, NULL, "optimizer.state2", 0, INFINITY, 0, "optimizer.state2"},
     {NULL, NULL, "guard.means", 7, NAN, 0, "guard.means"},
+    {NULL, NULL, "guard.newer.values", 2, NAN, 0, "guard.newer.values"},
+    {NULL, NULL, "guard.older.state2", 2, NAN, 0, "guard.older.state2"},
+    {NULL, NULL, "guard.newer.chains", 3, INFINITY, 0, "guard.newer.chains"},
     {NULL, NULL, "sampler.chains", 11, NAN, 0, "sampler.chains"},
     {NULL, NULL, "sampler.first", 0, 0, 1, "rise"},
     {NULL, NULL, "sampler.first", 2, 0, 1, "rise"},
@@ -401,15 +528,36 @@ static void forge(const forged_row *row)
 START_TEST(test_forgeries)
 {
     toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);
-    toy_steps(&run, 5);
+    toy_steps(&run, 15);
     MUST(save(&run));
     forge(&(forged_row){.word = ""}); // of nothing: still good
     MUST(load(&run));
     forge(&forgeries[_i]);
-    const uint64_t before = toy_hash(&run, true);
+    const uint64_t before = toy_hash(&run, true), guard_before = toy_guard_hash(&run);
     const jem_status status = load(&run);
     ck_assert_msg(status == JEM_EFORMAT || status == JEM_EUNSUPPORTED, "%s", jem_last_error());
     ck_assert_msg(strstr(jem_last_error(), forgeries[_i].word) != NULL, "%s", jem_last_error());
+    ck_assert_uint_eq(toy_hash(&run, true), before);
+    ck_assert_uint_eq(toy_guard_hash(&run), guard_before);
+    toy_free(&run);
+}
+END_TEST
+
+// No network can have these values, in a snapshot either.
+START_TEST(test_forged_variance)
+{
+    static const char *const names[] = {"model.values", "guard.newer.values", "guard.older.values"};
+    toy_run run = toy_make(&toy_recipes[STATISTICS], &exec, 0);
+    toy_steps(&run, 15);
+    MUST(save(&run));
+    const jemi_graph *graph = &run.model->graph;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].kind == JEMI_NODE_BATCHNORM)
+            forge(&(forged_row){.tensor = names[_i],
+                                .place = graph->states[graph->nodes[i].var].offset,
+                                .number = -1.0f});
+    const uint64_t before = toy_hash(&run, true);
+    REFUSED(JEM_EFORMAT, "variance", load(&run));
     ck_assert_uint_eq(toy_hash(&run, true), before);
     toy_free(&run);
 }
@@ -597,13 +745,17 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_resume_is_exact, 0, COUNT(toy_recipes) * n);
     tcase_add_loop_test(tcase, test_other_kernels_are_told, 0, COUNT(changes));
     tcase_add_test(tcase, test_streams_of_rows);
-    tcase_add_test(tcase, test_rollback_after_resume);
+    tcase_add_loop_test(tcase, test_rollbacks_after_resume, 0, COUNT(toy_recipes));
+    tcase_add_test(tcase, test_means_after_resume);
+    tcase_add_test(tcase, test_writes_before_a_save);
+    tcase_add_test(tcase, test_older_format);
     tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(toy_recipes));
     tcase_add_test(tcase, test_note);
     tcase_add_loop_test(tcase, test_another_run_is_refused, 0, COUNT(others));
     tcase_add_test(tcase, test_arguments);
     tcase_add_test(tcase, test_every_damage_is_refused);
     tcase_add_loop_test(tcase, test_forgeries, 0, COUNT(forgeries));
+    tcase_add_loop_test(tcase, test_forged_variance, 0, 3);
     tcase_add_test(tcase, test_the_one_before);
     tcase_add_test(tcase, test_damage_is_never_kept);
     tcase_add_test(tcase, test_through_a_link);

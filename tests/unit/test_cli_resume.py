@@ -66,6 +66,35 @@ def test_pieces_make_the_whole(idx, tmp_path, kind):
     assert sorted(os.listdir(tmp_path)) == ["c", "c.prev", "log", "m", "whole"]
 
 
+# Diverges twice and heals.
+WILD = ["--optimizer", "sgd", "--clip-norm", "none", "--lr", 0.5, "--seed", 1, "--threads", 1]
+
+
+def rollbacks(*args):
+    """Runs jem train; returns what it said of rollbacks: from, to, rate, try, figure."""
+    result = subprocess.run([JEM, *map(str, args)], capture_output=True, text=True, check=True)
+    return [line.split("rolled back ")[1] for line in result.stderr.splitlines()
+            if "rolled back " in line]
+
+
+def test_checkpoints_change_no_rollback(idx, tmp_path):
+    undone = rollbacks(*command(idx, tmp_path / "whole", *WILD, steps=200))
+    assert len(undone) >= 2
+    saves = ["--checkpoint", tmp_path / "c", "--checkpoint-every", 7]
+    assert rollbacks(*command(idx, tmp_path / "m", *WILD, *saves, steps=200)) == undone
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("first", [10, 17, 25, 40])
+def test_rollbacks_after_a_stop(idx, tmp_path, first):
+    """What was kept before the stop is what the run goes back to after it."""
+    undone = rollbacks(*command(idx, tmp_path / "whole", *WILD, steps=200))
+    pieces = command(idx, tmp_path / "m", *WILD, "--checkpoint", tmp_path / "c", steps=200)
+    again = rollbacks(*pieces, "--stop-after", first)
+    assert again + rollbacks(*pieces, "--resume") == undone
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def stop(process, number, log):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 0):

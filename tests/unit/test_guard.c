@@ -215,6 +215,7 @@ START_TEST(test_all_drawn_chains_start_anew)
 {
     exec = support_exec(support_backends[_i], 1);
     toy_run run = healthy_run(GUARDED), twin = healthy_run(GUARDED);
+    toy_steps(&run, SINCE);
     spoil_first_moment(&run);
     MUST(toy_step(&run, NULL));
     ck_assert_int_eq(count_differing(&run, &twin), TOY_BATCH);
@@ -231,7 +232,7 @@ START_TEST(test_spoilt_snapshot_heals)
     exec = support_exec(support_backends[_i], 1);
     toy_run run = healthy_run(GUARDED);
     spoil_buffer(&run);
-    run.sampler->kept.valid = false; // so that the next step takes it into its snapshot
+    run.optimizer->guard->snapshots[0].valid = false; // so that the next step takes one of it
     run.config.guard_tries = 100;
     int rollbacks = 0, good = 0;
     for (int i = 0; i < 200 && good < 20; i++) {
@@ -244,6 +245,96 @@ START_TEST(test_spoilt_snapshot_heals)
     ck_assert_int_eq(good, 20);
     for (int64_t i = 0; i < TOY_CHAINS * run.row_len; i++)
         ck_assert(isfinite(run.sampler->chains[i]));
+    toy_free(&run);
+}
+END_TEST
+
+// ---- which state ---------------------------------------------------------------------------------
+
+static int64_t fault(toy_run *run)
+{
+    jem_train_stats stats;
+    spoil_parameter(run);
+    MUST(toy_step(run, &stats));
+    ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
+    ck_assert_int_eq(stats.step, run->optimizer->steps);
+    return stats.step;
+}
+
+// A state whose own figures nobody has seen yet is none to go back to.
+START_TEST(test_snapshots_are_of_checked_states)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED); // so that the next step would check a state to keep
+    ck_assert_int_eq(fault(&run), BEFORE - 10);
+    toy_free(&run);
+    run = healthy_run(GUARDED);
+    toy_steps(&run, 1);
+    ck_assert_int_eq(fault(&run), BEFORE);
+    toy_free(&run);
+}
+END_TEST
+
+START_TEST(test_an_alarm_soon_leads_to_the_older_one)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED), older = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    run.config.guard_tries = 9;
+    toy_steps(&older, BEFORE - 10);
+    toy_steps(&run, SINCE);
+    ck_assert_int_eq(fault(&run), BEFORE);
+    toy_steps(&run, 9);
+    ck_assert_int_eq(fault(&run), BEFORE - 10);
+    ck_assert_uint_eq(toy_params(&run), toy_params(&older));
+    ck_assert_uint_eq(run.sampler->slot_steps, older.sampler->slot_steps);
+    toy_steps(&run, 9);
+    ck_assert_int_eq(fault(&run), BEFORE - 10); // it is the only one
+    toy_steps(&run, 11);                        // the last of which checks state BEFORE
+    ck_assert_int_eq(fault(&run), BEFORE);
+    ck_assert_int_eq(fault(&run), BEFORE - 10);
+    toy_free(&run);
+    toy_free(&older);
+}
+END_TEST
+
+// Steps without chains keep their snapshots, but make none: there would be no chains in it.
+START_TEST(test_steps_without_the_sampler)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED), twin = healthy_run(GUARDED);
+    toy_steps(&run, 1);
+    jem_sampler *sampler = run.sampler;
+    const jem_train_config config = run.config;
+    run.sampler = NULL;
+    run.config.w_px = run.config.energy_l2 = 0.0f;
+    toy_steps(&run, 15);
+    ck_assert_int_eq(fault(&run), BEFORE);
+    ck_assert_uint_eq(toy_params(&run), toy_params(&twin));
+    toy_steps(&run, 15);
+    run.sampler = sampler;
+    run.config = config;
+    ck_assert_int_eq(fault(&run), BEFORE);
+    toy_steps(&run, SINCE);
+    toy_free(&run);
+    toy_free(&twin);
+}
+END_TEST
+
+START_TEST(test_another_sampler)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED);
+    jem_sampler *first = run.sampler;
+    jem_sampler_config config = support_sampler_config(3 * TOY_CHAINS, 3);
+    config.start = JEM_START_UNIFORM;
+    run.sampler = support_sampler(run.model, &config);
+    toy_steps(&run, SINCE);
+    ck_assert_int_eq(fault(&run), BEFORE); // a snapshot of that moment
+    toy_steps(&run, SINCE);
+    jem_sampler_destroy(run.sampler);
+    run.sampler = first;
+    toy_steps(&run, SINCE);
+    ck_assert_int_eq(fault(&run), BEFORE + SINCE);
     toy_free(&run);
 }
 END_TEST
@@ -310,8 +401,11 @@ static void receive(void *user, int32_t level, const char *line)
 START_TEST(test_tries_end)
 {
     exec = support_exec(support_backends[_i], 1);
-    toy_run run = healthy_run(GUARDED);
-    const uint64_t good = toy_params(&run);
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, BEFORE - 10);
+    const uint64_t older = toy_params(&run);
+    toy_steps(&run, 10);
+    const uint64_t newer = toy_params(&run);
     float logits[TOY_ROWS * TOY_CLASSES];
     run.config.guard_tries = 3;
     n_lines = 0;
@@ -323,7 +417,11 @@ START_TEST(test_tries_end)
         const jem_status status = toy_step(&run, &stats);
         ck_assert_int_eq(status, i < 2 ? JEM_OK : JEM_EDIVERGED);
         ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
-        ck_assert_uint_eq(toy_params(&run), good);
+        int64_t steps;
+        MUST(jem_optimizer_get(run.optimizer, NULL, &steps));
+        ck_assert_int_eq(steps, i == 0 ? BEFORE : BEFORE - 10);
+        ck_assert_int_eq(stats.step, steps);
+        ck_assert_uint_eq(toy_params(&run), i == 0 ? newer : older);
         ck_assert_int_eq(n_lines, i + 1);
         ck_assert_msg(strstr(last_line, "rolled back from step") != NULL, "%s", last_line);
         MUST(jem_logits(run.model, TOY_ROWS, run.x, logits));
@@ -350,6 +448,32 @@ START_TEST(test_good_steps_forgive)
     spoil_parameter(&run);
     REFUSED(JEM_EDIVERGED, "", toy_step(&run, NULL));
     toy_free(&run);
+}
+END_TEST
+
+// Without the guard a step that fails changes nothing but which noise comes next.
+START_TEST(test_unguarded_failure)
+{
+    exec = support_exec(support_backends[_i], 1);
+    toy_run run = healthy_run(0);
+    ck_assert_int_eq(run.config.guard, 0);
+    toy_run twin = healthy_run(0);
+    void (*const spoils[])(toy_run *) = {spoil_loss, spoil_first_moment};
+    for (int i = 0; i < 2; i++) {
+        const float usual = run.optimizer->state1[5];
+        spoils[i](&run);
+        REFUSED(JEM_EDIVERGED, "", toy_step(&run, NULL));
+        mend(&run, &twin);
+        run.optimizer->state1[5] = usual;
+        ck_assert_uint_eq(toy_params(&run), toy_params(&twin));
+        ck_assert_int_eq(count_differing(&run, &twin), 0);
+        support_same_bits(run.sampler->ages, twin.sampler->ages,
+                          TOY_CHAINS * sizeof *run.sampler->ages, "ages");
+        ck_assert_int_eq(run.optimizer->steps, BEFORE);
+        ck_assert_uint_eq(run.sampler->draws, twin.sampler->draws + (uint64_t)i + 1);
+    }
+    toy_free(&run);
+    toy_free(&twin);
 }
 END_TEST
 
@@ -426,6 +550,52 @@ START_TEST(test_arguments)
     run.config.guard_every = 0;
     REFUSED(JEM_EINVAL, "guard_every", toy_step(&run, NULL));
     toy_free(&run);
+}
+END_TEST
+
+// ---- drift ---------------------------------------------------------------------------------------
+
+// How large a figure becomes before the alarm, when after `calm` steps at 1 it grows by a factor of
+// e in every `fold`.
+static double drift(size_t figure, int calm, double fold)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    toy_steps(&run, 1);
+    const jemi_guarded g = {run.optimizer, run.sampler, &run.config};
+    jemi_guard *guard = run.optimizer->guard;
+    guard->n_means = 0;
+    jem_train_stats stats = {.param_norm = 100.0}; // the update's healthy part is a hundredth
+    for (size_t i = 0; i < COUNT(watched); i++)
+        *(double *)((char *)&stats + watched[i]) = 1.0;
+    double *value = (double *)((char *)&stats + figure);
+    for (int i = 0; jemi_guard_check(run.optimizer, &stats) == JEM_OK; i++) {
+        jemi_guard_pass(&g, &stats, current_params(&run), guard->version);
+        *value = exp(fmax(0.0, (i - calm) / fold));
+    }
+    toy_free(&run);
+    return *value;
+}
+
+START_TEST(test_drift_is_found_early)
+{
+    exec = support_exec(0, 1);
+    static const double folds[] = {2.0, 10.0, 20.0};
+    static const int calm[] = {2000, 4000};
+    for (int i = 0; i < 6; i++) {
+        const double found = drift(watched[_i], calm[i / 3], folds[i % 3]);
+        ck_assert_msg(found > 25.0 && found < 200.0, "calm %d, e-fold per %g: found at %g",
+                      calm[i / 3], folds[i % 3], found);
+    }
+}
+END_TEST
+
+// Every mean goes along with what drifts from the start.
+START_TEST(test_drift_from_the_start)
+{
+    exec = support_exec(0, 1);
+    ck_assert_double_lt(drift(offsetof(jem_train_stats, f_data), 0, 20.0), 1.1e4);
+    ck_assert_double_lt(drift(offsetof(jem_train_stats, f_samples), 0, 50.0), 1.1e4);
+    ck_assert_double_lt(drift(offsetof(jem_train_stats, gap), 0, 200.0), 1.1e4);
 }
 END_TEST
 
@@ -512,15 +682,22 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_only_bad_chains_start_anew, 0, n);
     tcase_add_loop_test(tcase, test_all_drawn_chains_start_anew, 0, n);
     tcase_add_loop_test(tcase, test_spoilt_snapshot_heals, 0, n);
+    tcase_add_test(tcase, test_snapshots_are_of_checked_states);
+    tcase_add_test(tcase, test_an_alarm_soon_leads_to_the_older_one);
+    tcase_add_test(tcase, test_steps_without_the_sampler);
+    tcase_add_test(tcase, test_another_sampler);
     tcase_add_test(tcase, test_other_input_noise);
     tcase_add_test(tcase, test_other_chains);
     tcase_add_loop_test(tcase, test_each_figure_is_watched, 0, COUNT(watched));
     tcase_add_loop_test(tcase, test_tries_end, 0, n);
     tcase_add_test(tcase, test_good_steps_forgive);
+    tcase_add_loop_test(tcase, test_unguarded_failure, 0, n);
     tcase_add_test(tcase, test_parameters_from_outside);
     tcase_add_test(tcase, test_chains_from_outside);
     tcase_add_test(tcase, test_first_step_and_given_samples);
     tcase_add_test(tcase, test_arguments);
+    tcase_add_loop_test(tcase, test_drift_is_found_early, 0, COUNT(watched));
+    tcase_add_test(tcase, test_drift_from_the_start);
     tcase_add_loop_test(tcase, test_guard_changes_nothing, 0, COUNT(toy_recipes));
     tcase_add_loop_test(tcase, test_healthy_runs, 0, 20);
     tcase_add_loop_test(tcase, test_figures, 0, n);

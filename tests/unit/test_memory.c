@@ -198,7 +198,8 @@ static uint64_t script_checkpoint(void)
         CREATE(sampler, jem_sampler_create(&sampler, model, &sampler_config));
         CREATE(optimizer, jem_optimizer_create(&optimizer, model, &config));
         STEP(jem_sampler_fit(sampler, ROWS, x, labels));
-        STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
+        for (int step = 0; step < 3; step++) // two snapshots of the guard
+            STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
         STEP(jem_optimizer_set_note(optimizer, "a note"));
         if (i == 0)
             STEP(jem_checkpoint_save(path, model, optimizer, sampler));

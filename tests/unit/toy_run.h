@@ -179,4 +179,30 @@ static inline uint64_t toy_hash(const toy_run *run, bool streams)
     return hash;
 }
 
+/** Of what the guard knows and keeps. */
+static inline uint64_t toy_guard_hash(const toy_run *run)
+{
+    const jemi_guard *guard = run->optimizer->guard;
+    const size_t bytes = (size_t)run->optimizer->fingerprint.param_count * sizeof(float);
+    uint64_t hash = toy_join(0, guard->means, sizeof guard->means);
+    hash = toy_join(hash, &guard->n_means, sizeof guard->n_means);
+    hash = toy_join(hash, &guard->good, sizeof guard->good);
+    hash = toy_join(hash, &guard->tries, sizeof guard->tries);
+    for (int i = 0; i < jemi_guard_count_snapshots(guard); i++) {
+        const jemi_snapshot *s = &guard->snapshots[i];
+        const jemi_kept_chains *kept = &s->chains;
+        hash = toy_join(hash, &s->steps, sizeof s->steps);
+        hash = toy_join(hash, s->values, (size_t)jemi_model_size(run->model) * sizeof(float));
+        for (int v = 0; v < JEMI_OPTIMIZER_VECTORS; v++)
+            hash = toy_join(hash, s->vectors[v], bytes);
+        hash = toy_join(hash, &kept->slot_steps, sizeof kept->slot_steps);
+        hash = toy_join(hash, &kept->draws, sizeof kept->draws);
+        if (!kept->filled)
+            continue;
+        hash = toy_join(hash, kept->chains, (size_t)(TOY_CHAINS * run->row_len) * sizeof(float));
+        hash = toy_join(hash, kept->ages, TOY_CHAINS * sizeof *kept->ages);
+    }
+    return hash;
+}
+
 #endif
