@@ -459,13 +459,14 @@ def test_divergence_is_undone(idx, tmp_path):
     assert "diverged in step 1" in jem(*args, "--lr", "1e18", expect=1)
 
 
-@pytest.mark.parametrize("every", [10, 1000])
-def test_the_last_try_is_told_and_undone(idx, tmp_path, every):
+@pytest.mark.parametrize("rate, every, tries", [(0.3, 10, 1), (3, 1000, 5)])
+def test_the_last_try_is_told_and_undone(idx, tmp_path, rate, every, tries):
     """What is reported and saved is the state that remains, and every alarm has its log line."""
     out, log = tmp_path / "m", tmp_path / "log"
     args = ["train", "--data", idx, "--arch", "mlp-8", "--batch", 8, "--sgld-steps", 2, "--chains",
             6, "--capacity", 30, "--optimizer", "sgd", "--clip-norm", "none", "--seed", 1, "--lr",
-            3, "--steps", 400, "--guard-every", every, "--log", log, "--out", out]
+            rate, "--steps", 400, "--guard-every", every, "--guard-tries", tries, "--log", log,
+            "--out", out]
     result = subprocess.run([JEM, *map(str, args)], capture_output=True, text=True, check=False)
     undone = [line for line in result.stderr.splitlines() if line.startswith("rolled back")]
     failed, last = map(int, re.search(r"step (\d+) to (\d+),", undone[-1]).groups())
@@ -474,7 +475,7 @@ def test_the_last_try_is_told_and_undone(idx, tmp_path, every):
     lines = [json.loads(line) for line in log.open()]
     assert sum(line["event"] for line in lines) == len(undone)
     assert (lines[-1]["event"], lines[-1]["step"]) == (1, last)
-    assert out.exists() == (last > 0) == (every == 10)
+    assert out.exists() == (last > 0) == (rate < 1)
     if last == 0:
         assert "nothing was written" in message
     else:
