@@ -18,7 +18,6 @@ import time
 
 import pytest
 
-import jem as binding
 from cli_support import JEM, idx, jem, write_idx  # noqa: F401 (idx is a fixture)
 
 LENGTH = 60
@@ -211,6 +210,7 @@ def test_a_checkpoint_may_be_older_than_an_option(idx, tmp_path):
     checkpoint = tmp_path / "c"
     args = command(idx, tmp_path / "m", "--classifier", "--checkpoint", checkpoint)
     jem(*args, "--stop-after", 20)
+    import jem as binding  # here: ten thousand kills need no binding
     with binding.Model.load(tmp_path / "m") as model, binding.Optimizer(model) as optimizer:
         binding.load_checkpoint(checkpoint, model, optimizer)
         note = json.loads(optimizer.note)
