@@ -117,21 +117,47 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
     return JEM_OK;
 }
 
+static void normalize(const jemi_generations *generations, jemi_generation *generation)
+{
+    if (generation->normalized != NULL)
+        jemi_spectral_normalize(generations->program->graph, generation->params,
+                                generation->normalized);
+}
+
+static void set_weights(const jemi_generations *generations, jemi_generation *generation)
+{
+    const bool normalizes = generation->normalized != NULL;
+    generations->program->backend->weights_set(
+        generation->weights, normalizes ? generation->normalized : generation->params);
+}
+
 void jemi_generations_try(jemi_generations *generations, jemi_generation *next)
 {
-    const jemi_program *program = generations->program;
-    if (next->normalized != NULL)
-        jemi_spectral_normalize(program->graph, next->params, next->normalized);
-    program->backend->weights_set(next->weights,
-                                  next->normalized != NULL ? next->normalized : next->params);
+    normalize(generations, next);
+    set_weights(generations, next);
+}
+
+// Packed weights are several times as large as the parameters. When nobody reads the old ones, the
+// new ones take their room, so that a run of training has it once.
+static void take_room(jemi_generation *next, jemi_generation *old)
+{
+    if (old->references > 1)
+        return;
+    jemi_weights *room = old->weights;
+    old->weights = next->weights;
+    next->weights = room;
 }
 
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
 {
-    jemi_generations_try(generations, next);
+    normalize(generations, next);
     pthread_mutex_lock(&generations->lock);
-    if (generations->current != NULL)
-        generations->current->references--;
+    jemi_generation *old = generations->current;
+    if (old != NULL)
+        take_room(next, old);
+    set_weights(generations, next); // under the lock: who pins the old ones now would read them
+    if (old != NULL)
+        old->references--;
     generations->current = next; // the writer's reference becomes that of being current
     pthread_mutex_unlock(&generations->lock);
     jemi_claim_release(&generations->writer);

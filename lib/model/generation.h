@@ -26,7 +26,7 @@ typedef struct jemi_generation {
 typedef struct jemi_generations {
     jemi_program *program; /* borrowed */
     jemi_claim writer;
-    pthread_mutex_t lock; /* guards the fields below, never held while computing */
+    pthread_mutex_t lock; /* guards the fields below, not held while a network is computed */
     jemi_generation *current;
     jemi_generation *all;
 } jemi_generations;

@@ -350,6 +350,35 @@ START_TEST(test_bytes)
 }
 END_TEST
 
+// Of a network whose packed weights are several times its parameters.
+START_TEST(test_new_params_take_the_room_of_the_old)
+{
+    const jem_exec_config exec = exec_of(_i);
+    jem_model_config config;
+    MUST(jem_model_config_init(&config, sizeof config));
+    config.arch = "cnn-64-64";
+    config.channels = 1;
+    config.height = config.width = 8;
+    config.classes = CLASSES;
+    jem_model *model;
+    MUST(jem_model_create(&model, &config, &exec));
+    const int64_t count = support_param_count(model);
+    float *params = malloc((size_t)count * sizeof *params), x[64] = {0}, out[CLASSES];
+    MUST(jem_model_get_params(model, count, params));
+    MUST(jem_logits(model, 1, x, out));
+    const size_t once = jem_model_bytes(model);
+    for (int k = 0; k < 3; k++) {
+        MUST(jem_model_set_params(model, count, params));
+        MUST(jem_logits(model, 1, x, out));
+    }
+    // The reference backend's weights are doubles, and made with each set of parameters.
+    const size_t room = (exec.backend == JEM_BACKEND_REF ? 3 : 1) * (size_t)count * sizeof(float);
+    ck_assert_uint_le(jem_model_bytes(model), once + room + 4096);
+    free(params);
+    jem_model_destroy(model);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
     const int n = support_n_backends;
@@ -360,6 +389,7 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_energies_from_logits, 0, n);
     tcase_add_loop_test(tcase, test_prepare, 0, n);
     tcase_add_loop_test(tcase, test_bytes, 0, n);
+    tcase_add_loop_test(tcase, test_new_params_take_the_room_of_the_old, 0, n);
 }
 
 int main(void)
