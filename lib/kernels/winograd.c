@@ -22,7 +22,6 @@
 
 #if defined(__x86_64__)
 
-#include <omp.h>
 #include <stdatomic.h>
 
 enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
@@ -167,21 +166,10 @@ typedef struct block {
     float *v, *m;
 } block;
 
-static int64_t min_size(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-// An odd number of cache lines between places, so that the streams do not share cache sets.
-static int64_t place_stride(const layer *l, int64_t channels)
-{
-    return l->capacity * channels + LANES;
-}
-
 static layer make_layer(const jemi_winograd *c, int threads)
 {
     layer l = {.conv = c, .scheme = scheme_of(c->stride, c->backward)};
-    l.grid = jemi_tile_grid_make(min_size(c->src_h, c->dst_h), min_size(c->src_w, c->dst_w));
+    l.grid = jemi_tile_grid_make(jemi_min(c->src_h, c->dst_h), jemi_min(c->src_w, c->dst_w));
     l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
@@ -190,8 +178,8 @@ static layer make_layer(const jemi_winograd *c, int threads)
     l.fetch = jemi_fetch_pays(c);
     l.capacity = l.shared ? SHARED_ROWS : ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
-    l.v_stride = place_stride(&l, c->in);
-    l.m_stride = place_stride(&l, c->out);
+    l.v_stride = jemi_place_stride(l.capacity * c->in);
+    l.m_stride = jemi_place_stride(l.capacity * c->out);
     l.v_size = places * l.v_stride;
     l.m_size = places * l.m_stride;
     return l;
@@ -200,13 +188,8 @@ static layer make_layer(const jemi_winograd *c, int threads)
 // The block from tile `first` on.
 static void place_block(const layer *l, int64_t first, block *b)
 {
-    const int tiles = (int)min_size(l->tiles - first, l->capacity);
+    const int tiles = (int)jemi_min(l->tiles - first, l->capacity);
     b->order = jemi_tile_grid_block(&l->grid, first, tiles, b->at);
-}
-
-static const jemi_tile *tile_ahead(const block *b, int t)
-{
-    return &b->at[min_size(t + JEMI_FETCH_AHEAD, b->order.tiles - 1)];
 }
 
 // Tile after tile of one block of channels, so that memory is walked along.
@@ -216,7 +199,7 @@ static void input_stage(const layer *l, const block *b, int phase, int64_t k)
     for (int t = 0; t < b->order.tiles; t++) {
         const jemi_tile_places to = {b->v + t * l->conv->in + k * LANES, l->v_stride};
         if (l->fetch)
-            jemi_fetch_tile(false, l->x, &pixels, tile_ahead(b, t), k);
+            jemi_fetch_tile(false, l->x, &pixels, jemi_tile_ahead(b->at, b->order.tiles, t), k);
         l->scheme->transform_input(l->conv, l->x, &b->at[t], k, phase, to);
     }
 }
@@ -227,9 +210,10 @@ static void output_stage(const layer *l, const block *b, int phase, int64_t k)
     for (int t = 0; t < b->order.tiles; t++) {
         const jemi_tile_places from = {b->m + t * l->conv->out + k * LANES, l->m_stride};
         if (l->fetch)
-            jemi_fetch_tile(true, l->y, &pixels, tile_ahead(b, t), k);
+            jemi_fetch_tile(true, l->y, &pixels, jemi_tile_ahead(b->at, b->order.tiles, t), k);
         if (l->fetch && l->conv->then.add != NULL)
-            jemi_fetch_tile(false, l->conv->then.add, &pixels, tile_ahead(b, t), k);
+            jemi_fetch_tile(false, l->conv->then.add, &pixels,
+                            jemi_tile_ahead(b->at, b->order.tiles, t), k);
         l->scheme->transform_output(l->conv, from, phase, &b->at[t], k, l->y);
     }
 }
@@ -266,7 +250,7 @@ static void product_stage(const layer *l, const block *b, int in_phase, int out_
     const jemi_tile_range r =
         jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
     for (int t = r.begin; t < r.end; t += ROWS)
-        multiply((int)min_size(r.end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
+        multiply((int)jemi_min(r.end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
                  in, u, b->m + place * l->m_stride + t * out, out, group * 2 * LANES);
 }
 
@@ -340,7 +324,7 @@ static void run_apart(const layer *l, float *workspace)
     _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
 #pragma omp parallel
     {
-        float *v = workspace + omp_get_thread_num() * (l->v_size + l->m_size);
+        float *v = workspace + jemi_threads_index() * (l->v_size + l->m_size);
         block b = {.v = v, .m = v + l->v_size};
         int64_t first;
         while ((first = atomic_fetch_add(&next, l->capacity)) < l->tiles) {

@@ -1,6 +1,6 @@
 /*
- * Fetches the pixels of tiles into the cache before they are needed. A tile is short runs of several
- * lines at once, which processors do not foresee by themselves.
+ * Fetches the pixels of tiles into the cache before they are needed. A tile is short runs of
+ * several lines at once, which processors do not foresee by themselves.
  *
  * Inlined by order: GCC removes calls of a function that does nothing but prefetch.
  */
@@ -13,11 +13,16 @@
 
 enum { JEMI_FETCH_AHEAD = 2 }; /* tiles from the one that is worked on to the one that is fetched */
 
-/** Not where the core's cache may still hold source and destination since they were last touched. */
+/** Not where the core's cache may still hold source and destination from the last time. */
 static inline bool jemi_fetch_pays(const jemi_winograd *c)
 {
     const int64_t cached_floats_max = 1 << 19;
     return c->n * (c->in * c->src_h * c->src_w + c->out * c->dst_h * c->dst_w) > cached_floats_max;
+}
+
+static inline const jemi_tile *jemi_tile_ahead(const jemi_tile *at, int tiles, int t)
+{
+    return &at[jemi_min(t + JEMI_FETCH_AHEAD, tiles - 1)];
 }
 
 /** Where they lie: (row + i, column + j) * step + (down, right) in the planes of a tensor. */
@@ -26,7 +31,10 @@ typedef struct jemi_tile_pixels {
     int64_t step, down, right;
 } jemi_tile_pixels;
 
-/** Those that are new to a tile: full patches, of stride 1 and of odd phases, begin one earlier. */
+/**
+ * The pixels that the tile before has not read. Patches with all places begin one pixel before the
+ * tile, hence the offset of one.
+ */
 static inline jemi_tile_pixels jemi_source_pixels(const jemi_winograd *c,
                                                   const jemi_winograd_scheme *s, int phase)
 {

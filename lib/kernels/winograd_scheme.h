@@ -16,6 +16,17 @@
 
 enum { JEMI_WINOGRAD_PHASES = 4 };
 
+static inline int64_t jemi_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/** From place to place: an odd number of cache lines, so that they do not share cache sets. */
+static inline int64_t jemi_place_stride(int64_t floats)
+{
+    return floats + JEMI_LANES;
+}
+
 /** 16 channels of a transformed tile: the vector of place p lies at data + p * stride. */
 typedef struct jemi_tile_places {
     float *data;

@@ -10,7 +10,7 @@
 
 #if defined(__x86_64__)
 
-enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 6, LANES = JEMI_LANES };
+enum { PATCH = 6 };
 
 // G g in one dimension.
 JEMI_AVX512_INLINE void weights_1d(const __m512 g[3], __m512 u[PATCH])

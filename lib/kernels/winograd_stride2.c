@@ -5,10 +5,10 @@
  *     y[o] = w0 d[o - 1] + w2 d[o] + w1 e[o]
  *
  * a convolution of two taps over the odd phase and one tap over the even one; F(4, 2), points 0, 1,
- * -1, 2 and infinity, takes 5 multiplications for the first. Seen as w1, 0 the second needs no place
- * at infinity: 4. Phases share the places, so they are summed before one output transform. In two
- * dimensions that makes (5 + 4)^2 = 81 multiplications for 4x4 outputs. Small tiles do without the
- * points 2, and 2 and -1, with the same weights: what G would differ by is in B^T.
+ * -1, 2 and infinity, takes 5 multiplications for the first. Seen as w1, 0 the second needs no
+ * place at infinity: 4. Phases share the places, so they are summed before one output transform. In
+ * two dimensions that makes (5 + 4)^2 = 81 multiplications for 4x4 outputs. Small tiles do without
+ * the points 2, and 2 and -1, with the same weights: what G would differ by is in B^T.
  *
  * Backward data is the transpose: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.
@@ -17,7 +17,7 @@
 
 #if defined(__x86_64__)
 
-enum { TILE = JEMI_WINOGRAD_TILE, PATCH = 5, LANES = JEMI_LANES };
+enum { PATCH = 5 };
 
 // Phases by their places: odd pixels take 5, even ones 4.
 #define PHASES                                                                                     \
@@ -150,10 +150,17 @@ JEMI_AVX512_INLINE void gradient_1d(jemi_axis axis, const __m512 *y, __m512 *m)
     m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
 }
 
-// Of the finer side's phases and of the coarser side, which has no pixel more as a destination.
-static const jemi_axis odd = {.more = 1, .infinity = true};
-static const jemi_axis even = {.more = 0, .infinity = false};
-static const jemi_axis whole = {.more = 0, .infinity = true};
+// Phases of the finer side, and the coarser side as the source or the destination of all of them.
+static const jemi_axis odd_phase = {.more = 1, .infinity = true};
+static const jemi_axis even_phase = {.more = 0, .infinity = false};
+static const jemi_axis coarse_source = {.more = 1, .infinity = true};
+static const jemi_axis coarse_destination = {.more = 0, .infinity = true};
+
+// 1 of the odd phase, which alone has the last place.
+static inline int parity_of(jemi_axis phase)
+{
+    return phase.infinity ? 1 : 0;
+}
 
 // ---- forward -----------------------------------------------------------------------------------
 
@@ -161,8 +168,8 @@ static const jemi_axis whole = {.more = 0, .infinity = true};
 JEMI_AVX512_INLINE void phase_input(jemi_axis down, jemi_axis across, const jemi_winograd *c,
                                     const float *image, const jemi_tile *at, jemi_tile_places to)
 {
-    const jemi_pixels p = {c->src_h, c->src_w, 2 * at->row - down.more,
-                           2 * at->column - across.more, 2};
+    const jemi_pixels p = {c->src_h, c->src_w, 2 * at->row - parity_of(down),
+                           2 * at->column - parity_of(across), 2};
     jemi_transform_tile(input_1d, PATCH, down, across, image, &p, at, to);
 }
 
@@ -172,16 +179,16 @@ JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, co
     const float *image = jemi_source_image(c, x, at, block);
     switch (phase) {
     case 0:
-        phase_input(odd, odd, c, image, at, to);
+        phase_input(odd_phase, odd_phase, c, image, at, to);
         break;
     case 1:
-        phase_input(odd, even, c, image, at, to);
+        phase_input(odd_phase, even_phase, c, image, at, to);
         break;
     case 2:
-        phase_input(even, odd, c, image, at, to);
+        phase_input(even_phase, odd_phase, c, image, at, to);
         break;
     default:
-        phase_input(even, even, c, image, at, to);
+        phase_input(even_phase, even_phase, c, image, at, to);
     }
 }
 
@@ -190,7 +197,8 @@ JEMI_AVX512 static void forward_output(const jemi_winograd *c, jemi_tile_places 
 {
     (void)phase;
     const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
-    jemi_restore_tile(output_1d, PATCH, whole, whole, c, from, &p, at, block, y);
+    jemi_restore_tile(output_1d, PATCH, coarse_destination, coarse_destination, c, from, &p, at,
+                      block, y);
 }
 
 // ---- backward data -----------------------------------------------------------------------------
@@ -200,15 +208,16 @@ JEMI_AVX512 static void backward_input(const jemi_winograd *c, const float *x, c
 {
     (void)phase;
     const jemi_pixels p = {c->src_h, c->src_w, at->row, at->column, 1};
-    jemi_transform_tile(input_1d, PATCH, odd, odd, jemi_source_image(c, x, at, block), &p, at, to);
+    jemi_transform_tile(input_1d, PATCH, coarse_source, coarse_source,
+                        jemi_source_image(c, x, at, block), &p, at, to);
 }
 
 JEMI_AVX512_INLINE void phase_output(jemi_axis down, jemi_axis across, const jemi_winograd *c,
                                      jemi_tile_places from, const jemi_tile *at, int64_t block,
                                      float *y)
 {
-    const jemi_pixels p = {c->dst_h, c->dst_w, 2 * at->row + down.more,
-                           2 * at->column + across.more, 2};
+    const jemi_pixels p = {c->dst_h, c->dst_w, 2 * at->row + parity_of(down),
+                           2 * at->column + parity_of(across), 2};
     jemi_restore_tile(output_1d, PATCH, down, across, c, from, &p, at, block, y);
 }
 
@@ -217,16 +226,16 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
 {
     switch (phase) {
     case 0:
-        phase_output(odd, odd, c, from, at, block, y);
+        phase_output(odd_phase, odd_phase, c, from, at, block, y);
         break;
     case 1:
-        phase_output(odd, even, c, from, at, block, y);
+        phase_output(odd_phase, even_phase, c, from, at, block, y);
         break;
     case 2:
-        phase_output(even, odd, c, from, at, block, y);
+        phase_output(even_phase, odd_phase, c, from, at, block, y);
         break;
     default:
-        phase_output(even, even, c, from, at, block, y);
+        phase_output(even_phase, even_phase, c, from, at, block, y);
     }
 }
 
@@ -236,8 +245,8 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
                                            const jemi_tile *at, int64_t block, jemi_tile_places to)
 {
     const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
-    jemi_transform_tile(gradient_1d, PATCH, whole, whole, jemi_destination_image(c, dy, at, block),
-                        &p, at, to);
+    jemi_transform_tile(gradient_1d, PATCH, coarse_destination, coarse_destination,
+                        jemi_destination_image(c, dy, at, block), &p, at, to);
 }
 
 // Adds G^T u of one dimension to the taps that it belongs to.

@@ -48,8 +48,8 @@ jemi_tile_range jemi_tile_block_range(const jemi_tile_block *block, const jemi_t
                                       int patch, int row, int column);
 
 /**
- * Does a tile of this size, in one dimension, need that place of `patch`? Smaller ones do without the
- * last points before infinity, which is the last place.
+ * Does a tile of this size, in one dimension, need that place of `patch`? Smaller ones do without
+ * the last points before infinity, which is the last place.
  */
 static inline bool jemi_tile_needs(int patch, int size, int place)
 {

@@ -8,9 +8,9 @@
  * An item of work is a group of source channels, one of destination channels and one of tiles.
  * Threads take items as they come, and share nothing while they work: each has a V, an M and a dU
  * of its own. Block after block of an item's tiles it transforms the item's channels and adds their
- * products to dU; then it leaves G^T dU G, a quarter as large, as a part of dw. Where channels are
- * in several groups, they are transformed several times; but nobody waits, and no cache fetches
- * what another core has just written.
+ * products to dU; then it leaves G^T dU G, a quarter or a ninth as large, as a part of dw. Where
+ * channels are in several groups, they are transformed several times; but nobody waits, and no
+ * cache fetches what another core has just written.
  *
  * In the end the parts are added, tile group after tile group. Groups depend on the shape alone: so
  * does the order of additions, however many threads there are.
@@ -26,7 +26,6 @@
 #include <stdatomic.h>
 
 enum {
-    TILE = JEMI_WINOGRAD_TILE,
     LANES = JEMI_LANES,
     ROWS = 8,
     COLUMNS = 2 * LANES,
@@ -67,11 +66,6 @@ typedef struct block {
     jemi_tile at[CAPACITY];
 } block;
 
-static int64_t min_size(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int64_t divide_up(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
@@ -81,7 +75,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 static int64_t group_size(int64_t channels)
 {
     const int64_t even = divide_up(channels, divide_up(channels, CHANNELS_MAX));
-    return min_size(channels, divide_up(even, COLUMNS) * COLUMNS);
+    return jemi_min(channels, divide_up(even, COLUMNS) * COLUMNS);
 }
 
 static bool are_worth_halving(int64_t items, int64_t tiles)
@@ -105,12 +99,6 @@ static int64_t phase_places(const job *j, int phase)
     return j->scheme->phases[phase].rows * j->scheme->phases[phase].columns;
 }
 
-// From place to place: an odd number of cache lines, so that they do not share cache sets.
-static int64_t place_stride(int64_t floats)
-{
-    return floats + LANES;
-}
-
 static job make_job(const jemi_winograd *c)
 {
     assert(!c->backward);
@@ -123,9 +111,9 @@ static job make_job(const jemi_winograd *c)
     j.in_groups = divide_up(c->in, j.in_max);
     j.out_groups = divide_up(c->out, j.out_max);
     j.tile_groups = tile_groups(j.tiles, j.in_groups * j.out_groups);
-    j.v_stride = place_stride(CAPACITY * j.in_max);
-    j.m_stride = place_stride(CAPACITY * j.out_max);
-    j.u_stride = place_stride(j.in_max * j.out_max);
+    j.v_stride = jemi_place_stride(CAPACITY * j.in_max);
+    j.m_stride = jemi_place_stride(CAPACITY * j.out_max);
+    j.u_stride = jemi_place_stride(j.in_max * j.out_max);
     const int64_t patch = j.scheme->patch * j.scheme->patch;
     j.v_size = patch * j.v_stride;
     j.m_size = patch * j.m_stride;
@@ -148,7 +136,7 @@ static int64_t scratch_size(const job *j)
 int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads)
 {
     const job j = make_job(conv);
-    return items_of(&j) * j.part_size + min_size(threads, items_of(&j)) * scratch_size(&j);
+    return items_of(&j) * j.part_size + jemi_min(threads, items_of(&j)) * scratch_size(&j);
 }
 
 static float *part_at(const job *j, int64_t tile_group, int64_t in_group, int64_t out_group)
@@ -164,9 +152,9 @@ static item item_at(const job *j, int64_t index, float *scratch)
     const int64_t g = index / (j->out_groups * j->in_groups);
     return (item){
         .first_in = i * j->in_max,
-        .in = min_size(j->in_max, j->conv->in - i * j->in_max),
+        .in = jemi_min(j->in_max, j->conv->in - i * j->in_max),
         .first_out = o * j->out_max,
-        .out = min_size(j->out_max, j->conv->out - o * j->out_max),
+        .out = jemi_min(j->out_max, j->conv->out - o * j->out_max),
         .begin = j->tiles * g / j->tile_groups,
         .end = j->tiles * (g + 1) / j->tile_groups,
         .v = scratch,
@@ -182,12 +170,7 @@ static void place_block(const job *j, const item *it, int64_t first, block *b)
 {
     b->first = first == it->begin;
     b->order =
-        jemi_tile_grid_block(&j->grid, first, (int)min_size(it->end - first, CAPACITY), b->at);
-}
-
-static const jemi_tile *tile_ahead(const block *b, int t)
-{
-    return &b->at[min_size(t + JEMI_FETCH_AHEAD, b->order.tiles - 1)];
+        jemi_tile_grid_block(&j->grid, first, (int)jemi_min(it->end - first, CAPACITY), b->at);
 }
 
 static void transform_gradients(const job *j, const item *it, const block *b)
@@ -198,7 +181,8 @@ static void transform_gradients(const job *j, const item *it, const block *b)
             const int64_t k = (it->first_out + o) / LANES;
             const jemi_tile_places to = {it->m + o * CAPACITY + t * LANES, j->m_stride};
             if (j->fetch)
-                jemi_fetch_tile(false, j->dy, &pixels, tile_ahead(b, t), k);
+                jemi_fetch_tile(false, j->dy, &pixels, jemi_tile_ahead(b->at, b->order.tiles, t),
+                                k);
             j->scheme->transform_gradient(j->conv, j->dy, &b->at[t], k, to);
         }
 }
@@ -211,7 +195,7 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
             const int64_t k = (it->first_in + i) / LANES;
             const jemi_tile_places to = {it->v + i * CAPACITY + t * LANES, j->v_stride};
             if (j->fetch)
-                jemi_fetch_tile(false, j->x, &pixels, tile_ahead(b, t), k);
+                jemi_fetch_tile(false, j->x, &pixels, jemi_tile_ahead(b->at, b->order.tiles, t), k);
             j->scheme->transform_input(j->conv, j->x, &b->at[t], k, phase, to);
         }
 }
@@ -248,7 +232,7 @@ JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const f
 // dU of a place is (out / 32, in, 32), the last columns 16 where 32 are not left.
 static int64_t columns_at(const item *it, int64_t o)
 {
-    return min_size(it->out - o / COLUMNS * COLUMNS, COLUMNS);
+    return jemi_min(it->out - o / COLUMNS * COLUMNS, COLUMNS);
 }
 
 JEMI_AVX512 static void sum_place(const item *it, bool first, int tiles, const float *v,
@@ -319,7 +303,7 @@ static void run_items(const job *j, _Atomic int64_t *next, int64_t thread, float
 static void add_parts(const job *j, int64_t o, int64_t i, float *dw)
 {
     const int64_t o_group = o / j->out_max, i_group = i / j->in_max;
-    const int64_t group_in = min_size(j->in_max, j->conv->in - i_group * j->in_max);
+    const int64_t group_in = jemi_min(j->in_max, j->conv->in - i_group * j->in_max);
     const int64_t offset = (o % j->out_max / LANES * group_in + i % j->in_max) * KERNELS;
     float sums[KERNELS] = {0};
     for (int64_t g = 0; g < j->tile_groups; g++) {

@@ -1,7 +1,7 @@
 /*
  * Rows by lanes: a model of several threads gives every thread small chunks of its own, and nobody
- * can tell. The bits are those of one thread, of sums over rows too; a failure in one lane is the caller's failure; the
- * caller's thread alone reports progress, and may cancel at every report.
+ * can tell. The bits are those of one thread, of sums over rows too; a failure in one lane is the
+ * caller's failure; the caller's thread alone reports progress, and may cancel at every report.
  */
 #include <omp.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /*
  * The Winograd convolutions against nine multiplications per tap in double: shapes that fill tiles
- * and shapes that do not, every fused operation, both strides and directions; and their bits against
- * batch and threads.
+ * and shapes that do not, every fused operation, both strides and directions; and their bits
+ * against batch and threads.
  */
 #include "convolution.h"
 #include "kernels/winograd.h"

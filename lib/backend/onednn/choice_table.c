@@ -15,8 +15,8 @@
     }
 
 // Milliseconds of the row's kernel, then of the one that it is instead of: medians on one core of
-// an EPYC (Zen 4), oneDNN 2.6.3, for as many rows as a lane takes, or where there are no lanes for 4,
-// or 64 with two threads.
+// an EPYC (Zen 4), oneDNN 2.6.3, for as many rows as a lane takes, or where there are no lanes for
+// 4, or 64 with two threads.
 /* clang-format off */
 const jemi_choice jemi_choice_table[] = {
     // wrn-10-1, 1x28x28
