@@ -125,13 +125,15 @@ def test_signals_save(idx, tmp_path, number, code):
 
 
 def test_the_log_goes_back_with_the_run(idx, tmp_path):
-    """What a killed session wrote after its checkpoint is written again, so it goes."""
+    """What a killed session wrote after its checkpoint is written again, so it goes; also where
+    the session had been set back to an earlier step."""
     log = tmp_path / "log"
     args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--log", log)
     jem(*args, "--stop-after", 20)
     kept = log.read_text()
     lines = kept.splitlines(keepends=True)
-    log.write_text(kept + "".join(lines[-3:]).replace('"step":', '"step":2') + lines[-1][:40])
+    beyond = "".join(lines[-3:]).replace('"step":', '"step":2')
+    log.write_text(kept + beyond + lines[-6] + lines[-1][:40])
     jem(*args, "--resume", "--stop-after", 1)
     assert log.read_text().startswith(kept)
     jem(*args, "--resume")

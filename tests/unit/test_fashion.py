@@ -99,7 +99,7 @@ def test_balanced_takes_the_first_of_each_class():
         data.Images(np.arange(30), y).balanced(4)
 
 
-# ---- samples, judge and picture --------------------------------------------------------------------------
+# ---- samples, judge and picture -----------------------------------------------------------------
 
 
 def test_chains_follow_their_class(tmp_path, rng):
