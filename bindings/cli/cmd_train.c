@@ -76,7 +76,7 @@ static const cli_option options[] = {
     CLI_ROW_FLAG("no-guard", args_t, no_guard,
                  "end when training diverges, instead of going back to the last good state with "
                  "half the learning rate"),
-    CLI_ROW_COUNT("guard-tries", args_t, guard_tries, 1, 1000,
+    CLI_ROW_COUNT("guard-tries", args_t, guard_tries, 1, CLI_TRAIN_GUARD_TRIES_MAX,
                   "times in a row that it goes back before the run ends after all", 0),
     CLI_ROW_COUNT("guard-every", args_t, guard_every, 1, 1e6,
                   "steps from one good state that is kept to the next", 0),
@@ -87,7 +87,7 @@ static const cli_option options[] = {
     CLI_ROW_NUMBER("w-px", args_t, w_px, 0, FLT_MAX, "weight of -log p(x)", 0),
     CLI_ROW_NUMBER("w-pyx", args_t, w_pyx, 0, FLT_MAX, "weight of the cross entropy", 0),
     CLI_ROW_NUMBER("w-pxy", args_t, w_pxy, 0, FLT_MAX,
-                   "weight of -log p(x, y); needs --class-conditional", 0),
+                   "weight of -log p(x|y); needs --class-conditional", 0),
     CLI_ROW_NUMBER("energy-l2", args_t, energy_l2, 0, FLT_MAX,
                    "weight of the squared energies; steadies training", 0),
     CLI_ROW_NUMBER("input-noise", args_t, input_noise, 0, FLT_MAX,
@@ -233,7 +233,7 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
                  run->args->out, lost[0] != '\0' ? ", but there is no checkpoint of it: " : "",
                  lost);
     else
-        snprintf(saved, sizeof saved, "nothing was written");
+        snprintf(saved, sizeof saved, "no model was written");
     if (result->status == JEM_ECANCELLED)
         return cli_stopped(err, cli_stop_signal(), "stopped by %s after %lld steps; %s",
                            cli_stop_name(), steps, saved);

@@ -11,6 +11,7 @@
 
 #define CLI_TRAIN_IMAGE_ARCH "cnn-16-32-64"
 #define CLI_TRAIN_TABLE_ARCH "mlp-256-256"
+enum { CLI_TRAIN_GUARD_TRIES_MAX = 1000 };
 
 typedef struct cli_train_args {
     const char *data, *arch, *out, *log, *preset;
@@ -106,9 +107,13 @@ void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds);
 /** How many bytes the log holds, all lines so far; 0 for none, or if it is no file. */
 int64_t cli_train_log_size(FILE *log);
 
+/** For a run that begins. `log` may be NULL or a pipe. */
+cli_status cli_train_log_empty(FILE *log, cli_error *err);
+
 /**
- * Cuts off what a killed session wrote after its checkpoint, when the log held `size` bytes and the
- * run had done `steps`. Another log, which has no line of that step there, stays as it is.
+ * Cuts off what a killed session wrote after its checkpoint, when the run had done `steps` and its
+ * log held `size` bytes. Where no line of that step ends there, as the checkpoint was made without
+ * a log or with another: the lines of later steps that the log ends with. All else stays.
  */
 cli_status cli_train_log_go_back(FILE *log, int64_t size, int64_t steps, cli_error *err);
 

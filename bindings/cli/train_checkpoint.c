@@ -3,8 +3,10 @@
  * into the note as JSON.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -102,13 +104,26 @@ static cli_status compare_options(const cli_train_run *run, const json_t *then, 
     return CLI_OK;
 }
 
-static cli_status take_note(cli_train_run *run, const json_t *note, cli_error *err)
+// Every step takes one, whether it stands or is undone; so many that no run can have taken them
+// would be passed over for days.
+static cli_status check_batches(const cli_train_run *run, int64_t steps, cli_error *err)
+{
+    const double steps_tried = (double)steps + (double)run->args->guard_every;
+    const double most = (1 + CLI_TRAIN_GUARD_TRIES_MAX) * steps_tried;
+    if (run->batches < steps || (double)run->batches > most)
+        return cli_fail(err, "%s was not made by jem train: it tells of %lld batches in %lld steps",
+                        run->args->checkpoint, (long long)run->batches, (long long)steps);
+    return CLI_OK;
+}
+
+static cli_status take_note(cli_train_run *run, const json_t *note, int64_t steps, cli_error *err)
 {
     CLI_TRY(compare_options(run, json_object_get(note, "options"), err));
     if (json_integer_value(json_object_get(note, "data")) != data_digest(&run->data))
         return cli_usage(err, "%s was made with other data than %s holds now",
                          run->args->checkpoint, run->args->data);
     run->batches = json_integer_value(json_object_get(note, "batches"));
+    CLI_TRY(check_batches(run, steps, err));
     run->seconds = json_number_value(json_object_get(note, "seconds"));
     return CLI_OK;
 }
@@ -122,16 +137,26 @@ static cli_status resume(cli_train_run *run, cli_error *err)
     CLI_TRY(cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &steps)));
     CLI_TRY(get_note(run, &note, err));
     const int64_t log_size = json_integer_value(json_object_get(note, "log"));
-    const cli_status status = take_note(run, note, err);
+    const cli_status status = take_note(run, note, steps, err);
     json_decref(note);
     return status == CLI_OK ? cli_train_log_go_back(run->log, log_size, steps, err) : status;
+}
+
+// As libjem names it: beside the file itself where `path` is a symbolic link to it.
+static void name_previous(const char *path, char previous[PATH_SIZE])
+{
+    struct stat info;
+    char real[PATH_MAX];
+    const bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    const bool follows = link && realpath(path, real) != NULL;
+    snprintf(previous, PATH_SIZE, "%s.prev", follows ? real : path);
 }
 
 // Of two generations either may be gone on with, so neither may be of another run.
 static cli_status check_new(const char *path, cli_error *err)
 {
     char previous[PATH_SIZE];
-    snprintf(previous, sizeof previous, "%s.prev", path);
+    name_previous(path, previous);
     const bool last = access(path, F_OK) == 0, before = access(previous, F_OK) == 0;
     if (last && before)
         return cli_usage(err,

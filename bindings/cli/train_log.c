@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,22 +64,33 @@ int64_t cli_train_log_size(FILE *log)
 {
     if (log == NULL || fseeko(log, 0, SEEK_END) != 0)
         return 0;
-    return ftello(log);
+    const int64_t size = ftello(log);
+    return size > 0 ? size : 0;
 }
 
-static bool is_of_step(const char *text, size_t size, int64_t step)
+cli_status cli_train_log_empty(FILE *log, cli_error *err)
+{
+    if (cli_train_log_size(log) > 0 && ftruncate(fileno(log), 0) != 0)
+        return cli_fail(err, "the log cannot be emptied: %s", strerror(errno));
+    return CLI_OK;
+}
+
+// -1 of what is no line of a log.
+static int64_t step_of(const char *text, size_t size)
 {
     json_t *line = json_loadb(text, size, 0, NULL);
     const json_t *value = json_object_get(line, "step");
-    const bool same = json_is_integer(value) && json_integer_value(value) == step;
+    const int64_t step = json_is_integer(value) ? json_integer_value(value) : -1;
     json_decref(line);
-    return same;
+    return step;
 }
 
 // Does a line of that step end there?
 static bool line_ends_at(FILE *log, int64_t place, int64_t step)
 {
     char text[LINE_SIZE_MAX];
+    if (place <= 0)
+        return false;
     const int64_t first = place > LINE_SIZE_MAX ? place - LINE_SIZE_MAX : 0;
     const size_t size = (size_t)(place - first);
     if (fseeko(log, first, SEEK_SET) != 0 || fread(text, 1, size, log) != size)
@@ -88,15 +100,41 @@ static bool line_ends_at(FILE *log, int64_t place, int64_t step)
     size_t begin = size - 1;
     while (begin > 0 && text[begin - 1] != '\n')
         begin--;
-    return is_of_step(text + begin, size - 1 - begin, step);
+    return step_of(text + begin, size - 1 - begin) == step;
+}
+
+// Also what a full disk left of one.
+static bool is_later(const char *text, size_t size, int64_t steps)
+{
+    static const char begin[] = "{\"step\":";
+    const bool torn = text[size - 1] != '\n' && strncmp(text, begin, strlen(begin)) == 0;
+    const int64_t step = step_of(text, size);
+    return step > steps || (step < 0 && torn);
+}
+
+// Where the lines of later steps begin that the log of `size` bytes ends with.
+static int64_t end_of_steps(FILE *log, int64_t size, int64_t steps)
+{
+    char *text = NULL;
+    size_t capacity = 0;
+    int64_t place = 0, end = 0;
+    rewind(log);
+    for (ssize_t n; (n = getline(&text, &capacity, log)) > 0;) {
+        place += n;
+        if (!is_later(text, (size_t)n, steps))
+            end = place;
+    }
+    free(text);
+    return place == size ? end : size; // what could not be read stays
 }
 
 cli_status cli_train_log_go_back(FILE *log, int64_t size, int64_t steps, cli_error *err)
 {
-    if (log == NULL || size <= 0 || size >= cli_train_log_size(log))
+    const int64_t now = cli_train_log_size(log);
+    if (now == 0)
         return CLI_OK;
-    const bool same = line_ends_at(log, size, steps);
-    if (same && ftruncate(fileno(log), size) != 0)
+    const int64_t end = line_ends_at(log, size, steps) ? size : end_of_steps(log, now, steps);
+    if (end < now && ftruncate(fileno(log), end) != 0)
         return cli_fail(err, "the log cannot be cut to the checkpoint: %s", strerror(errno));
     fseeko(log, 0, SEEK_END); // a stream that has read must move before it writes
     return CLI_OK;

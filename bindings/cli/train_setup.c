@@ -62,7 +62,7 @@ static cli_status open_outputs(cli_train_run *run, cli_error *err)
     CLI_TRY(cli_output_check(args->out, err));
     if (args->log == NULL)
         return CLI_OK;
-    run->log = fopen(args->log, args->resume ? "a+e" : "we");
+    run->log = fopen(args->log, args->resume ? "a+e" : "ae");
     if (run->log == NULL)
         return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
     setvbuf(run->log, NULL, _IOLBF, 1 << 14);
@@ -274,5 +274,7 @@ cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(create_optimizer(run, err));
     CLI_TRY(create_sampler(run, err));
     CLI_TRY(check_capacity(run, err));
-    return cli_train_begin(run, err);
+    CLI_TRY(cli_train_begin(run, err));
+    // Not before, as a run that is refused leaves the log of the one before.
+    return run->args->resume ? CLI_OK : cli_train_log_empty(run->log, err);
 }

@@ -87,14 +87,24 @@ def images(report):
             + table(["images", *IMAGES.values()], rows))
 
 
+def reached(target, reports):
+    """One figure for all runs."""
+    if target.of_medians:
+        return target.figure(median(reports))
+    return statistics.median(target.figure(report) for report in reports)
+
+
 def targets(reports):
-    """What is reached by the medians, and the figure of each run."""
-    middle = median(reports)
+    """What is reached, and the figure of each run."""
     several = len(reports) > 1
-    rows = [[target.text, f"{target.sign} {target.shown(target.bound)}",
-             target.shown(target.figure(middle)), "met" if target.met(middle) else "missed",
-             *(target.shown(target.figure(report)) for report in reports if several)]
-            for target in TARGETS if target.applies(middle)]
+
+    def row(target):
+        value = reached(target, reports)
+        return [target.text, f"{target.sign} {target.shown(target.bound)}", target.shown(value),
+                "met" if target.met(value) else "missed",
+                *(target.shown(target.figure(report)) for report in reports if several)]
+
+    rows = [row(target) for target in TARGETS if target.applies(median(reports))]
     runs = [f"run {i + 1}" for i in range(len(reports)) if several]
     return table(["target", "bound", "median" if several else "is", "", *runs], rows)
 

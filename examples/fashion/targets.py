@@ -16,6 +16,7 @@ class Target:
     bound: float
     figure: Callable
     form: str = ".3f"
+    of_medians: bool = False  # of several runs: the figure of the medians, not the median figure
 
     def applies(self, report):
         """False where the report lacks a network or its log."""
@@ -25,8 +26,7 @@ class Target:
             return False
         return True
 
-    def met(self, report):
-        value = self.figure(report)
+    def met(self, value):
         return value >= self.bound if self.sign == ">=" else value <= self.bound
 
     def shown(self, value):
@@ -66,10 +66,10 @@ TARGETS = [
     Target("accuracy", ">=", 0.90, of_jem("accuracy"), ".2%"),
     Target("accuracy above the twin's", ">=", -0.015, above_twin("accuracy"), ".2%"),
     Target("scaled ECE above the twin's", "<=", 0.005, above_twin("ece_scaled"), ".2%"),
-    Target("AUROC of F(x) above the twin's, mean of the sets", ">=", 0.03,
-           lambda report: statistics.mean(auroc_gains(report))),
-    Target("AUROC of F(x) above the twin's, worst set", ">=", -0.05,
-           lambda report: min(auroc_gains(report))),
+    Target("AUROC of F(x) above the twin's, mean of the sets (from medians per set)", ">=", 0.03,
+           lambda report: statistics.mean(auroc_gains(report)), of_medians=True),
+    Target("AUROC of F(x) above the twin's, worst set (from medians per set)", ">=", -0.05,
+           lambda report: min(auroc_gains(report)), of_medians=True),
     Target("samples recognised as their class", ">=", 0.80, of_samples("recognised"), ".1%"),
     Target("Frechet distance, samples over starts", "<=", 0.5, frechet_ratio),
     Target("distance within classes, samples over test", ">=", 0.8, of_samples("distance_ratio")),

@@ -434,7 +434,7 @@ def test_a_long_step_is_interrupted_too(idx, tmp_path):
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         message = process.communicate(timeout=10)[1]
-    assert process.returncode == 130 and "nothing was written" in message
+    assert process.returncode == 130 and "no model was written" in message
     assert os.listdir(tmp_path) == []
 
 
@@ -477,7 +477,7 @@ def test_the_last_try_is_told_and_undone(idx, tmp_path, rate, every, tries):
     assert (lines[-1]["event"], lines[-1]["step"]) == (1, last)
     assert out.exists() == (last > 0) == (rate < 1)
     if last == 0:
-        assert "nothing was written" in message
+        assert "no model was written" in message
     else:
         training = json.loads(jem("info", "--model", out, "--json"))["training"]
         assert training["steps"] == last and f"model of step {last} was saved" in message

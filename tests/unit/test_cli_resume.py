@@ -5,6 +5,7 @@ Kills at random moments are 150 here. For more:
     JEM_CLI=build/bindings/cli/jem python3 tests/unit/test_cli_resume.py 10000
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -124,13 +125,15 @@ def test_signals_save(idx, tmp_path, number, code):
 
 
 def test_the_log_goes_back_with_the_run(idx, tmp_path):
-    """What a killed session wrote after its checkpoint is written again, so it goes."""
+    """What a killed session wrote after its checkpoint is written again, so it goes; also where
+    the session had been set back to an earlier step."""
     log = tmp_path / "log"
     args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--log", log)
     jem(*args, "--stop-after", 20)
     kept = log.read_text()
     lines = kept.splitlines(keepends=True)
-    log.write_text(kept + "".join(lines[-3:]).replace('"step":', '"step":2') + lines[-1][:40])
+    beyond = "".join(lines[-3:]).replace('"step":', '"step":2')
+    log.write_text(kept + beyond + lines[-6] + lines[-1][:40])
     jem(*args, "--resume", "--stop-after", 1)
     assert log.read_text().startswith(kept)
     jem(*args, "--resume")
@@ -148,6 +151,53 @@ def test_another_log_is_left_alone(idx, tmp_path):
     assert other.read_text().startswith(content)
     jem(*args, tmp_path / "log", "--resume")
     assert len((tmp_path / "log").read_text().splitlines()) == LENGTH - 1
+
+
+def test_the_log_of_a_run_that_is_refused_stays(idx, tmp_path):
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--log", log)
+    jem(*args, "--stop-after", 5)
+    kept = log.read_bytes()
+    for options in ([], ["--capacity", 3], ["--crop", 8], ["--arch", "mlp-0"],
+                    ["--data", tmp_path / "no"], ["--resume", "--lr", 1]):
+        jem(*args, *options, expect=1 if "--data" in options else 2)
+        assert log.read_bytes() == kept
+    (tmp_path / "c").unlink()
+    jem(*args, "--stop-after", 3)
+    assert [json.loads(line)["step"] for line in log.open()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("before, kept", [
+    ("", True),  # the session that was killed had begun the log
+    ('{"step":7}\n{"step":20}\n', True),
+    ('an introduction\n\n{"steps":3}\n', True),
+    ('{"step":21}\n' * 2, False),
+])
+def test_a_log_that_the_checkpoint_does_not_know(idx, tmp_path, before, kept):
+    """It was begun after the checkpoint; what a killed session wrote to it is written again."""
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c")
+    jem(*args, "--stop-after", 20)
+    killed = "".join(f'{{"step":{step},"loss":{step * 1e300}}}\n' for step in range(21, 41))
+    log.write_text(before + killed + '{"step":41,"lo')
+    jem(*args, "--resume", "--stop-after", 5, "--log", log)
+    before = before if kept else ""
+    assert log.read_text().startswith(before)
+    new = log.read_text()[len(before):]
+    assert [json.loads(line)["step"] for line in new.splitlines()] == list(range(21, 26))
+
+
+@pytest.mark.parametrize("content", ['{"step":30}\nnotes\n', "\n", '{"step":30}\n{"a":1}\n',
+                                     '{"step":30}\n["step",31]\n', "\0\0\n", "x" * 9999 + "\n",
+                                     '{"step":30}\n{"step":"31"}\n'])
+def test_what_is_no_log_is_not_cut(idx, tmp_path, content):
+    log = tmp_path / "log"
+    args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c")
+    jem(*args, "--stop-after", 20)
+    log.write_text(content)
+    jem(*args, "--resume", "--stop-after", 1, "--log", log)
+    assert log.read_text().startswith(content)
+    assert len(log.read_text()[len(content):].splitlines()) == 1
 
 
 def test_stop_after_counts_the_steps_that_stand(idx, tmp_path):
@@ -205,18 +255,36 @@ def test_session_options_may_differ(paused, idx, tmp_path):
     assert (tmp_path / "n").read_bytes() == straight(idx, tmp_path / "whole")
 
 
+@contextlib.contextmanager
+def changed_note(model_file, checkpoint):
+    """Of a classifier's checkpoint, what jem train keeps there."""
+    import jem as binding  # here: ten thousand kills need no binding
+    with binding.Model.load(model_file) as model, binding.Optimizer(model) as optimizer:
+        binding.load_checkpoint(checkpoint, model, optimizer)
+        note = json.loads(optimizer.note)
+        yield note
+        optimizer.note = json.dumps(note)
+        binding.save_checkpoint(checkpoint, model, optimizer)
+
+
+@pytest.mark.parametrize("batches", [2**62, 10**9, 19, 0, -1])
+def test_batches_that_no_run_can_have_taken_are_refused(idx, tmp_path, batches):
+    checkpoint = tmp_path / "c"
+    args = command(idx, tmp_path / "m", "--classifier", "--checkpoint", checkpoint)
+    jem(*args, "--stop-after", 20)
+    with changed_note(tmp_path / "m", checkpoint) as note:
+        assert note["batches"] == 20
+        note["batches"] = batches
+    assert f"{batches} batches in 20 steps" in jem(*args, "--resume", expect=1)
+
+
 def test_a_checkpoint_may_be_older_than_an_option(idx, tmp_path):
     """One that it does not know had no other value than the default."""
     checkpoint = tmp_path / "c"
     args = command(idx, tmp_path / "m", "--classifier", "--checkpoint", checkpoint)
     jem(*args, "--stop-after", 20)
-    import jem as binding  # here: ten thousand kills need no binding
-    with binding.Model.load(tmp_path / "m") as model, binding.Optimizer(model) as optimizer:
-        binding.load_checkpoint(checkpoint, model, optimizer)
-        note = json.loads(optimizer.note)
+    with changed_note(tmp_path / "m", checkpoint) as note:
         assert note["options"].pop("beta1") == "0.9"
-        optimizer.note = json.dumps(note)
-        binding.save_checkpoint(checkpoint, model, optimizer)
     assert "--beta1 is 0.5" in jem(*args, "--resume", "--beta1", 0.5, expect=2)
     jem(*args, "--resume")
     assert (tmp_path / "m").read_bytes() == straight(idx, tmp_path / "whole", "--classifier")
@@ -239,6 +307,11 @@ def test_beginnings(idx, paused, tmp_path):
     assert "/c and" in jem(*paused, expect=2)
     (tmp_path / "c").unlink()
     assert "/c.prev exists; go on" in jem(*paused, expect=2)  # or --resume would take that run
+    (tmp_path / "away").mkdir()
+    (tmp_path / "c.prev").rename(tmp_path / "away" / "c.prev")
+    (tmp_path / "away" / "c").write_bytes(b"")
+    (tmp_path / "c").symlink_to("away/c")
+    assert "/away/c.prev exist; go on" in jem(*paused, expect=2)
     new = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "new")
     assert "No such file" in jem(*new, "--resume", expect=1)
     assert "--checkpoint" in jem(*command(idx, tmp_path / "m"), "--resume", expect=2)

@@ -99,7 +99,7 @@ def test_balanced_takes_the_first_of_each_class():
         data.Images(np.arange(30), y).balanced(4)
 
 
-# ---- samples, judge and picture --------------------------------------------------------------------------
+# ---- samples, judge and picture -----------------------------------------------------------------
 
 
 def test_chains_follow_their_class(tmp_path, rng):
@@ -152,9 +152,9 @@ def test_median_is_of_each_figure():
     assert tables.median(reports) == {"a": {"b": 2.0, "c": "text"}}
 
 
-def made_up(accuracy, twin, frechet):
+def made_up(accuracy, twin, frechet, of_starts=10.0):
     return {"models": {"jem": {"accuracy": accuracy}, "twin": {"accuracy": twin}},
-            "samples": {"samples": {"frechet": frechet}, "starts": {"frechet": 10.0}}}
+            "samples": {"samples": {"frechet": frechet}, "starts": {"frechet": of_starts}}}
 
 
 @pytest.mark.parametrize("text, report_, met", [
@@ -167,7 +167,40 @@ def made_up(accuracy, twin, frechet):
 ])
 def test_targets(text, report_, met):
     (target,) = [target for target in targets.TARGETS if target.text == text]
-    assert target.applies(report_) and target.met(report_) == met
+    assert target.applies(report_) and target.met(target.figure(report_)) == met
+
+
+def row_of(text, reports):
+    (row,) = [line for line in tables.targets(reports).splitlines() if line.startswith(f"| {text}")]
+    return [cell.strip() for cell in row.split("|")[3:-1]]
+
+
+def test_medians_are_of_the_figures_of_the_runs():
+    """Figures of the medians would be -2.00% and 0.600, and miss the bounds."""
+    runs = [made_up(0.90, 0.90, 2.0, 10.0), made_up(0.91, 0.93, 6.0, 20.0),
+            made_up(0.95, 0.93, 6.5, 5.0)]
+    figures = ["0.00%", "-2.00%", "2.00%"]
+    assert row_of("accuracy above the twin's", runs) == ["0.00%", "met", *figures]
+    figures = ["0.200", "0.300", "1.300"]
+    assert row_of("Frechet distance", runs) == ["0.300", "met", *figures]
+
+
+def with_areas(*areas):
+    """Of a run whose twin has 0.5 on all sets."""
+    energies = [{"energy": area} for area in areas]
+    models = {"jem": energies, "twin": [{"energy": 0.5}] * len(energies)}
+    return {"models": {name: {"auroc": dict(zip(classification.OOD_SETS, row))}
+                       for name, row in models.items()}}
+
+
+def test_gains_in_auroc_are_of_the_medians_of_each_set():
+    """A set is bad by its median, not by the run that was worst on it."""
+    runs = [with_areas(0.4, *[0.6] * 5), with_areas(*[0.6] * 5, 0.4), with_areas(*[0.6] * 6)]
+    figures = ["-0.100", "-0.100", "0.100"]
+    start = "AUROC of F(x) above the twin's, "
+    assert row_of(f"{start}worst set (from medians", runs) == ["0.100", "met", *figures]
+    figures = ["0.067", "0.067", "0.100"]
+    assert row_of(f"{start}mean of the sets (from medians", runs) == ["0.100", "met", *figures]
 
 
 def test_targets_of_what_is_missing_do_not_apply():
