@@ -666,7 +666,7 @@ START_TEST(test_the_one_before)
 }
 END_TEST
 
-// Nothing is wrong with a file that the process just cannot open.
+// What only cannot be read for now may be good, as here what lay in the directory's place.
 START_TEST(test_no_way_back_without_need)
 {
     toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
@@ -674,23 +674,20 @@ START_TEST(test_no_way_back_without_need)
         toy_steps(&run, 3);
         MUST(save(&run));
     }
-    struct rlimit before;
-    getrlimit(RLIMIT_NOFILE, &before);
-    setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max});
-    const jem_status status = load(&run);
-    setrlimit(RLIMIT_NOFILE, &before);
-    ck_assert_int_eq(status, JEM_EIO);
-    ck_assert_ptr_nonnull(strstr(jem_last_error(), "Too many open files"));
+    char elsewhere[320];
+    snprintf(elsewhere, sizeof elsewhere, "%s/other", folder);
+    ck_assert_int_eq(rename(path, elsewhere), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    const uint64_t before = toy_hash(&run, true);
+    REFUSED(JEM_EIO, "directory", load(&run));
+    ck_assert_uint_eq(toy_hash(&run, true), before);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(rename(elsewhere, path), 0);
     toy_steps(&run, 3);
     MUST(save(&run));
     ck_assert_int_eq(truncate(path, 500), 0);
     MUST(load(&run));
-    ck_assert_int_eq(run.optimizer->steps, 6); // the save has kept it
-    ck_assert_int_eq(unlink(path), 0);
-    ck_assert_int_eq(mkdir(path, 0700), 0);
-    REFUSED(JEM_EIO, "directory", load(&run));
-    ck_assert_int_eq(rmdir(path), 0);
-    MUST(load(&run));
+    ck_assert_int_eq(run.optimizer->steps, 6); // kept by the save
     toy_free(&run);
 }
 END_TEST
