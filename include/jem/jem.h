@@ -752,9 +752,9 @@ typedef struct jem_train_stats {
  * before or after, never a mixture.
  *
  * On any error, JEM_EDIVERGED (something is not finite) and JEM_ECANCELLED included, parameters,
- * optimizer and the chains of the replay buffer are those from before the call. But where chains
- * were drawn those that had never been started are, and except after JEM_ENOMEM the next draw sees
- * other noise.
+ * optimizer and the chains of the replay buffer are those from before the call; only after the
+ * guard's last try they are those of a snapshot, see below. But where chains were drawn those that
+ * had never been started are, and except after JEM_ENOMEM the next draw sees other noise.
  *
  * The new parameters have the same bits at any thread count in JEM_BACKEND_REF, and on processors
  * with AVX-512 unless precision_training is F32_STRICT. Elsewhere oneDNN computes the gradients of
@@ -766,7 +766,9 @@ typedef struct jem_train_stats {
  * mean over about the last 100 or 2,000 good steps (gradients 100 and 60 times): loss, gap, F, the
  * norms of the gradients, the range of the samples, the norm of the update against that of the
  * parameters. Means below 1 (of the update's norm: 0.01) count as that; loss, parameter gradient
- * and update are not compared with the first step.
+ * and update are not compared with the first step. When parameters are set from outside, means and
+ * rollbacks are counted anew, and the next step is the first. A checkpoint of format 1 has only the
+ * mean over 100 steps: after loading it, that stands for the long mean and for the first step.
  *
  * Then parameters, optimizer and sampler go back to a snapshot, the chains that were bad (or all of
  * that step, if none stands out) start anew, all random streams change, the learning rate is halved
@@ -929,7 +931,8 @@ JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
  * made of; its learning rate and seeds replace theirs, all other settings stay theirs.
  * One of an earlier version may hold no snapshots: then the next guarded step takes one.
  *
- * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log.
+ * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log;
+ * not when it cannot be read for another reason, such as permissions, which is JEM_EIO.
  * When other kernels compute than those which the checkpoint records (another processor, library or
  * precision), a warning says so: the run goes on, but not to the bits of one that never stopped.
  *

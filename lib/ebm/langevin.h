@@ -27,8 +27,8 @@ typedef struct jemi_langevin_run_config {
 } jemi_langevin_run_config;
 
 /**
- * All steps of some chains before the next ones, so that they stay in cache. Until memory for all of
- * it is there, no chain moves.
+ * All steps of some chains before the next ones, so that they stay in cache. Until memory for all
+ * of it is there, no chain moves.
  *
  * @return JEM_EDIVERGED when something is not finite, JEM_ECANCELLED, or what the backend says.
  */

@@ -14,7 +14,7 @@ enum { PATH_SIZE = 4200, MESSAGE_SIZE = 512 };
 static const size_t file_size_max = (size_t)64 << 30;
 
 static const char format_key[] = "jem.checkpoint";
-static const char *const formats[] = {"1", "2"}; // from 1 to JEMI_CHECKPOINT_FORMAT
+static const char *const formats[] = {"1", "2", "3"}; // from 1 to JEMI_CHECKPOINT_FORMAT
 static const char arch_key[] = "jem.arch", note_key[] = "note";
 
 // What the run's chains and its parameter gradients are computed by.
@@ -52,7 +52,7 @@ static jem_status write_file(const char *path, bool keeps, const jem_model *mode
     const int count = jemi_arrays_list(n, a, list);
     for (int i = 0; i < count; i++)
         tensors[i] = (jemi_safetensor){.name = list[i].name,
-                                       .dtype = list[i].dtype,
+                                       .dtype = jemi_array_dtype(&list[i]),
                                        .rank = 2,
                                        .shape = {(int64_t)list[i].rows, (int64_t)list[i].row_len},
                                        .data = list[i].data};
@@ -64,8 +64,8 @@ jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_op
                                 jem_sampler *sampler)
 {
     jemi_generation *now = jemi_generation_pin(model->generations);
-    jemi_guard_catch_up(optimizer->guard, now->version, sampler); // as the next step would
-    const jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
+    jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
+    jemi_numbers_add_guard(&n, optimizer->guard, now->version, sampler);
     const jemi_arrays a = jemi_arrays_of(now->params, optimizer, optimizer->guard, sampler);
     // A damaged file would take the place of the one that could be loaded.
     const bool damaged = jemi_file_is(path, &optimizer->damaged);
@@ -122,12 +122,14 @@ static jem_status read_previous(const char *path, jem_status status, const char 
     return JEM_OK;
 }
 
-// The checkpoint, or the one before when it is missing or, which is told, damaged.
+// The checkpoint, or the one before when it is missing or, which is told, damaged. One that only
+// cannot be read now may be good: going on from the one before would lose it.
 static jem_status read_file(const char *path, jemi_safetensors *file, jemi_file_id *damaged)
 {
     *damaged = (jemi_file_id){.exists = false};
     const jem_status status = read_one(path, file);
-    if (status != JEM_EIO && status != JEM_EFORMAT)
+    const bool missing = status == JEM_EIO && !jemi_file_identify(path).exists;
+    if (status != JEM_EFORMAT && !missing)
         return status;
     char reason[MESSAGE_SIZE];
     jemi_format(reason, sizeof reason, "%s", jemi_last_message());
@@ -195,7 +197,7 @@ static void take_guard(const jemi_numbers *n, jemi_guard *guard, const jem_sampl
     guard->good = (int64_t)n->guard_good;
     guard->tries = (int64_t)n->guard_tries;
     guard->version = version;
-    guard->chains_version = sampler != NULL ? sampler->version : 0;
+    guard->chains_version = sampler != NULL && !n->chainless ? sampler->version : 0;
     if (n->format == 1)
         for (int r = JEMI_RECENT + 1; r < JEMI_REFERENCES; r++)
             memcpy(guard->means[r], guard->means[JEMI_RECENT], sizeof guard->means[r]);
@@ -235,35 +237,44 @@ static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sample
     jemi_sampler_renew(sampler);
 }
 
-static void read_arrays(const jemi_safetensors *file, const jemi_array *list, int count)
+static void read_array(const jemi_safetensors *file, const jemi_array *array)
 {
-    for (int i = 0; i < count; i++) {
-        const jemi_safetensor *tensor = jemi_safetensors_find(file, list[i].name);
-        const size_t element = list[i].dtype == JEMI_F32 ? sizeof(float) : sizeof(int64_t);
-        memcpy(list[i].data, tensor->data, (size_t)tensor->count * element);
-    }
+    const jemi_safetensor *tensor = jemi_safetensors_find(file, array->name);
+    const size_t element = array->kind == JEMI_COUNTS ? sizeof(int64_t) : sizeof(float);
+    memcpy(array->data, tensor->data, (size_t)tensor->count * element);
 }
 
 // Into memory that nobody sees yet.
-static jem_status read_values(const jemi_safetensors *file, const jem_model *model,
-                              const char *name, float *values)
+static jem_status read_values(const jemi_safetensors *file, const jemi_numbers *n,
+                              const jemi_graph *graph, const jemi_arrays *a)
 {
-    const jemi_safetensor *tensor = jemi_safetensors_find(file, name);
-    memcpy(values, tensor->data, (size_t)tensor->count * sizeof *values);
-    return jemi_graph_check_values(&model->graph, values, JEM_EFORMAT);
+    jemi_array list[JEMI_ARRAYS_MAX];
+    const int count = jemi_arrays_list(n, a, list);
+    for (int i = 0; i < count; i++) {
+        if (list[i].kind != JEMI_VALUES)
+            continue;
+        read_array(file, &list[i]);
+        JEMI_TRY(jemi_graph_check_values(graph, list[i].data, JEM_EFORMAT));
+    }
+    return JEM_OK;
 }
 
-static jem_status make_guard(const jemi_safetensors *file, const jemi_numbers *n,
-                             const jem_model *model, const jem_optimizer *optimizer,
+static void read_rest(const jemi_safetensors *file, const jemi_numbers *n, const jemi_arrays *a)
+{
+    jemi_array list[JEMI_ARRAYS_MAX];
+    const int count = jemi_arrays_list(n, a, list);
+    for (int i = 0; i < count; i++)
+        if (list[i].kind != JEMI_VALUES)
+            read_array(file, &list[i]);
+}
+
+static jem_status make_guard(const jemi_numbers *n, const jem_optimizer *optimizer,
                              const jem_sampler *sampler, jemi_guard **guard)
 {
     if (!n->guarded)
         return JEM_OK;
     JEMI_TRY(jemi_guard_create(guard, optimizer));
-    jem_status status = jemi_guard_reserve_chains(*guard, sampler);
-    for (uint64_t i = 0; status == JEM_OK && i < n->n_snapshots; i++)
-        status = read_values(file, model, jemi_values_names[1 + i], (*guard)->snapshots[i].values);
-    return status;
+    return jemi_guard_reserve_chains(*guard, n->chainless ? NULL : sampler);
 }
 
 // Everything that can still fail, then the handles change.
@@ -273,10 +284,10 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
     jemi_guard *guard = NULL;
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jem_status status = make_guard(file, n, model, optimizer, sampler, &guard);
-    if (status == JEM_OK)
-        status = read_values(file, model, jemi_values_names[0], next->params);
+    jem_status status = make_guard(n, optimizer, sampler, &guard);
     jemi_arrays a = jemi_arrays_of(next->params, optimizer, guard, sampler);
+    if (status == JEM_OK)
+        status = read_values(file, n, &model->graph, &a);
     if (status == JEM_OK)
         status = allocate_starts(n, &a);
     if (status == JEM_OK) {
@@ -289,8 +300,7 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
         jemi_generations_abort(model->generations, next);
         return status;
     }
-    jemi_array list[JEMI_ARRAYS_MAX];
-    read_arrays(file, list, jemi_arrays_list(n, &a, list));
+    read_rest(file, n, &a);
     take_optimizer(n, guard, optimizer);
     if (sampler != NULL)
         take_sampler(n, &a, sampler);

@@ -10,6 +10,9 @@
 #include "base/text.h"
 #include "kernels/vector.h"
 
+// Of steps: as many again can be added before a count overflows.
+#define COUNT_MAX (INT64_MAX / 2)
+
 // ---- numbers -----------------------------------------------------------------------------------
 
 typedef enum number_use {
@@ -34,20 +37,21 @@ static const struct {
     {"optimizer.averages", offsetof(jemi_numbers, averages), SAME, 1, 1},
     {"optimizer.seed", offsetof(jemi_numbers, optimizer_seed), STATE, UINT64_MAX, 1},
     {"optimizer.epoch", offsetof(jemi_numbers, optimizer_epoch), STATE, UINT32_MAX, 1},
-    {"optimizer.steps", offsetof(jemi_numbers, steps), STATE, INT64_MAX - 1, 1},
+    {"optimizer.steps", offsetof(jemi_numbers, steps), STATE, COUNT_MAX, 1},
     {"optimizer.lr", offsetof(jemi_numbers, lr), REAL, 0, 1},
     {"optimizer.progress", offsetof(jemi_numbers, progress), REAL, 0, 1},
     {"guard", offsetof(jemi_numbers, guarded), STATE, 1, 1},
-    {"guard.steps", offsetof(jemi_numbers, guard_means), STATE, INT64_MAX - 1, 1},
-    {"guard.good", offsetof(jemi_numbers, guard_good), STATE, INT64_MAX - 1, 1},
+    {"guard.steps", offsetof(jemi_numbers, guard_means), STATE, COUNT_MAX, 1},
+    {"guard.good", offsetof(jemi_numbers, guard_good), STATE, COUNT_MAX, 1},
     {"guard.tries", offsetof(jemi_numbers, guard_tries), STATE, INT32_MAX, 1},
     {"guard.snapshots", offsetof(jemi_numbers, n_snapshots), STATE, JEMI_SNAPSHOTS, 2},
-    {"guard.newer.steps", offsetof(jemi_numbers, snapshots[0].steps), STATE, INT64_MAX - 1, 2},
+    {"guard.chainless", offsetof(jemi_numbers, chainless), STATE, 1, 3},
+    {"guard.newer.steps", offsetof(jemi_numbers, snapshots[0].steps), STATE, COUNT_MAX, 2},
     {"guard.newer.slot_steps", offsetof(jemi_numbers, snapshots[0].slot_steps), STATE, UINT64_MAX,
      2},
     {"guard.newer.draws", offsetof(jemi_numbers, snapshots[0].draws), STATE, UINT64_MAX, 2},
     {"guard.newer.filled", offsetof(jemi_numbers, snapshots[0].filled), STATE, 1, 2},
-    {"guard.older.steps", offsetof(jemi_numbers, snapshots[1].steps), STATE, INT64_MAX - 1, 2},
+    {"guard.older.steps", offsetof(jemi_numbers, snapshots[1].steps), STATE, COUNT_MAX, 2},
     {"guard.older.slot_steps", offsetof(jemi_numbers, snapshots[1].slot_steps), STATE, UINT64_MAX,
      2},
     {"guard.older.draws", offsetof(jemi_numbers, snapshots[1].draws), STATE, UINT64_MAX, 2},
@@ -90,22 +94,34 @@ static void add_sampler(const jem_sampler *sampler, jemi_numbers *n)
     n->kept_rows = kept->x != NULL ? (uint64_t)kept->first[kept->n_classes] : 0;
 }
 
-static void add_guard(const jemi_guard *guard, bool sampled, jemi_numbers *n)
+static void add_snapshots(const jemi_guard *guard, bool with_chains, jemi_numbers *n)
 {
-    n->guarded = 1;
-    n->guard_means = (uint64_t)guard->n_means;
-    n->guard_good = (uint64_t)guard->good;
-    n->guard_tries = (uint64_t)guard->tries;
     n->n_snapshots = (uint64_t)jemi_guard_count_snapshots(guard);
     for (uint64_t i = 0; i < n->n_snapshots; i++) {
         const jemi_snapshot *snapshot = &guard->snapshots[i];
         n->snapshots[i].steps = (uint64_t)snapshot->steps;
-        if (!sampled)
+        if (!with_chains)
             continue;
         n->snapshots[i].slot_steps = snapshot->chains.slot_steps;
         n->snapshots[i].draws = snapshot->chains.draws;
         n->snapshots[i].filled = snapshot->chains.filled;
     }
+}
+
+void jemi_numbers_add_guard(jemi_numbers *n, const jemi_guard *guard, uint64_t version,
+                            const jem_sampler *sampler)
+{
+    n->guarded = guard != NULL;
+    if (guard == NULL || guard->version != version)
+        return;
+    n->guard_means = (uint64_t)guard->n_means;
+    n->guard_good = (uint64_t)guard->good;
+    n->guard_tries = (uint64_t)guard->tries;
+    n->chainless = sampler != NULL && guard->chains_version == 0;
+    if (sampler == NULL || n->chainless)
+        add_snapshots(guard, false, n);
+    else if (guard->chains_version == sampler->version)
+        add_snapshots(guard, true, n);
 }
 
 jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
@@ -125,8 +141,6 @@ jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimi
                       .steps = (uint64_t)optimizer->steps,
                       .lr = optimizer->config.lr,
                       .progress = optimizer->progress};
-    if (optimizer->guard != NULL)
-        add_guard(optimizer->guard, sampler != NULL, &n);
     if (sampler != NULL)
         add_sampler(sampler, &n);
     return n;
@@ -171,11 +185,12 @@ static jem_status read_number(const jemi_safetensors *file, int i, jemi_numbers 
 
 static bool guard_fits(const jemi_numbers *n)
 {
+    const bool with_chains = n->sampled && !n->chainless;
     uint64_t newest = n->steps;
     for (int i = 0; i < JEMI_SNAPSHOTS; newest = n->snapshots[i++].steps)
-        if (n->snapshots[i].steps > newest || n->snapshots[i].filled > n->sampled)
+        if (n->snapshots[i].steps > newest || n->snapshots[i].filled > with_chains)
             return false;
-    return n->n_snapshots == 0 || n->guarded;
+    return (n->n_snapshots == 0 || n->guarded) && n->chainless <= n->sampled;
 }
 
 jem_status jemi_numbers_read(const jemi_safetensors *file, int format, const jemi_numbers *own,
@@ -221,9 +236,6 @@ jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_g
     return a;
 }
 
-const char *const jemi_values_names[1 + JEMI_SNAPSHOTS] = {"model.values", "guard.newer.values",
-                                                           "guard.older.values"};
-
 static int append(jemi_array *list, const jemi_array *more, size_t n_more)
 {
     int n = 0;
@@ -235,23 +247,23 @@ static int append(jemi_array *list, const jemi_array *more, size_t n_more)
 
 static int append_snapshot(jemi_array *list, const jemi_numbers *n, const jemi_arrays *a, int i)
 {
-    static const char *const names[JEMI_SNAPSHOTS][5] = {
-        {"guard.newer.state1", "guard.newer.state2", "guard.newer.average", "guard.newer.chains",
-         "guard.newer.ages"},
-        {"guard.older.state1", "guard.older.state2", "guard.older.average", "guard.older.chains",
-         "guard.older.ages"}};
+    static const char *const names[JEMI_SNAPSHOTS][6] = {
+        {"guard.newer.values", "guard.newer.state1", "guard.newer.state2", "guard.newer.average",
+         "guard.newer.chains", "guard.newer.ages"},
+        {"guard.older.values", "guard.older.state1", "guard.older.state2", "guard.older.average",
+         "guard.older.chains", "guard.older.ages"}};
     const jemi_snapshot *s = &a->snapshots[i];
     const jemi_vector *state = a->vectors;
     const uint64_t len = n->channels * n->height * n->width;
     const uint64_t filled = n->snapshots[i].filled ? n->capacity : 0;
     const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
     const jemi_array all[] = {
-        {jemi_values_names[1 + i], JEMI_F32, 1, n->size, s->values},
-        {names[i][0], JEMI_F32, 1, (uint64_t)state[0].count, s->vectors[0]},
-        {names[i][1], JEMI_F32, adam, (uint64_t)state[1].count, s->vectors[1]},
-        {names[i][2], JEMI_F32, n->averages, (uint64_t)state[2].count, s->vectors[2]},
-        {names[i][3], JEMI_F32, filled, len, s->chains.chains},
-        {names[i][4], JEMI_I64, filled > 0, filled, s->chains.ages},
+        {names[i][0], JEMI_VALUES, 1, n->size, s->values},
+        {names[i][1], JEMI_FLOATS, 1, (uint64_t)state[0].count, s->vectors[0]},
+        {names[i][2], JEMI_FLOATS, adam, (uint64_t)state[1].count, s->vectors[1]},
+        {names[i][3], JEMI_FLOATS, n->averages, (uint64_t)state[2].count, s->vectors[2]},
+        {names[i][4], JEMI_FLOATS, filled, len, s->chains.chains},
+        {names[i][5], JEMI_COUNTS, filled > 0, filled, s->chains.ages},
     };
     return append(list, all, sizeof all / sizeof all[0]);
 }
@@ -264,18 +276,18 @@ int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array lis
     const bool adam = n->kind == JEM_OPTIMIZER_ADAM;
     const uint64_t means = n->format == 1 ? 1 : JEMI_REFERENCES;
     const jemi_array all[] = {
-        {jemi_values_names[0], JEMI_F32, 1, n->size, a->values},
-        {"optimizer.state1", JEMI_F32, 1, (uint64_t)state[0].count, state[0].values},
-        {"optimizer.state2", JEMI_F32, adam, (uint64_t)state[1].count, state[1].values},
-        {"optimizer.average", JEMI_F32, n->averages, (uint64_t)state[2].count, state[2].values},
-        {"guard.means", JEMI_F32, n->guarded * means, JEMI_GAUGES, a->means},
-        {"sampler.chains", JEMI_F32, filled, len, a->chains},
-        {"sampler.ages", JEMI_I64, filled > 0, filled, a->ages},
-        {"sampler.mean", JEMI_F32, n->gaussians, len, a->gaussians.mean},
-        {"sampler.rest", JEMI_F32, n->gaussians, len, a->gaussians.rest},
-        {"sampler.factors", JEMI_F32, n->gaussians * n->start_rank, len, a->gaussians.factors},
-        {"sampler.rows", JEMI_F32, n->kept_rows, len, a->kept.x},
-        {"sampler.first", JEMI_I64, n->kept_rows > 0, n->kept_classes + 1, a->kept.first},
+        {"model.values", JEMI_VALUES, 1, n->size, a->values},
+        {"optimizer.state1", JEMI_FLOATS, 1, (uint64_t)state[0].count, state[0].values},
+        {"optimizer.state2", JEMI_FLOATS, adam, (uint64_t)state[1].count, state[1].values},
+        {"optimizer.average", JEMI_FLOATS, n->averages, (uint64_t)state[2].count, state[2].values},
+        {"guard.means", JEMI_FLOATS, n->guarded * means, JEMI_GAUGES, a->means},
+        {"sampler.chains", JEMI_FLOATS, filled, len, a->chains},
+        {"sampler.ages", JEMI_COUNTS, filled > 0, filled, a->ages},
+        {"sampler.mean", JEMI_FLOATS, n->gaussians, len, a->gaussians.mean},
+        {"sampler.rest", JEMI_FLOATS, n->gaussians, len, a->gaussians.rest},
+        {"sampler.factors", JEMI_FLOATS, n->gaussians * n->start_rank, len, a->gaussians.factors},
+        {"sampler.rows", JEMI_FLOATS, n->kept_rows, len, a->kept.x},
+        {"sampler.first", JEMI_COUNTS, n->kept_rows > 0, n->kept_classes + 1, a->kept.first},
     };
     int n_arrays = append(list, all, sizeof all / sizeof all[0]);
     for (uint64_t i = 0; i < n->n_snapshots; i++)
@@ -299,18 +311,32 @@ static bool all_finite(const jemi_safetensor *tensor)
     return true;
 }
 
+static bool all_counts(const jemi_safetensor *tensor)
+{
+    for (int64_t i = 0; i < tensor->count; i++) {
+        int64_t value;
+        memcpy(&value, (const char *)tensor->data + (size_t)i * sizeof value, sizeof value);
+        if (value < 0 || value > COUNT_MAX)
+            return false;
+    }
+    return true;
+}
+
 static jem_status check_array(const jemi_safetensors *file, const jemi_array *expected)
 {
     const jemi_safetensor *tensor = jemi_safetensors_find(file, expected->name);
-    if (tensor == NULL || tensor->dtype != expected->dtype || tensor->rank != 2 ||
+    if (tensor == NULL || tensor->dtype != jemi_array_dtype(expected) || tensor->rank != 2 ||
         (uint64_t)tensor->shape[0] != expected->rows ||
         (uint64_t)tensor->shape[1] != expected->row_len)
         return jemi_fail(JEM_EFORMAT,
                          "the checkpoint's '%s' is missing, or not %s of %" PRIu64 " x %" PRIu64,
-                         expected->name, expected->dtype == JEMI_F32 ? "F32" : "I64",
+                         expected->name, expected->kind == JEMI_COUNTS ? "I64" : "F32",
                          expected->rows, expected->row_len);
     if (tensor->dtype == JEMI_F32 && !all_finite(tensor))
         return jemi_fail(JEM_EFORMAT, "the checkpoint's '%s' is not finite", expected->name);
+    if (tensor->dtype == JEMI_I64 && !all_counts(tensor))
+        return jemi_fail(JEM_EFORMAT, "the checkpoint's '%s' holds numbers that are no counts",
+                         expected->name);
     return JEM_OK;
 }
 

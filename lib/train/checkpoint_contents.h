@@ -1,13 +1,15 @@
 /*
- * What a checkpoint holds: a table of numbers and a list of arrays, the same for saving and loading.
+ * What a checkpoint holds: a table of numbers and a list of arrays, the same for saving and
+ * loading.
  */
 #ifndef JEMI_TRAIN_CHECKPOINT_CONTENTS_H
 #define JEMI_TRAIN_CHECKPOINT_CONTENTS_H
 
 #include "train/guard.h"
 
-/** Of the files that are written. Format 1 has no snapshots and only the recent means. */
-enum { JEMI_CHECKPOINT_FORMAT = 2 };
+/** Of the files that are written. Format 1 has no snapshots and only the recent means; in format 2
+ *  the snapshots of a run with a sampler always hold its chains. */
+enum { JEMI_CHECKPOINT_FORMAT = 3 };
 
 /** In the file they are metadata: JSON numbers could not hold 64 bits. */
 typedef struct jemi_numbers {
@@ -15,6 +17,7 @@ typedef struct jemi_numbers {
     uint64_t channels, height, width, classes, size;
     uint64_t kind, averages, optimizer_seed, optimizer_epoch, steps;
     uint64_t guarded, guard_means, guard_good, guard_tries, n_snapshots;
+    uint64_t chainless; /* the snapshots hold no chains, though there is a sampler */
     struct {
         uint64_t steps, slot_steps, draws, filled;
     } snapshots[JEMI_SNAPSHOTS];
@@ -24,15 +27,25 @@ typedef struct jemi_numbers {
     float lr, progress;
 } jemi_numbers;
 
-enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 40 };
+enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 41 };
 
+/** All but the guard's. */
 jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
                              const jem_sampler *sampler);
+
+/**
+ * The guard's, without what has no meaning any more because somebody else has written.
+ *
+ * @param guard    NULL = none.
+ * @param version  Of the current parameters.
+ */
+void jemi_numbers_add_guard(jemi_numbers *n, const jemi_guard *guard, uint64_t version,
+                            const jem_sampler *sampler);
 
 /** Number i < JEMI_NUMBERS as a pair of strings, the second in `text`. */
 jemi_string_pair jemi_numbers_format(const jemi_numbers *n, int i, char text[JEMI_NUMBER_SIZE]);
 
-/** Of a file of this format. JEM_EMISMATCH when those differ from `own` that must not; JEM_EFORMAT. */
+/** Of a file of this format. JEM_EMISMATCH: those differ from `own` that must not; JEM_EFORMAT. */
 jem_status jemi_numbers_read(const jemi_safetensors *file, int format, const jemi_numbers *own,
                              jemi_numbers *n);
 
@@ -55,17 +68,22 @@ typedef struct jemi_arrays {
 jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_guard *guard,
                            const jem_sampler *sampler);
 
+/** Parameters and state, which the graph has to accept; other F32; I64 from 0 on. */
+typedef enum jemi_array_kind { JEMI_VALUES, JEMI_FLOATS, JEMI_COUNTS } jemi_array_kind;
+
 typedef struct jemi_array {
     const char *name;
-    jemi_dtype dtype;
+    jemi_array_kind kind;
     uint64_t rows, row_len;
     void *data; /* NULL while only sizes are asked for */
 } jemi_array;
 
-enum { JEMI_ARRAYS_MAX = 24 };
+static inline jemi_dtype jemi_array_dtype(const jemi_array *array)
+{
+    return array->kind == JEMI_COUNTS ? JEMI_I64 : JEMI_F32;
+}
 
-/** The names of the parameters: the model's, then those of the snapshots. */
-extern const char *const jemi_values_names[1 + JEMI_SNAPSHOTS];
+enum { JEMI_ARRAYS_MAX = 24 };
 
 /** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
 int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX]);

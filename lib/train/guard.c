@@ -1,9 +1,9 @@
 /*
  * Limits of a step's figures, and the two snapshots.
  *
- * A false alarm costs good steps, so the limits are wide. A run that explodes leaves the recent mean
- * behind within a few steps, one that drifts the long mean within a few e-folds, and where a drift
- * goes on from the start, so that every mean goes along, the first step tells.
+ * A false alarm costs good steps, so the limits are wide. A run that explodes leaves the recent
+ * mean behind within a few steps, one that drifts the long mean within a few e-folds, and where a
+ * drift goes on from the start, so that every mean goes along, the first step tells.
  *
  * A state whose figures are good may still be on the way to ruin. Who alarms again soon after going
  * back goes to the older snapshot.
@@ -105,6 +105,8 @@ void jemi_guard_catch_up(jemi_guard *guard, uint64_t version, const jem_sampler 
     if (guard->version != version) {
         forget_snapshots(guard); // perhaps it is another network altogether
         guard->n_means = 0;
+        guard->good = 0;
+        guard->tries = 0;
     }
     if (sampler != NULL && guard->chains_version != sampler->version)
         forget_snapshots(guard);

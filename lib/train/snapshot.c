@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-static size_t size_of(const jem_optimizer *optimizer)
+static size_t count_of(const jem_optimizer *optimizer)
 {
     return (size_t)(optimizer->fingerprint.param_count + optimizer->fingerprint.state_count);
 }
@@ -16,7 +16,7 @@ jem_status jemi_snapshot_allocate(jemi_snapshot *snapshot, const jem_optimizer *
 {
     jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     jemi_optimizer_vectors(optimizer, vectors);
-    snapshot->values = jemi_alloc(size_of(optimizer), sizeof *snapshot->values);
+    snapshot->values = jemi_alloc(count_of(optimizer), sizeof *snapshot->values);
     bool complete = snapshot->values != NULL;
     for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++) {
         if (vectors[i].values == NULL)
@@ -36,16 +36,22 @@ void jemi_snapshot_fini(jemi_snapshot *snapshot)
     *snapshot = (jemi_snapshot){0};
 }
 
-void jemi_snapshot_take(jemi_snapshot *snapshot, const jem_optimizer *optimizer,
-                        const jem_sampler *sampler, const float *values)
+static void copy_vectors(const jemi_snapshot *snapshot, const jem_optimizer *optimizer, bool back)
 {
     jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     jemi_optimizer_vectors(optimizer, vectors);
-    for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++)
-        if (vectors[i].values != NULL)
-            memcpy(snapshot->vectors[i], vectors[i].values,
-                   (size_t)vectors[i].count * sizeof(float));
-    memcpy(snapshot->values, values, size_of(optimizer) * sizeof *values);
+    for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++) {
+        float *own = vectors[i].values, *kept = snapshot->vectors[i];
+        if (own != NULL)
+            memcpy(back ? own : kept, back ? kept : own, (size_t)vectors[i].count * sizeof *own);
+    }
+}
+
+void jemi_snapshot_take(jemi_snapshot *snapshot, const jem_optimizer *optimizer,
+                        const jem_sampler *sampler, const float *values)
+{
+    copy_vectors(snapshot, optimizer, false);
+    memcpy(snapshot->values, values, count_of(optimizer) * sizeof *values);
     if (sampler != NULL)
         jemi_sampler_keep(sampler, &snapshot->chains);
     snapshot->steps = optimizer->steps;
@@ -54,12 +60,7 @@ void jemi_snapshot_take(jemi_snapshot *snapshot, const jem_optimizer *optimizer,
 
 void jemi_snapshot_return(const jemi_snapshot *snapshot, jem_optimizer *optimizer, float *values)
 {
-    jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
-    jemi_optimizer_vectors(optimizer, vectors);
-    for (int i = 0; i < JEMI_OPTIMIZER_VECTORS; i++)
-        if (vectors[i].values != NULL)
-            memcpy(vectors[i].values, snapshot->vectors[i],
-                   (size_t)vectors[i].count * sizeof(float));
-    memcpy(values, snapshot->values, size_of(optimizer) * sizeof *values);
+    copy_vectors(snapshot, optimizer, true);
+    memcpy(values, snapshot->values, count_of(optimizer) * sizeof *values);
     optimizer->steps = snapshot->steps;
 }

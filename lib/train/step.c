@@ -227,7 +227,7 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
     return status;
 }
 
-// The weights of the classes, which want those of the samples: so after the draw.
+// Needs the samples' classes, so after the draw.
 static void weigh_classes(const step_context *c, row_group groups[N_GROUPS])
 {
     row_group *labelled = &groups[LABELLED], *samples = &groups[SAMPLES];

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -229,33 +230,82 @@ START_TEST(test_means_after_resume)
 }
 END_TEST
 
+static void roll_back(toy_run *run, int64_t steps)
+{
+    jem_train_stats stats;
+    run->optimizer->state1[0] = NAN;
+    MUST(toy_step(run, &stats));
+    ck_assert_int_eq(stats.event, JEM_EVENT_ROLLBACK);
+    ck_assert_int_eq(stats.step, steps);
+}
+
 // What others have written since is not in the snapshots, so that they are not saved either.
 START_TEST(test_writes_before_a_save)
 {
     for (int what = 0; what < 2; what++) {
         toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
         toy_steps(&run, 34);
+        roll_back(&run, 30); // a try, which only other parameters make good
+        toy_steps(&run, 4);
         const int64_t count = what == 0 ? support_param_count(run.model) : TOY_CHAINS * run.row_len;
         float *own = support_uniform(count, 3);
         if (what == 0)
             MUST(jem_model_set_params(run.model, count, own));
         else
             MUST(jem_sampler_set_chains(run.sampler, 0, TOY_CHAINS, own));
+        const uint64_t before = toy_guard_hash(&run);
         MUST(save(&run));
+        ck_assert_uint_eq(toy_guard_hash(&run), before);
         toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
+        ck_assert_int_eq(jemi_guard_count_snapshots(again.optimizer->guard), 0);
         for (int i = 0; i < 2; i++) {
             toy_run *r = i == 0 ? &run : &again;
-            jem_train_stats stats;
             toy_steps(r, 2);
-            r->optimizer->state1[0] = NAN;
-            MUST(toy_step(r, &stats));
-            ck_assert_int_eq(stats.step, 34);
+            roll_back(r, 34);
         }
         ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+        ck_assert_uint_eq(toy_guard_hash(&run), toy_guard_hash(&again));
         free(own);
         toy_free(&run);
         toy_free(&again);
     }
+}
+END_TEST
+
+static void use_no_chains(toy_run *run)
+{
+    run->sampler = NULL;
+    run->config.w_px = run->config.energy_l2 = 0.0f;
+}
+
+// The run goes on with the snapshots that it has, though they hold no chains of this sampler.
+START_TEST(test_saving_a_sampler_that_no_step_used)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    jem_sampler *sampler = run.sampler;
+    use_no_chains(&run);
+    toy_steps(&run, 34);
+    const uint64_t before = toy_guard_hash(&run);
+    MUST(jem_checkpoint_save(path, run.model, run.optimizer, sampler));
+    ck_assert_uint_eq(toy_guard_hash(&run), before);
+    toy_run again = resumed(&toy_recipes[GUARDED], run.batches);
+    ck_assert_uint_eq(toy_guard_hash(&again), before);
+    jem_sampler *sampler_again = again.sampler;
+    use_no_chains(&again);
+    for (int i = 0; i < 2; i++) {
+        toy_run *r = i == 0 ? &run : &again;
+        toy_steps(r, 2);
+        roll_back(r, 30);
+        roll_back(r, 20);
+        toy_steps(r, 12); // of which one takes a snapshot
+        roll_back(r, 30);
+    }
+    ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+    run.sampler = sampler;
+    again.sampler = sampler_again;
+    ck_assert_uint_eq(toy_hash(&run, true), toy_hash(&again, true));
+    toy_free(&run);
+    toy_free(&again);
 }
 END_TEST
 
@@ -270,7 +320,7 @@ static void make_format_1(void)
         if (strcmp(pair.key, "jem.checkpoint") == 0)
             pair.value = "1";
         if (strncmp(pair.key, "guard.snap", 10) != 0 && strncmp(pair.key, "guard.newer", 11) != 0 &&
-            strncmp(pair.key, "guard.older", 11) != 0)
+            strncmp(pair.key, "guard.older", 11) != 0 && strcmp(pair.key, "guard.chainless") != 0)
             file.metadata[n++] = pair;
     }
     for (size_t i = 0; i < file.n_tensors; i++) {
@@ -462,6 +512,7 @@ typedef struct forged_row {
 static const forged_row forgeries[] = {
     {"optimizer.steps", "-1", NULL, 0, 0, 0, "optimizer.steps"},
     {"optimizer.steps", "9223372036854775808", NULL, 0, 0, 0, "optimizer.steps"},
+    {"optimizer.steps", "4611686018427387904", NULL, 0, 0, 0, "optimizer.steps"},
     {"optimizer.steps", NULL, NULL, 0, 0, 0, "optimizer.steps"},
     {"optimizer.lr", "0", NULL, 0, 0, 0, "contradict"},
     {"optimizer.lr", "nan", NULL, 0, 0, 0, "optimizer.lr"},
@@ -474,9 +525,10 @@ static const forged_row forgeries[] = {
     {"guard.snapshots", "3", NULL, 0, 0, 0, "guard.snapshots"},
     {"guard.snapshots", "1", NULL, 0, 0, 0, "tensors"},
     {"guard.snapshots", NULL, NULL, 0, 0, 0, "guard.snapshots"},
-    {"guard.newer.steps", "16", NULL, 0, 0, 0, "contradict"},
-    {"guard.older.steps", "11", NULL, 0, 0, 0, "contradict"},
-    {"guard.older.filled", "1", NULL, 0, 0, 0, "guard.older.chains"},
+    {"guard.chainless", "1", NULL, 0, 0, 0, "contradict"},
+    {"guard.newer.steps", "26", NULL, 0, 0, 0, "contradict"},
+    {"guard.older.steps", "21", NULL, 0, 0, 0, "contradict"},
+    {"guard.older.filled", "0", NULL, 0, 0, 0, "tensors"},
     {"guard.newer.filled", "0", NULL, 0, 0, 0, "tensors"},
     {"guard.newer.draws", NULL, NULL, 0, 0, 0, "guard.newer.draws"},
     {"sampler.gaussians", "1", NULL, 0, 0, 0, "sampler.mean"},
@@ -486,7 +538,7 @@ static const forged_row forgeries[] = {
     {"sampler.kept_rows", "2147483647", NULL, 0, 0, 0, "sampler.rows"},
     {"sampler.kept_classes", "1", NULL, 0, 0, 0, "sampler.first"},
     {"jem.checkpoint", "1", NULL, 0, 0, 0, "guard.means"},
-    {"jem.checkpoint", "3", NULL, 0, 0, 0, "format '3'"},
+    {"jem.checkpoint", "4", NULL, 0, 0, 0, "format '4'"},
     {NULL, NULL, "model.values", 3, NAN, 0, "model.values"},
     {NULL, NULL, "optimizer.state2", 0, INFINITY, 0, "optimizer.state2"},
     {NULL, NULL, "guard.means", 7, NAN, 0, "guard.means"},
@@ -494,6 +546,10 @@ static const forged_row forgeries[] = {
     {NULL, NULL, "guard.older.state2", 2, NAN, 0, "guard.older.state2"},
     {NULL, NULL, "guard.newer.chains", 3, INFINITY, 0, "guard.newer.chains"},
     {NULL, NULL, "sampler.chains", 11, NAN, 0, "sampler.chains"},
+    {NULL, NULL, "sampler.ages", 19, 0, -1, "sampler.ages"},
+    {NULL, NULL, "sampler.ages", 19, 0, INT64_MAX / 2 + 1, "sampler.ages"},
+    {NULL, NULL, "guard.newer.ages", 0, 0, INT64_MAX, "guard.newer.ages"},
+    {NULL, NULL, "guard.older.ages", 0, 0, INT64_MIN, "guard.older.ages"},
     {NULL, NULL, "sampler.first", 0, 0, 1, "rise"},
     {NULL, NULL, "sampler.first", 2, 0, 1, "rise"},
     {NULL, NULL, "sampler.first", 2, 0, 49, "rise"},
@@ -525,10 +581,28 @@ static void forge(const forged_row *row)
     jemi_safetensors_fini(&file);
 }
 
+// Then snapshots had the chains wherever there was a sampler.
+START_TEST(test_format_2)
+{
+    toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);
+    toy_steps(&run, 25);
+    MUST(save(&run));
+    forge(&(forged_row){.key = "guard.chainless"});
+    forge(&(forged_row){.key = "jem.checkpoint", .value = "2"});
+    toy_run again = resumed(&toy_recipes[DATA], run.batches);
+    ck_assert_uint_eq(toy_guard_hash(&again), toy_guard_hash(&run));
+    roll_back(&run, 20);
+    roll_back(&again, 20);
+    ck_assert_uint_eq(toy_hash(&again, true), toy_hash(&run, true));
+    toy_free(&run);
+    toy_free(&again);
+}
+END_TEST
+
 START_TEST(test_forgeries)
 {
     toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);
-    toy_steps(&run, 15);
+    toy_steps(&run, 25); // two snapshots with chains
     MUST(save(&run));
     forge(&(forged_row){.word = ""}); // of nothing: still good
     MUST(load(&run));
@@ -588,6 +662,32 @@ START_TEST(test_the_one_before)
     REFUSED(JEM_EIO, "No such file", load(&run)); // of the one that was asked for
     REFUSED(JEM_EIO, previous, load(&run));       // and what became of the other
     MUST(jem_set_log(NULL, NULL));
+    toy_free(&run);
+}
+END_TEST
+
+// What only cannot be read for now may be good, as here what lay in the directory's place.
+START_TEST(test_no_way_back_without_need)
+{
+    toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);
+    for (int i = 0; i < 2; i++) {
+        toy_steps(&run, 3);
+        MUST(save(&run));
+    }
+    char elsewhere[320];
+    snprintf(elsewhere, sizeof elsewhere, "%s/other", folder);
+    ck_assert_int_eq(rename(path, elsewhere), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    const uint64_t before = toy_hash(&run, true);
+    REFUSED(JEM_EIO, "directory", load(&run));
+    ck_assert_uint_eq(toy_hash(&run, true), before);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(rename(elsewhere, path), 0);
+    toy_steps(&run, 3);
+    MUST(save(&run));
+    ck_assert_int_eq(truncate(path, 500), 0);
+    MUST(load(&run));
+    ck_assert_int_eq(run.optimizer->steps, 6); // kept by the save
     toy_free(&run);
 }
 END_TEST
@@ -748,15 +848,18 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_rollbacks_after_resume, 0, COUNT(toy_recipes));
     tcase_add_test(tcase, test_means_after_resume);
     tcase_add_test(tcase, test_writes_before_a_save);
+    tcase_add_test(tcase, test_saving_a_sampler_that_no_step_used);
     tcase_add_test(tcase, test_older_format);
     tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(toy_recipes));
     tcase_add_test(tcase, test_note);
     tcase_add_loop_test(tcase, test_another_run_is_refused, 0, COUNT(others));
     tcase_add_test(tcase, test_arguments);
     tcase_add_test(tcase, test_every_damage_is_refused);
+    tcase_add_test(tcase, test_format_2);
     tcase_add_loop_test(tcase, test_forgeries, 0, COUNT(forgeries));
     tcase_add_loop_test(tcase, test_forged_variance, 0, 3);
     tcase_add_test(tcase, test_the_one_before);
+    tcase_add_test(tcase, test_no_way_back_without_need);
     tcase_add_test(tcase, test_damage_is_never_kept);
     tcase_add_test(tcase, test_through_a_link);
     tcase_add_test(tcase, test_file_size_limit);

@@ -249,7 +249,7 @@ START_TEST(test_spoilt_snapshot_heals)
 }
 END_TEST
 
-// ---- which state ---------------------------------------------------------------------------------
+// ---- which state --------------------------------------------------------------------------------
 
 static int64_t fault(toy_run *run)
 {
@@ -499,6 +499,25 @@ START_TEST(test_parameters_from_outside)
 }
 END_TEST
 
+// They are the beginning of another run, which has all its tries.
+START_TEST(test_tries_after_parameters_from_outside)
+{
+    exec = support_exec(0, 1);
+    toy_run run = healthy_run(GUARDED);
+    run.config.guard_tries = 2;
+    ck_assert_int_eq(fault(&run), BEFORE - 10);
+    toy_steps(&run, SINCE);
+    float *params = support_params(run.model);
+    MUST(jem_model_set_params(run.model, support_param_count(run.model), params));
+    toy_steps(&run, 1);
+    ck_assert_int_eq(run.optimizer->guard->good, 1);
+    ck_assert_int_eq(fault(&run), BEFORE - 10 + SINCE);
+    ck_assert_int_eq(run.optimizer->guard->tries, 1);
+    free(params);
+    toy_free(&run);
+}
+END_TEST
+
 START_TEST(test_chains_from_outside)
 {
     exec = support_exec(0, 1);
@@ -553,7 +572,7 @@ START_TEST(test_arguments)
 }
 END_TEST
 
-// ---- drift ---------------------------------------------------------------------------------------
+// ---- drift --------------------------------------------------------------------------------------
 
 // How large a figure becomes before the alarm, when after `calm` steps at 1 it grows by a factor of
 // e in every `fold`.
@@ -693,6 +712,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_good_steps_forgive);
     tcase_add_loop_test(tcase, test_unguarded_failure, 0, n);
     tcase_add_test(tcase, test_parameters_from_outside);
+    tcase_add_test(tcase, test_tries_after_parameters_from_outside);
     tcase_add_test(tcase, test_chains_from_outside);
     tcase_add_test(tcase, test_first_step_and_given_samples);
     tcase_add_test(tcase, test_arguments);
