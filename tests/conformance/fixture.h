@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "backend/onednn/choose.h"
+#include "backend/onednn/cpu_program.h"
 #include "base/memory.h"
 #include "conformance/networks.h"
 

@@ -4,8 +4,11 @@
  */
 #include <stdlib.h>
 
+#include <oneapi/dnnl/dnnl.h>
+
 #include "conformance/fixture.h"
 #include "kernels/bf16.h"
+#include "kernels/epilogue.h"
 
 static bool same_layer(const jemi_choice *a, const jemi_choice *b)
 {
@@ -31,9 +34,16 @@ static int32_t expected_choice(const jemi_choice *row)
     return JEM_KERNEL_CHOSEN;
 }
 
+static const jemi_conv_rows *rows_of(const net *t)
+{
+    return &((const jemi_cpu_program *)t->program)->rows;
+}
+
 static int32_t choose(const net *t, const jemi_choice *row, int32_t wanted)
 {
-    return jemi_choose(&t->graph, t->graph.n_nodes - 1, row->direction, row->precision, wanted);
+    return jemi_choose(rows_of(t), &t->graph, t->graph.n_nodes - 1, row->direction, row->precision,
+                       wanted)
+        ->kernel;
 }
 
 START_TEST(a_row_names_a_kernel_that_fits)
@@ -124,8 +134,9 @@ START_TEST(a_plan_takes_what_was_chosen)
         backend->plan_describe(plan, find_kernel, found);
         backend->plan_destroy(plan);
         for (int d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++) {
-            const int32_t kernel = jemi_choose(&t.graph, t.graph.n_nodes - 1,
-                                               (jemi_conv_direction)d, t.precision, wanted);
+            const int32_t kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
+                                               (jemi_conv_direction)d, t.precision, wanted)
+                                       ->kernel;
             ck_assert_msg(found[8 * d + kernel], "wanted %d: direction %d is not by %d",
                           (int)wanted, d, (int)kernel);
         }
@@ -144,7 +155,7 @@ START_TEST(digests_tell_choices_apart)
     net t;
     net_init(&t, &c, 1);
     for (int32_t k = JEM_KERNEL_ONEDNN; k <= JEM_KERNEL_DIRECT; k++) {
-        seen[k] = jemi_choose_digest(&t.graph, JEM_PRECISION_F32, k);
+        seen[k] = jemi_choose_digest(rows_of(&t), &t.graph, JEM_PRECISION_F32, k);
         for (int32_t before = JEM_KERNEL_ONEDNN; before < k; before++)
             ck_assert_uint_ne(seen[k], seen[before]);
     }

@@ -6,13 +6,14 @@
  * one pass, when the node below collects its terms. A plain single term costs no pass at all, and
  * a pass writes over a gradient that nobody else will read.
  */
-#include "backend/onednn/compile.h"
+#include "backend/onednn/choose.h"
+#include "backend/onednn/ops.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 enum { MAX_TERMS = 2 };
 
-// spread(tensor) * act'(kept), either part optional.
+// spread(tensor) * act'(saved), either part optional.
 typedef struct term {
     int32_t tensor;
     int32_t pool; // AVGPOOL node, or -1
@@ -50,11 +51,11 @@ static jem_status hold(reverse *r, int32_t tensor)
 
 static const jemi_layout *layout_of(const reverse *r, int32_t tensor)
 {
-    return &r->c->plan->tensors[tensor].layout;
+    return jemi_plan_layout(r->c->plan, tensor);
 }
 
 // What the derivative of an ACT node is computed from.
-static int32_t kept_of(const reverse *r, int32_t act)
+static int32_t saved_of(const reverse *r, int32_t act)
 {
     const jemi_node *node = &r->c->graph->nodes[act];
     const bool by_value = jemi_act_grad_from_value(jemi_lowered_activation(node));
@@ -63,11 +64,10 @@ static int32_t kept_of(const reverse *r, int32_t act)
     return r->c->values[by_value ? act : node->input[0]];
 }
 
-static jemi_op pass_of(const reverse *r, jemi_op_kind kind, int32_t node)
+// Where a pass for the gradient of a node's value belongs.
+static jemi_op_place place_of(const reverse *r, int32_t node)
 {
-    const uint32_t wants = r->c->lowered[node].wants;
-    return (jemi_op){
-        .kind = kind, .node = node, .wants = wants, .dst = -1, .src = -1, .kept = -1, .add = -1};
+    return (jemi_op_place){node, r->c->lowered[node].wants};
 }
 
 // A tensor to write to: `candidate` if it is nobody else's and fits, else a new one, held.
@@ -103,58 +103,49 @@ static jem_status unpool(reverse *r, int32_t node, term *t)
     const jemi_node *pool = &r->c->graph->nodes[t->pool];
     const jemi_layout src = *layout_of(r, r->c->values[pool->input[0]]);
     const jemi_layout dst = jemi_pooling_dst(&src, pool->shape.h, pool->shape.w);
-    jemi_op pass = pass_of(r, JEMI_OP_POOL_BACKWARD, node);
+    int32_t spread;
     JEMI_TRY(convert(r, &t->tensor, &dst, node));
-    pass.src = t->tensor;
-    pass.pooling = (jemi_pooling){src, dst, pool->window_h, pool->window_w};
-    if (t->act >= 0) {
-        pass.activation = jemi_lowered_activation(&r->c->graph->nodes[t->act]);
-        pass.kept = kept_of(r, t->act);
-    }
-    JEMI_TRY(jemi_compile_tensor(r->c, &src, 0, &pass.dst));
-    JEMI_TRY(hold(r, pass.dst));
+    JEMI_TRY(jemi_compile_tensor(r->c, &src, 0, &spread));
+    JEMI_TRY(hold(r, spread));
     r->holds[t->tensor]--;
-    *t = (term){pass.dst, -1, -1};
-    return jemi_compile_pass(r->c, &pass);
+    const int32_t saved = t->act >= 0 ? saved_of(r, t->act) : -1;
+    const jemi_pooling pooling = {src, dst, pool->window_h, pool->window_w};
+    JEMI_TRY(
+        jemi_op_pool_backward(r->c, place_of(r, node), t->act, spread, t->tensor, saved, &pooling));
+    *t = (term){spread, -1, -1};
+    return JEM_OK;
 }
 
-// dst = t * act' + add, add = -1 for none.
+// t = t * act' + add, add = -1 for none.
 static jem_status mask(reverse *r, int32_t node, term *t, int32_t add)
 {
-    jemi_op pass = pass_of(r, JEMI_OP_ACT_BACKWARD, node);
-    pass.activation = jemi_lowered_activation(&r->c->graph->nodes[t->act]);
-    pass.kept = kept_of(r, t->act);
-    const jemi_layout layout = *layout_of(r, pass.kept);
+    const jemi_activation activation = jemi_lowered_activation(&r->c->graph->nodes[t->act]);
+    const int32_t saved = saved_of(r, t->act), diff_act = t->act;
+    const jemi_layout layout = *layout_of(r, saved);
     JEMI_TRY(convert(r, &t->tensor, &layout, node));
     if (add >= 0)
         JEMI_TRY(convert(r, &add, &layout, node));
-    if (r->holds[t->tensor] == 1 &&
-        jemi_compile_own_absorb(r->c, t->tensor, pass.activation, pass.kept, add)) {
+    const int32_t diff = t->tensor;
+    t->act = -1;
+    if (r->holds[diff] == 1 && jemi_op_absorb(r->c, diff, activation, saved, add)) {
         if (add >= 0)
             r->holds[add]--;
-        *t = (term){t->tensor, -1, -1};
         return JEM_OK;
     }
-    pass.src = t->tensor;
-    pass.add = add;
-    JEMI_TRY(target(r, t->tensor, &layout, &pass.dst));
+    JEMI_TRY(target(r, diff, &layout, &t->tensor));
     if (add >= 0)
         r->holds[add]--;
-    *t = (term){pass.dst, -1, -1};
-    return jemi_compile_pass(r->c, &pass);
+    return jemi_op_act_backward(r->c, place_of(r, node), diff_act, t->tensor, diff, saved, add);
 }
 
 static jem_status plain_sum(reverse *r, int32_t node, term *t, int32_t add)
 {
-    jemi_op pass = pass_of(r, JEMI_OP_SUM, node);
-    const jemi_layout layout = *layout_of(r, t->tensor);
+    const int32_t diff = t->tensor;
+    const jemi_layout layout = *layout_of(r, diff);
     JEMI_TRY(convert(r, &add, &layout, node));
-    pass.src = t->tensor;
-    pass.add = add;
-    JEMI_TRY(target(r, t->tensor, &layout, &pass.dst));
+    JEMI_TRY(target(r, diff, &layout, &t->tensor));
     r->holds[add]--;
-    *t = (term){pass.dst, -1, -1};
-    return jemi_compile_pass(r->c, &pass);
+    return jemi_op_sum(r->c, place_of(r, node), t->tensor, diff, add);
 }
 
 // All terms of a node into the first, whose tensor is then the gradient.
@@ -194,38 +185,29 @@ static jem_status send(reverse *r, int32_t node, term t)
     return hold(r, t.tensor);
 }
 
-static jem_status diff_input(reverse *r, int32_t tensor)
-{
-    jemi_op pass = pass_of(r, JEMI_OP_DIFF_INPUT, 0);
-    pass.src = tensor;
-    return jemi_compile_pass(r->c, &pass);
-}
-
 static jem_status contraction(reverse *r, int32_t index, int32_t diff)
 {
     jemi_compile *c = r->c;
     const int32_t input = c->graph->nodes[index].input[0];
     if ((c->plan->base.spec.wants & JEMI_WANT_DPARAMS) != 0)
-        JEMI_TRY(jemi_compile_conv_weights(c, index, diff));
+        JEMI_TRY(jemi_choose_for(c, index, JEMI_CONV_WEIGHTS)->weights(c, index, diff));
     if (c->lowered[input].wants == 0)
         return JEM_OK;
     term t = {-1, -1, -1};
-    JEMI_TRY(jemi_compile_conv_data(c, index, diff, &t.tensor));
+    JEMI_TRY(jemi_choose_for(c, index, JEMI_CONV_DATA)->data(c, index, diff, &t.tensor));
     return send(r, input, t);
 }
 
-// A node whose input has its own layout: `append` makes a pass of what it does to a gradient.
+// A node whose input has its value's layout; `append` makes an op of what it does to a gradient.
 static jem_status through(reverse *r, int32_t index,
-                          jem_status (*append)(jemi_compile *, jemi_op *))
+                          jem_status (*append)(jemi_compile *, jemi_op_place, int32_t, int32_t))
 {
     term *t = &r->nodes[index].at[0];
     const jemi_layout layout = *layout_of(r, r->c->values[index]);
-    jemi_op pass = pass_of(r, 0, index);
     JEMI_TRY(convert(r, &t->tensor, &layout, index));
-    pass.src = t->tensor;
-    JEMI_TRY(target(r, t->tensor, &layout, &pass.dst));
-    t->tensor = pass.dst;
-    JEMI_TRY(append(r->c, &pass));
+    const int32_t diff = t->tensor;
+    JEMI_TRY(target(r, diff, &layout, &t->tensor));
+    JEMI_TRY(append(r->c, place_of(r, index), t->tensor, diff));
     return send(r, r->c->graph->nodes[index].input[0], *t);
 }
 
@@ -243,7 +225,7 @@ static jem_status node_backward(reverse *r, int32_t index)
     const int32_t diff = r->nodes[index].at[0].tensor;
     switch (node->kind) {
     case JEMI_NODE_INPUT:
-        return diff_input(r, diff);
+        return jemi_op_diff_input(r->c, place_of(r, index), diff);
     case JEMI_NODE_CONV:
     case JEMI_NODE_LINEAR:
         return contraction(r, index, diff);
@@ -256,9 +238,9 @@ static jem_status node_backward(reverse *r, int32_t index)
         return send(r, node->input[1], (term){diff, -1, -1});
     case JEMI_NODE_GROUPNORM:
     case JEMI_NODE_BATCHNORM:
-        return through(r, index, jemi_compile_norm_backward);
+        return through(r, index, jemi_op_norm_backward);
     case JEMI_NODE_DROPOUT:
-        return through(r, index, jemi_compile_dropout_backward);
+        return through(r, index, jemi_op_dropout_backward);
     }
     return JEM_OK;
 }
@@ -268,10 +250,10 @@ static jem_status diff_output(reverse *r)
     const int32_t last = r->c->graph->n_nodes - 1;
     const jemi_shape shape = r->c->graph->nodes[last].shape;
     const jemi_layout layout = {r->c->plan->base.spec.batch, shape.c, shape.h, shape.w, 1};
-    jemi_op pass = pass_of(r, JEMI_OP_DIFF_OUTPUT, last);
-    JEMI_TRY(jemi_compile_tensor(r->c, &layout, 0, &pass.dst));
-    JEMI_TRY(jemi_compile_pass(r->c, &pass));
-    return send(r, last, (term){pass.dst, -1, -1});
+    int32_t diff;
+    JEMI_TRY(jemi_compile_tensor(r->c, &layout, 0, &diff));
+    JEMI_TRY(jemi_op_diff_output(r->c, place_of(r, last), diff));
+    return send(r, last, (term){diff, -1, -1});
 }
 
 static jem_status walk(reverse *r)

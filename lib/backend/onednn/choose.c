@@ -1,83 +1,23 @@
 /*
- * Fixed by shape, direction, instruction set, precision, oneDNN's version and what the caller asked
- * for, never by batch or by timing at run time: so a row's bits depend neither on the rows beside
- * it nor on the machine's load.
+ * The choice is fixed by shape, direction, instruction set, precision, oneDNN's version and what the
+ * caller asked for, never by batch or by timing at run time: so a row's bits depend neither on the
+ * rows beside it nor on the machine's load.
  *
- * The rule: where our kernels run they are faster than oneDNN's, which in f32 are direct
- * convolutions (its own Winograd is slower than ours, and gone in version 3). Where several of ours
- * fit, the first layer's is the fastest, then Winograd: 16..640 channels, 7x7 to 32x32, strides 1
- * and 2. Exceptions that were measured are rows of choice_table.c; `jem bench --tune` finds them.
- *
- * What is left, f32-strict and processors without AVX-512, goes to oneDNN's direct convolution,
- * whose bits do not depend on batch and threads either. But its gradients of weights are summed as
- * its threads share the rows: so for those it is never chosen where ours can.
+ * The rule is the order of the program's rows: the first that fits and is worthwhile. Where our
+ * kernels run they are faster than oneDNN's, which in f32 are direct convolutions (its own Winograd
+ * is slower than ours, and gone in version 3). Where several of ours fit, the first layer's is the
+ * fastest, then Winograd: 16..640 channels, 7x7 to 32x32, strides 1 and 2. Measured exceptions are
+ * rows of choice_table.c; `jem bench --tune` finds them.
  */
 #include "backend/onednn/choose.h"
 
+#include <assert.h>
+
+#include "backend/onednn/compile.h"
+#include "backend/onednn/cpu_program.h"
 #include "base/status.h"
 #include "kernels/bf16.h"
-#include "kernels/direct.h"
-#include "kernels/stem.h"
-
-enum { JEMI_BLOCK = 16 };
-
-typedef struct layer {
-    const jemi_node *node;
-    jemi_shape in;
-    jemi_conv_direction direction;
-    int32_t precision;
-} layer;
-
-// ---- what each kernel can do -------------------------------------------------------------------
-
-// Channels that nChw16c has no padding for.
-static bool whole_blocks(int64_t channels)
-{
-    return channels % JEMI_BLOCK == 0;
-}
-
-static bool fits_winograd(const layer *l)
-{
-    const jemi_node *node = l->node;
-    return node->kind == JEMI_NODE_CONV && node->kernel == 3 && node->stride <= 2 &&
-           node->pad == 1 && whole_blocks(l->in.c) && whole_blocks(node->shape.c) &&
-           node->shape.h >= 4 && node->shape.w >= 4;
-}
-
-static bool fits_direct(const layer *l)
-{
-    return l->node->kind != JEMI_NODE_CONV || l->node->kernel <= JEMI_DIRECT_KERNEL_MAX;
-}
-
-static bool fits_stem(const layer *l)
-{
-    const bool limits =
-        l->direction == JEMI_CONV_DATA ? l->node->stride == 1 : l->node->kernel <= JEMI_STEM_KERNEL;
-    return l->node->kind == JEMI_NODE_CONV && l->in.c <= JEMI_STEM_CHANNELS && limits;
-}
-
-static bool fits(const layer *l, int32_t kernel)
-{
-    const bool strict = l->precision == JEM_PRECISION_F32_STRICT;
-    const bool weights = l->direction == JEMI_CONV_WEIGHTS;
-    if (kernel == JEM_KERNEL_ONEDNN)
-        return !weights;
-    if (!jemi_avx512_available())
-        return false;
-    switch (kernel) {
-    case JEM_KERNEL_WINOGRAD:
-        return !strict && fits_winograd(l);
-    case JEM_KERNEL_DIRECT:
-        return !strict && fits_direct(l);
-    case JEM_KERNEL_DIRECT_BF16:
-        return l->precision == JEM_PRECISION_BF16 && jemi_bf16_available() && !weights &&
-               fits_direct(l);
-    case JEM_KERNEL_STEM:
-        return (!strict || l->direction == JEMI_CONV_DATA) && fits_stem(l);
-    default:
-        return false;
-    }
-}
+#include "kernels/epilogue.h"
 
 // ---- the table ---------------------------------------------------------------------------------
 
@@ -88,75 +28,87 @@ static jemi_isa isa(void)
     return jemi_avx512_available() ? JEMI_ISA_AVX512 : JEMI_ISA_OTHER;
 }
 
-static bool is_of(const jemi_choice *row, const layer *l)
+static bool is_of(const jemi_choice *row, const jemi_conv *conv, int32_t version)
 {
-    const jemi_node *node = l->node;
+    const jemi_node *node = conv->node;
     const bool linear = node->kind == JEMI_NODE_LINEAR;
-    const bool here = row->direction == l->direction && row->precision == l->precision &&
-                      row->isa == isa() && (row->onednn == 0 || row->onednn == DNNL_VERSION_MAJOR);
+    const bool here = row->direction == conv->direction && row->precision == conv->precision &&
+                      row->isa == isa() && (row->onednn == 0 || row->onednn == version);
     if (!here || row->out != node->shape.c)
         return false;
     if (linear)
-        return row->in == jemi_shape_size(l->in) && row->h == 1 && row->w == 1;
-    return row->in == l->in.c && row->h == l->in.h && row->w == l->in.w &&
+        return row->in == jemi_shape_size(conv->in) && row->h == 1 && row->w == 1;
+    return row->in == conv->in.c && row->h == conv->in.h && row->w == conv->in.w &&
            row->kernel == node->kernel && row->stride == node->stride &&
            node->pad == node->kernel / 2;
 }
 
-// JEM_KERNEL_CHOSEN when there is no row.
-static int32_t by_table(const layer *l)
+// The program's row with that kernel, if it may be asked for; else NULL.
+static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, int32_t kernel,
+                                    const jemi_conv *conv)
+{
+    for (int32_t i = 0; i < rows->count; i++) {
+        const jemi_conv_impl *row = rows->rows[i];
+        if (row->kernel == kernel)
+            return row->fits(conv) && !(row->splits_rows && conv->direction == JEMI_CONV_WEIGHTS)
+                       ? row
+                       : NULL;
+    }
+    return NULL;
+}
+
+// NULL when there is no exception, or this program cannot make it.
+static const jemi_conv_impl *by_table(const jemi_conv_rows *rows, const jemi_conv *conv)
 {
     for (int i = 0; i < jemi_choice_rows; i++)
-        if (is_of(&jemi_choice_table[i], l))
-            return jemi_choice_table[i].choice;
-    return JEM_KERNEL_CHOSEN;
+        if (is_of(&jemi_choice_table[i], conv, rows->version))
+            return row_of(rows, jemi_choice_table[i].choice, conv);
+    return NULL;
 }
 
-// ---- the rule ----------------------------------------------------------------------------------
-
-// Two thirds of a multiplication and of a byte per tap: where Winograd saves less than that.
-static bool better_in_bf16(const layer *l)
+static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv *conv)
 {
-    if (!fits(l, JEM_KERNEL_DIRECT_BF16))
-        return false;
-    if (l->node->kind == JEMI_NODE_LINEAR)
-        return whole_blocks(jemi_shape_size(l->in));
-    return l->node->stride > 1 && l->node->kernel == 3 && whole_blocks(l->in.c);
+    for (int32_t i = 0; i < rows->count; i++) {
+        const jemi_conv_impl *row = rows->rows[i];
+        if (row->fits(conv) && (row->worthwhile == NULL || row->worthwhile(conv)))
+            return row;
+    }
+    assert(!"a convolution that no row can compute");
+    return NULL;
 }
 
-static int32_t by_rule(const layer *l)
-{
-    static const int32_t order[] = {JEM_KERNEL_STEM, JEM_KERNEL_WINOGRAD, JEM_KERNEL_DIRECT};
-    if (better_in_bf16(l))
-        return JEM_KERNEL_DIRECT_BF16;
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        if (fits(l, order[i]))
-            return order[i];
-    return JEM_KERNEL_ONEDNN;
-}
-
-int32_t jemi_choose(const jemi_graph *graph, int32_t index, jemi_conv_direction direction,
-                    int32_t precision, int32_t wanted)
+const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph,
+                                  int32_t index, jemi_conv_direction direction, int32_t precision,
+                                  int32_t wanted)
 {
     const jemi_node *node = &graph->nodes[index];
-    layer l = {node, graph->nodes[node->input[0]].shape, direction, precision};
-    if (wanted != JEM_KERNEL_CHOSEN && fits(&l, wanted))
-        return wanted;
-    int32_t row = by_table(&l);
-    const int32_t rule = by_rule(&l);
+    jemi_conv conv = {node, graph->nodes[node->input[0]].shape, direction, precision};
+    const jemi_conv_impl *asked = row_of(rows, wanted, &conv);
+    if (asked != NULL)
+        return asked;
+    const jemi_conv_impl *rule = by_rule(rows, &conv);
+    const jemi_conv_impl *exception = by_table(rows, &conv);
     // What bf16 leaves to f32 is chosen as there.
-    if (row == JEM_KERNEL_CHOSEN && precision == JEM_PRECISION_BF16 &&
-        rule != JEM_KERNEL_DIRECT_BF16) {
-        l.precision = JEM_PRECISION_F32;
-        row = by_table(&l);
+    if (exception == NULL && precision == JEM_PRECISION_BF16 &&
+        rule->kernel != JEM_KERNEL_DIRECT_BF16) {
+        conv.precision = JEM_PRECISION_F32;
+        exception = by_table(rows, &conv);
     }
-    return row != JEM_KERNEL_CHOSEN && fits(&l, row) ? row : rule;
+    return exception != NULL ? exception : rule;
+}
+
+const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
+                                      jemi_conv_direction direction)
+{
+    const jemi_cpu_program *program = (const jemi_cpu_program *)c->plan->base.program;
+    return jemi_choose(&program->rows, c->graph, node, direction, c->plan->base.spec.precision,
+                       program->base.kernel);
 }
 
 jem_status jemi_choose_check(int32_t precision)
 {
     if (precision < JEM_PRECISION_F32 || precision > JEM_PRECISION_BF16)
-        return jemi_fail(JEM_EUNSUPPORTED, "precision %d is not offered by oneDNN plans",
+        return jemi_fail(JEM_EUNSUPPORTED, "precision %d is not offered by this backend",
                          (int)precision);
     return JEM_OK;
 }
@@ -171,7 +123,8 @@ static uint32_t fnv(uint32_t digest, int64_t number)
     return (digest ^ (uint32_t)number) * 16777619u;
 }
 
-uint32_t jemi_choose_digest(const jemi_graph *graph, int32_t precision, int32_t wanted)
+uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                            int32_t wanted)
 {
     uint32_t digest = fnv_basis;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
@@ -179,7 +132,9 @@ uint32_t jemi_choose_digest(const jemi_graph *graph, int32_t precision, int32_t 
         if (kind != JEMI_NODE_CONV && kind != JEMI_NODE_LINEAR)
             continue;
         for (int32_t d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++)
-            digest = fnv(digest, jemi_choose(graph, i, (jemi_conv_direction)d, precision, wanted));
+            digest =
+                fnv(digest,
+                    jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, wanted)->kernel);
     }
     return digest;
 }

@@ -5,8 +5,7 @@
 #ifndef JEMI_BACKEND_ONEDNN_CHOOSE_H
 #define JEMI_BACKEND_ONEDNN_CHOOSE_H
 
-#include "backend/onednn/dnnl_compat.h"
-#include "nn/graph.h"
+#include "backend/onednn/conv_impl.h"
 
 /** What of the processor the choice depends on. */
 typedef enum jemi_isa { JEMI_ISA_OTHER, JEMI_ISA_AVX512, JEMI_ISA_AVX512_BF16 } jemi_isa;
@@ -22,7 +21,7 @@ typedef struct jemi_choice {
     int32_t choice;    /* JEM_KERNEL_* */
 } jemi_choice;
 
-/** What the rule of choose.c has wrong. (choice_table.c) */
+/** Measured exceptions to the rule in choose.c. (choice_table.c) */
 extern const jemi_choice jemi_choice_table[];
 extern const int jemi_choice_rows;
 
@@ -30,16 +29,20 @@ extern const int jemi_choice_rows;
 jem_status jemi_choose_check(int32_t precision);
 
 /**
- * For a CONV or LINEAR node.
+ * The row for a CONV or LINEAR node.
  *
  * @param wanted  JEM_KERNEL_*: taken where it fits, unless it is _CHOSEN.
- * @return any other JEM_KERNEL_*
  */
-int32_t jemi_choose(const jemi_graph *graph, int32_t node, jemi_conv_direction direction,
-                    int32_t precision, int32_t wanted);
+const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t node,
+                                  jemi_conv_direction direction, int32_t precision, int32_t wanted);
+
+/** The same for a plan that is being compiled. */
+const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
+                                      jemi_conv_direction direction);
 
 /** A number that differs, in all likelihood, where jemi_choose() does for any layer. */
-uint32_t jemi_choose_digest(const jemi_graph *graph, int32_t precision, int32_t wanted);
+uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                            int32_t wanted);
 
 /** The same of the table. */
 uint32_t jemi_choose_table_digest(void);

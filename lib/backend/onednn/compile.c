@@ -1,10 +1,11 @@
 /*
- * The tools of compilation: growing the plan's lists, tracking lifetimes, converting layouts.
+ * The tools of compilation: growing the plan's lists, converting layouts.
  */
 #include "backend/onednn/compile.h"
 
 #include <string.h>
 
+#include "backend/onednn/ops.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -28,7 +29,7 @@ static bool reserve(void **items, int32_t count, int32_t *max, size_t size)
 jem_status jemi_compile_tensor(jemi_compile *c, const jemi_layout *layout, size_t bytes,
                                int32_t *tensor)
 {
-    jemi_dnnl_plan *plan = c->plan;
+    jemi_cpu_plan *plan = c->plan;
     void *items = plan->tensors;
     if (!reserve(&items, plan->n_tensors, &plan->tensors_max, sizeof *plan->tensors))
         return jemi_fail_memory("plan");
@@ -62,91 +63,28 @@ jem_status jemi_compile_signs(jemi_compile *c, int32_t node, const jemi_layout *
     return JEM_OK;
 }
 
-static void touch(jemi_span *span, int32_t step)
+jem_status jemi_compile_op(jemi_compile *c, const jemi_op_type *type, int32_t node, uint32_t wants,
+                           size_t private_size, jemi_op **op)
 {
-    span->first = step < span->first ? step : span->first;
-    span->last = step > span->last ? step : span->last;
-}
-
-void jemi_compile_touch(jemi_compile *c, int32_t tensor)
-{
-    if (tensor >= 0)
-        touch(&c->plan->tensors[tensor].span, c->plan->n_ops - 1);
-}
-
-jemi_op *jemi_compile_op(jemi_compile *c, jemi_op_kind kind, int32_t node, uint32_t wants)
-{
-    jemi_dnnl_plan *plan = c->plan;
+    jemi_cpu_plan *plan = c->plan;
     void *items = plan->ops;
     if (!reserve(&items, plan->n_ops, &plan->ops_max, sizeof *plan->ops))
-        return NULL;
-    plan->ops = items;
-    jemi_op *op = &plan->ops[plan->n_ops++];
-    *op = (jemi_op){
-        .kind = kind, .node = node, .wants = wants, .dst = -1, .src = -1, .kept = -1, .add = -1};
-    return op;
-}
-
-jem_status jemi_compile_pass(jemi_compile *c, const jemi_op *pass)
-{
-    jemi_op *op = jemi_compile_op(c, pass->kind, pass->node, pass->wants);
-    if (op == NULL)
         return jemi_fail_memory("plan");
-    *op = *pass;
-    jemi_compile_touch(c, op->dst);
-    jemi_compile_touch(c, op->src);
-    jemi_compile_touch(c, op->kept);
-    jemi_compile_touch(c, op->add);
+    plan->ops = items;
+    void *private = private_size > 0 ? jemi_calloc(1, private_size) : NULL;
+    if (private_size > 0 && private == NULL)
+        return jemi_fail_memory("plan");
+    *op = &plan->ops[plan->n_ops++];
+    **op = (jemi_op){
+        .type = type,
+        .node = node,
+        .wants = wants,
+        .reads = {-1, -1, -1},
+        .writes = {-1, -1},
+        .slot = -1,
+        .private = private,
+    };
     return JEM_OK;
-}
-
-const jemi_op *jemi_compile_find(const jemi_compile *c, jemi_op_kind kind, int32_t node)
-{
-    const jemi_op *op = c->plan->ops;
-    while (op->kind != kind || op->node != node)
-        op++;
-    return op;
-}
-
-void jemi_compile_scratch(jemi_compile *c, size_t bytes)
-{
-    jemi_span *scratchpad = &c->plan->scratchpad;
-    touch(scratchpad, c->plan->n_ops - 1);
-    scratchpad->bytes = bytes > scratchpad->bytes ? bytes : scratchpad->bytes;
-}
-
-jem_status jemi_compile_arg(jemi_compile *c, int name, const jemi_md *md, jemi_arg arg)
-{
-    jemi_dnnl_plan *plan = c->plan;
-    jemi_op *op = &plan->ops[plan->n_ops - 1];
-    dnnl_memory_t memory = NULL;
-    if (arg.source != JEMI_ARG_WEIGHT)
-        JEMI_TRY(jemi_dnnl_check(jemi_memory_create(&memory, md, plan->engine, NULL),
-                                 "memory object of a plan"));
-    if (arg.source == JEMI_ARG_TENSOR)
-        jemi_compile_touch(c, arg.index);
-    if (arg.source == JEMI_ARG_SCRATCHPAD)
-        jemi_compile_scratch(c, jemi_md_bytes(md));
-    op->args[op->n_args] = arg;
-    op->exec[op->n_args] = (dnnl_exec_arg_t){name, memory};
-    op->n_args++;
-    return JEM_OK;
-}
-
-jem_status jemi_compile_copy(jemi_compile *c, jemi_op_kind kind, int32_t *tensor,
-                             const jemi_layout *layout, int32_t node, uint32_t wants)
-{
-    int32_t converted = -1;
-    JEMI_TRY(jemi_compile_tensor(c, layout, 0, &converted));
-    const jemi_op pass = {.kind = kind,
-                          .node = node,
-                          .wants = wants,
-                          .dst = converted,
-                          .src = *tensor,
-                          .kept = -1,
-                          .add = -1};
-    *tensor = converted;
-    return jemi_compile_pass(c, &pass);
 }
 
 jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_layout *layout,
@@ -157,9 +95,43 @@ jem_status jemi_compile_convert(jemi_compile *c, int32_t *tensor, const jemi_lay
         return JEM_OK;
     if (!jemi_layout_is_canonical(&from)) {
         from.block = 1;
-        JEMI_TRY(jemi_compile_copy(c, JEMI_OP_STORE, tensor, &from, node, wants));
+        JEMI_TRY(jemi_op_copy(c, &jemi_op_store, tensor, &from, node, wants));
     }
     if (!jemi_layout_is_canonical(layout))
-        JEMI_TRY(jemi_compile_copy(c, JEMI_OP_LOAD, tensor, layout, node, wants));
+        JEMI_TRY(jemi_op_copy(c, &jemi_op_load, tensor, layout, node, wants));
     return JEM_OK;
+}
+
+const jemi_op *jemi_compile_find(const jemi_compile *c, const jemi_op_type *type, int32_t node)
+{
+    const jemi_op *op = c->plan->ops;
+    while (op->type != type || op->node != node)
+        op++;
+    return op;
+}
+
+static bool writes(const jemi_op *op, int32_t tensor)
+{
+    return op->writes[0] == tensor || op->writes[1] == tensor;
+}
+
+static bool reads(const jemi_op *op, int32_t tensor)
+{
+    return op->reads[0] == tensor || op->reads[1] == tensor || op->reads[2] == tensor;
+}
+
+int32_t jemi_compile_writer(const jemi_compile *c, int32_t tensor)
+{
+    int32_t step = c->plan->n_ops - 1;
+    while (step >= 0 && !writes(&c->plan->ops[step], tensor))
+        step--;
+    return step;
+}
+
+bool jemi_compile_read_after(const jemi_compile *c, int32_t tensor, int32_t step)
+{
+    for (int32_t i = step + 1; i < c->plan->n_ops; i++)
+        if (reads(&c->plan->ops[i], tensor))
+            return true;
+    return false;
 }

@@ -1,5 +1,5 @@
 /*
- * A plan in words, one line per step: for tests that look for slow implementations, and for people.
+ * A plan in words, one line per op: for tests that look for slow implementations, and for people.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,49 +8,13 @@
 
 enum { LINE = 256 };
 
-static const char *name_of(const jemi_dnnl_plan *plan, const jemi_op *op)
-{
-    static const char *const names[] = {
-        [JEMI_OP_PRIMITIVE] = "primitive",
-        [JEMI_OP_INPUT] = "input",
-        [JEMI_OP_OUTPUT] = "output",
-        [JEMI_OP_DIFF_OUTPUT] = "diff of output",
-        [JEMI_OP_DIFF_INPUT] = "diff of input",
-        [JEMI_OP_LOAD] = "to layout",
-        [JEMI_OP_STORE] = "to canonical",
-        [JEMI_OP_BF16] = "to bf16",
-        [JEMI_OP_ACT] = "activation",
-        [JEMI_OP_ACT_BACKWARD] = "activation backward",
-        [JEMI_OP_SUM] = "sum",
-        [JEMI_OP_POOL] = "average pooling",
-        [JEMI_OP_POOL_BACKWARD] = "average pooling backward",
-        [JEMI_OP_NORM] = "norm",
-        [JEMI_OP_NORM_BACKWARD] = "norm backward",
-        [JEMI_OP_DROPOUT] = "dropout",
-        [JEMI_OP_DROPOUT_BACKWARD] = "dropout backward",
-        [JEMI_OP_STEM_BACKWARD] = "first convolution backward data",
-        [JEMI_OP_STEM] = "first convolution",
-        [JEMI_OP_WINOGRAD] = "convolution",
-        [JEMI_OP_DIRECT] = "convolution",
-        [JEMI_OP_STEM_WEIGHTS] = "first convolution backward weights",
-        [JEMI_OP_WINOGRAD_WEIGHTS] = "convolution backward weights",
-        [JEMI_OP_DIRECT_WEIGHTS] = "convolution backward weights",
-    };
-    const bool linear = plan->base.program->graph->nodes[op->node].kind == JEMI_NODE_LINEAR;
-    if (linear && op->kind == JEMI_OP_DIRECT)
-        return "linear";
-    if (linear && op->kind == JEMI_OP_DIRECT_WEIGHTS)
-        return "linear backward weights";
-    return op->kind == JEMI_OP_PRIMITIVE ? op->what : names[op->kind];
-}
-
-static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *text, size_t size)
+static void describe_tensor(const jemi_cpu_plan *plan, int32_t tensor, char *text, size_t size)
 {
     if (tensor < 0) {
         snprintf(text, size, "-");
         return;
     }
-    const jemi_layout *l = &plan->tensors[tensor].layout;
+    const jemi_layout *l = jemi_plan_layout(plan, tensor);
     char order[32];
     if (jemi_layout_is_canonical(l))
         snprintf(order, sizeof order, "nchw");
@@ -62,51 +26,30 @@ static void describe_tensor(const jemi_dnnl_plan *plan, int32_t tensor, char *te
              l->w, order);
 }
 
-// Reads dy as `kept`, and writes no tensor.
-static bool makes_dparams(const jemi_op *op)
+static void describe_op(const jemi_cpu_plan *plan, const jemi_op *op, const char *half, char *line)
 {
-    return op->kind >= JEMI_OP_STEM_WEIGHTS;
+    jemi_op_words words = {.what = op->type->name, .from = op->reads[0], .to = op->writes[0]};
+    if (op->type->describe != NULL)
+        op->type->describe(plan, op, &words);
+    char from[96], to[96];
+    describe_tensor(plan, words.from, from, sizeof from);
+    describe_tensor(plan, words.to, to, sizeof to);
+    snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s%s", half, (int)op->node, words.what,
+             from, to, words.sum ? " + sum" : "", words.lrelu ? " + lrelu" : "",
+             words.derivative ? " * act'" : "", words.signs ? ", keeps signs" : "",
+             words.kernel != NULL ? ": " : "", words.kernel != NULL ? words.kernel : "");
 }
 
-static bool keeps_signs(const jemi_op *op)
+static int64_t macs_of(const jemi_cpu_plan *plan, const jemi_op *op)
 {
-    return op->kept >= 0 && (op->fused_act || op->kind == JEMI_OP_ACT);
-}
-
-// Whether what it keeps is what an activation's derivative is taken of.
-static bool masks(const jemi_op *op)
-{
-    const bool otherwise =
-        (op->kind >= JEMI_OP_NORM && op->kind <= JEMI_OP_DROPOUT_BACKWARD) || makes_dparams(op);
-    return op->kept >= 0 && !otherwise && !keeps_signs(op);
-}
-
-static void describe_op(const jemi_dnnl_plan *plan, const jemi_op *op, const char *half, char *line)
-{
-    char src[96], dst[96];
-    describe_tensor(plan, op->src, src, sizeof src);
-    describe_tensor(plan, makes_dparams(op) ? op->kept : op->dst, dst, sizeof dst);
-    snprintf(line, LINE, "%s: node %d %s: %s, %s%s%s%s%s%s", half, (int)op->node, name_of(plan, op),
-             src, dst, op->fused_sum || op->add >= 0 ? " + sum" : "",
-             op->fused_act ? " + lrelu" : "",
-             masks(op)         ? " * act'"
-             : keeps_signs(op) ? ", keeps signs"
-                               : "",
-             op->impl != NULL ? ": " : "", op->impl != NULL ? op->impl : "");
-}
-
-static int64_t macs_of(const jemi_dnnl_plan *plan, const jemi_op *op)
-{
-    const bool contracts =
-        op->kind == JEMI_OP_PRIMITIVE ? op->src >= 0 : op->kind >= JEMI_OP_STEM_BACKWARD;
-    return contracts
+    return op->type->contracts
                ? jemi_graph_node_macs(plan->base.program->graph, op->node) * plan->base.spec.batch
                : 0;
 }
 
-void jemi_dnnl_plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
+void jemi_cpu_plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
 {
-    const jemi_dnnl_plan *plan = (const jemi_dnnl_plan *)base;
+    const jemi_cpu_plan *plan = (const jemi_cpu_plan *)base;
     char line[LINE];
     for (int32_t i = 0; i < plan->n_ops; i++) {
         describe_op(plan, &plan->ops[i], i < plan->n_forward ? "forward" : "backward", line);

@@ -1,12 +1,12 @@
 /*
- * The rules of fusion and of keeping.
+ * The rules of fusion and of saving.
  *
  * - A convolution absorbs the ADD that alone reads it if the other operand is there already and
  *   nobody reads that one afterwards: the sum goes into the other operand's memory.
  * - It absorbs a leaky ReLU that alone reads the outcome. Not a ReLU: oneDNN's turns NaN into 0 and
  *   would hide a divergence. Not the smooth ones: our own pass is more exact, and nearly free.
  * - The backward pass reads an activation's value or argument, a norm's argument, and a
- *   convolution's src if parameter gradients are wanted; nothing else is kept.
+ *   convolution's src if parameter gradients are wanted; nothing else is saved.
  * - What is fused is decided as if all gradients were wanted: a fused sum rounds differently, and
  *   plans of all kinds have to give a row the same logits.
  */
@@ -64,20 +64,20 @@ static void find_wants(jemi_lowered *lowered, const jemi_graph *graph, uint32_t 
     }
 }
 
-static void find_kept(jemi_lowered *lowered, const jemi_graph *graph, uint32_t wants)
+static void find_saved(jemi_lowered *lowered, const jemi_graph *graph, uint32_t wants)
 {
     find_wants(lowered, graph, wants);
     for (int32_t i = 0; i < graph->n_nodes; i++)
-        lowered[i].kept = false;
+        lowered[i].saved = false;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_node *node = &graph->nodes[i];
         if (contracts(node) && (wants & JEMI_WANT_DPARAMS) != 0)
-            lowered[node->input[0]].kept = true;
+            lowered[node->input[0]].saved = true;
         if (normalizes(node) && lowered[i].wants != 0)
-            lowered[node->input[0]].kept = true;
+            lowered[node->input[0]].saved = true;
         if (node->kind == JEMI_NODE_ACT && lowered[node->input[0]].wants != 0) {
             const bool by_value = jemi_act_grad_from_value(jemi_lowered_activation(node));
-            lowered[by_value ? i : node->input[0]].kept = true;
+            lowered[by_value ? i : node->input[0]].saved = true;
         }
     }
 }
@@ -99,7 +99,7 @@ static void absorb_add(jemi_lowered *lowered, const jemi_graph *graph, int32_t c
     const int32_t *inputs = graph->nodes[add].input;
     const int32_t addend = inputs[0] == conv ? inputs[1] : inputs[0];
     // Node 0 is the caller's memory.
-    if (addend == 0 || addend >= conv || lowered[addend].kept ||
+    if (addend == 0 || addend >= conv || lowered[addend].saved ||
         !read_before(graph, addend, add, conv))
         return;
     lowered[conv].add = add;
@@ -137,9 +137,9 @@ jem_status jemi_lower(jemi_lowered **out, const jemi_graph *graph, uint32_t want
     if (lowered == NULL)
         return jemi_fail_memory("lowered graph");
     find_consumers(lowered, graph);
-    find_kept(lowered, graph, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
+    find_saved(lowered, graph, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
     absorb(lowered, graph);
-    find_kept(lowered, graph, wants);
+    find_saved(lowered, graph, wants);
     return JEM_OK;
 }
 
@@ -162,5 +162,5 @@ jem_status jemi_lower_without_dropout(jemi_node **nodes, const jemi_graph *graph
 
 bool jemi_lowered_in_place(const jemi_lowered *lowered, int32_t consumer, int32_t input)
 {
-    return input != 0 && !lowered[input].kept && lowered[input].last_consumer == consumer;
+    return input != 0 && !lowered[input].saved && lowered[input].last_consumer == consumer;
 }

@@ -16,7 +16,7 @@ typedef struct jemi_lowered {
     uint32_t wants;        /* for which JEMI_WANT_* is the gradient of this value needed */
     int32_t last_consumer; /* -1 = none */
     int32_t n_consumers;
-    bool kept;      /* the backward pass reads this value, or its signs */
+    bool saved;     /* the backward pass reads this value, or its signs */
     bool absorbed;  /* ADD or ACT: the convolution before it may compute it along */
     int32_t add;    /* CONV: the absorbed ADD, or -1 */
     int32_t addend; /* its other operand, computed earlier and overwritten by the sum */
