@@ -44,10 +44,9 @@ static void make_build_info(void)
                 "\"onednn\": %s, \"kernels\": {\"avx512\": %s, \"bf16\": %s}, \"openmp\": "
                 "\"libgomp\", \"openmp_version\": %d, "
                 "\"compiler\": \"%s\", \"options\": {\"assert\": %s}}",
-                jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", " : "",
-                jemi_backend_default()->name, onednn,
-                json_bool(JEM_HAVE_ONEDNN && jemi_avx512_available()),
-                json_bool(JEM_HAVE_ONEDNN && jemi_bf16_available()), _OPENMP, __VERSION__,
+                jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", \"native\", " : "\"native\", ",
+                jemi_backend_default()->name, onednn, json_bool(jemi_avx512_available()),
+                json_bool(jemi_bf16_available()), _OPENMP, __VERSION__,
 #ifdef NDEBUG
                 "false"
 #else

@@ -10,8 +10,8 @@
  */
 #include <string.h>
 
+#include "backend/cpu/ops.h"
 #include "backend/onednn/engine.h"
-#include "backend/onednn/ops.h"
 #include "backend/onednn/primitive.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -264,10 +264,10 @@ static jem_status forward_with(jemi_compile *c, int32_t index, const geometry *g
                                jemi_conv_fused fused, int32_t *dst)
 {
     int32_t src = c->values[c->graph->nodes[index].input[0]];
-    JEMI_TRY(jemi_compile_convert(c, &src, &ch->src_layout, index, 0));
+    JEMI_TRY(jemi_op_convert(c, &src, &ch->src_layout, index, 0));
     if (fused.add) {
         *dst = c->values[c->lowered[index].addend];
-        JEMI_TRY(jemi_compile_convert(c, dst, &ch->dst_layout, index, 0));
+        JEMI_TRY(jemi_op_convert(c, dst, &ch->dst_layout, index, 0));
     } else {
         JEMI_TRY(jemi_compile_tensor(c, &ch->dst_layout, 0, dst));
     }
@@ -311,7 +311,7 @@ static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, c
                             int32_t diff_dst, int32_t *diff_src)
 {
     const uint32_t wants = c->lowered[c->graph->nodes[index].input[0]].wants;
-    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &ch->dst_layout, index, wants));
+    JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, wants));
     JEMI_TRY(jemi_compile_tensor(c, &ch->src_layout, 0, diff_src));
     const jemi_dnnl_words words = {
         .what = g->linear ? "linear backward data" : "convolution backward data",
@@ -375,8 +375,8 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
     const jemi_node *node = &c->graph->nodes[index];
     const bool as_they_are = jemi_md_equal(plain, &ch->weights);
     int32_t src = c->values[node->input[0]], packed = -1;
-    JEMI_TRY(jemi_compile_convert(c, &src, &ch->src_layout, index, JEMI_WANT_DPARAMS));
-    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &ch->dst_layout, index, JEMI_WANT_DPARAMS));
+    JEMI_TRY(jemi_op_convert(c, &src, &ch->src_layout, index, JEMI_WANT_DPARAMS));
+    JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, JEMI_WANT_DPARAMS));
     if (!as_they_are)
         JEMI_TRY(jemi_compile_tensor(c, NULL, jemi_md_bytes(&ch->weights), &packed));
     const jemi_dnnl_words words = {

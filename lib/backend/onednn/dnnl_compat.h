@@ -16,7 +16,7 @@
 
 #include <jem/jem.h>
 
-#include "backend/onednn/conv_impl.h"
+#include "backend/cpu/conv_impl.h"
 #include "kernels/layout.h"
 
 /** A memory descriptor: shape, data type and order. Zeroed = none; fini accepts it. */

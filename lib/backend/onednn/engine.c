@@ -6,8 +6,8 @@
 
 #include <pthread.h>
 
-#include "backend/onednn/choose.h"
-#include "backend/onednn/cpu_program.h"
+#include "backend/cpu/choose.h"
+#include "backend/cpu/cpu_program.h"
 #include "base/text.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -4,7 +4,7 @@
 #ifndef JEMI_BACKEND_ONEDNN_PRIMITIVE_H
 #define JEMI_BACKEND_ONEDNN_PRIMITIVE_H
 
-#include "backend/onednn/ops.h"
+#include "backend/cpu/ops.h"
 #include "backend/onednn/dnnl_compat.h"
 
 /** Where the memory of an argument lies. */

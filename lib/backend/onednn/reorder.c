@@ -1,9 +1,9 @@
 /*
  * Weights in the orders that oneDNN's convolutions want, packed by its reorders.
  */
+#include "backend/cpu/cpu_program.h"
 #include "backend/onednn/engine.h"
 #include "backend/onednn/primitive.h"
-#include "backend/onednn/weight_cache.h"
 #include "base/memory.h"
 #include "base/status.h"
 
