@@ -1,4 +1,5 @@
-"""What the tests of installed and embedded trees share: commands that must succeed, the source."""
+"""What the tests of installed and embedded trees share: commands that must succeed, consumers, a
+parent project that adds libjem and prints what that has changed."""
 
 import os
 import pathlib
@@ -37,3 +38,47 @@ def pkg_config(libraries, *words):
 def compile_consumer(program, *words):
     run("gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", CONSUMER, "-o", program, *words)
     return program
+
+
+# ---- a parent project ---------------------------------------------------------------------------
+
+PARENT = """cmake_minimum_required(VERSION 3.18)
+project(parent LANGUAGES C)
+get_cmake_property(before CACHE_VARIABLES)
+set(flags "${{CMAKE_C_FLAGS}}")
+add_subdirectory("{source}" jem)
+get_cmake_property(after CACHE_VARIABLES)
+list(REMOVE_ITEM after ${{before}})
+if(NOT flags STREQUAL CMAKE_C_FLAGS OR CMAKE_C_STANDARD OR CMAKE_POSITION_INDEPENDENT_CODE)
+    message(SEND_ERROR "the parent's flags have changed")
+endif()
+get_property(targets DIRECTORY "{source}" PROPERTY BUILDSYSTEM_TARGETS)
+get_property(tests DIRECTORY "{source}" PROPERTY TESTS)
+message(STATUS "type=[${{CMAKE_BUILD_TYPE}}]")
+message(STATUS "cached=[${{after}}]")
+message(STATUS "targets=[${{targets}}]")
+message(STATUS "tests=[${{tests}}]")
+add_executable(app "{consumer}")
+target_link_libraries(app PRIVATE jem::jem)
+add_executable(static_app "{consumer}")
+target_link_libraries(static_app PRIVATE jem::jem_static)
+install(TARGETS app RUNTIME DESTINATION bin)
+"""
+
+
+def parent(folder):
+    folder.mkdir()
+    (folder / "CMakeLists.txt").write_text(PARENT.format(source=SOURCE, consumer=CONSUMER))
+    return folder
+
+
+def configure(folder, *options):
+    """Into folder/build. Not optimised, which is quickest."""
+    return run("cmake", "-S", folder, "-B", folder / "build", "-DCMAKE_C_FLAGS=-O0",
+               f"-DJEM_WITH_ONEDNN={build_setting('JEM_WITH_ONEDNN')}", *options)
+
+
+def build(folder):
+    text = run("cmake", "--build", folder / "build", "--parallel", "2")
+    assert "warning:" not in text
+    return folder / "build"

@@ -1,57 +1,15 @@
 """libjem inside of another project by add_subdirectory(): what that project is and installs stays its
-own; with absolute installation folders; built by clang."""
+own; what it installs into absolute folders."""
 
 import os
-import shutil
 
 import pytest
 
-from building import CONSUMER, SOURCE, attempt, build_setting, compile_consumer, pkg_config, run
-
-PARENT = """cmake_minimum_required(VERSION 3.18)
-project(parent LANGUAGES C)
-get_cmake_property(before CACHE_VARIABLES)
-set(flags "${{CMAKE_C_FLAGS}}")
-add_subdirectory("{source}" jem)
-get_cmake_property(after CACHE_VARIABLES)
-list(REMOVE_ITEM after ${{before}})
-if(NOT flags STREQUAL CMAKE_C_FLAGS OR CMAKE_C_STANDARD OR CMAKE_POSITION_INDEPENDENT_CODE)
-    message(SEND_ERROR "the parent's flags have changed")
-endif()
-get_property(targets DIRECTORY "{source}" PROPERTY BUILDSYSTEM_TARGETS)
-get_property(tests DIRECTORY "{source}" PROPERTY TESTS)
-message(STATUS "type=[${{CMAKE_BUILD_TYPE}}]")
-message(STATUS "cached=[${{after}}]")
-message(STATUS "targets=[${{targets}}]")
-message(STATUS "tests=[${{tests}}]")
-add_executable(app "{consumer}")
-target_link_libraries(app PRIVATE jem::jem)
-add_executable(static_app "{consumer}")
-target_link_libraries(static_app PRIVATE jem::jem_static)
-install(TARGETS app RUNTIME DESTINATION bin)
-"""
+from building import CONSUMER, build, compile_consumer, configure, parent, pkg_config, run
 
 # What find_package(OpenMP), find_package(Threads) and project() of CMake itself keep.
 FOREIGN = ("OpenMP_", "FIND_PACKAGE_MESSAGE_DETAILS_", "CMAKE_HAVE_LIBC_PTHREAD",
            "CMAKE_PROJECT_VERSION")
-
-
-def parent(folder):
-    folder.mkdir()
-    (folder / "CMakeLists.txt").write_text(PARENT.format(source=SOURCE, consumer=CONSUMER))
-    return folder
-
-
-def configure(folder, *options):
-    """Into folder/build. Not optimised, which is quickest."""
-    return run("cmake", "-S", folder, "-B", folder / "build", "-DCMAKE_C_FLAGS=-O0",
-               f"-DJEM_WITH_ONEDNN={build_setting('JEM_WITH_ONEDNN')}", *options)
-
-
-def build(folder):
-    text = run("cmake", "--build", folder / "build", "--parallel", "2")
-    assert "warning:" not in text
-    return folder / "build"
 
 
 def said(text, name):
@@ -122,55 +80,3 @@ def test_cmake_package_in_absolute_folders(absolute, tmp_path):
     run("cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-Djem_DIR={absolute['LIB']}/cmake/jem")
     run("cmake", "--build", tmp_path / "b")
     assert run(tmp_path / "b" / "app").startswith("libjem 0.1.0")
-
-
-needs_clang = pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
-
-
-@needs_clang
-def test_clang_with_libgomp(tmp_path):
-    """With oneDNN where this build has it; the tests under ThreadSanitizer are by clang with libomp."""
-    folder = parent(tmp_path / "parent")
-    configure(folder, "-DCMAKE_C_COMPILER=clang", "-DJEM_OPENMP=libgomp")
-    assert run(build(folder) / "app").startswith("libjem 0.1.0")
-
-
-@needs_clang
-def test_clang_with_libomp_beside_onednn_is_refused(tmp_path):
-    result = attempt("cmake", "-S", SOURCE, "-B", tmp_path, "-DCMAKE_C_COMPILER=clang",
-                     "-DJEM_OPENMP=libomp", "-DJEM_WITH_ONEDNN=ON")
-    assert result.returncode != 0
-    assert "two OpenMP" in result.stderr or "oneDNN" in result.stderr
-
-
-@needs_clang
-@pytest.mark.parametrize("target, words", [
-    ("i686-linux-gnu", "32 bits, little-endian"),
-    ("armv7-linux-gnueabihf", "32 bits, little-endian"),
-    ("s390x-linux-gnu", "64 bits, big-endian"),
-    ("powerpc-linux-gnu", "32 bits, big-endian"),
-])
-def test_targets_that_are_refused(tmp_path, target, words):
-    result = attempt("cmake", "-S", SOURCE, "-B", tmp_path, "-DCMAKE_C_COMPILER=clang",
-                     f"-DCMAKE_C_COMPILER_TARGET={target}",
-                     "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY")
-    assert result.returncode != 0
-    assert words in " ".join(result.stderr.split())
-
-
-def test_all_missing_packages_are_named_at_once(tmp_path):
-    env = {**os.environ, "PKG_CONFIG_LIBDIR": "/nowhere", "PKG_CONFIG_PATH": ""}
-    result = attempt("cmake", "-S", SOURCE, "-B", tmp_path, "-DCMAKE_IGNORE_PATH=/usr/include",
-                     "-DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON", "-DJEM_BUILD_TESTS=ON", env=env)
-    assert result.returncode != 0
-    assert result.stderr.count("CMake Error") == 1
-    line = next(line for line in result.stderr.splitlines() if "apt-get install" in line)
-    assert {"librandom123-dev", "libjansson-dev", "libpng-dev", "zlib1g-dev", "check",
-            "libdnnl-dev"} <= set(line.split())
-
-
-def test_missing_pkg_config_is_named(tmp_path):
-    result = attempt("cmake", "-S", SOURCE, "-B", tmp_path,
-                     "-DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON")
-    assert result.returncode != 0
-    assert "apt-get install pkg-config" in result.stderr
