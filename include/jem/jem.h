@@ -27,8 +27,18 @@
  * - Threads. Functions that take a `const jem_model *` may be called from any number of threads at
  *   once, also while one thread trains that model. A sampler or an optimizer serves one caller at a
  *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
+ * - fork(). At any moment, from any thread, callbacks included. The child can use and destroy every
+ *   handle: a model has the parameters from before or after a write in progress, whole; a sampler
+ *   or an optimizer that another thread was using may stand between two of its steps; JEM_EBUSY of
+ *   threads that are not in the child is over. What those threads had allocated for their calls
+ *   stays allocated. fork() waits while another thread compiles or packs weights, some milliseconds.
+ *   The handlers (pthread_atfork) are registered in the first call of the library; an allocator that
+ *   has handlers of its own registers them before. vfork, posix_spawn and system do not run them.
  * - The library never aborts, prints, reads the environment for its behaviour, or leaves the
- *   host's locale, floating-point mode or OpenMP thread count changed.
+ *   host's locale, floating-point mode or OpenMP thread count changed. oneDNN ends the process when
+ *   it is out of memory; which calls use it is told below, before jem_logits(). Its verbose mode,
+ *   dumps and profiling files are turned off when the first model of JEM_BACKEND_ONEDNN is made,
+ *   whatever the environment says; a host that wants them calls dnnl_set_verbose() after that.
  */
 #ifndef JEM_JEM_H
 #define JEM_JEM_H
@@ -377,10 +387,19 @@ JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const floa
 
 /*
  * Each call borrows a runner (compiled plans and workspace) from the model; the first call of its
- * kind and size compiles and allocates, later ones do not. Any n is run in chunks; a row's result
- * depends neither on n nor on its neighbours (batch normalisation uses its running statistics
- * here). No lock is held while computing. All return JEM_OK, JEM_EINVAL, JEM_ENOMEM or
- * JEM_EBACKEND.
+ * kind and size compiles and allocates. Later ones, and later calls of jem_sgld_step(),
+ * jem_sampler_run(), jem_sampler_draw() and jem_train_step(), ask for no memory of the library. All
+ * other functions may. Any n is run in chunks; a row's result depends neither on n nor on its
+ * neighbours (batch normalisation uses its running statistics here). No lock is held while
+ * computing. All return JEM_OK, JEM_EINVAL, JEM_ENOMEM or JEM_EBACKEND.
+ *
+ * Layers that oneDNN computes are the exception: its primitives ask for some dozen to a thousand
+ * blocks in every call, and where there are none the process ends. These are the layers of every
+ * network on processors without AVX-512 and under JEM_PRECISION_F32_STRICT, and elsewhere those that
+ * jem_model_profile() lists with oneDNN's kernels. Where the system refuses memory that is writable
+ * and executable (seccomp, SELinux, PR_SET_MDWE), oneDNN cannot compile them and the first call
+ * returns JEM_EBACKEND; plans that were compiled before go on computing. JEM_BACKEND_REF needs
+ * none.
  */
 
 /**

@@ -1,36 +1,81 @@
 /*
- * The process-wide log receiver. A reader-writer lock lets many threads log at once, and makes sure
- * that a removed receiver is not running any more when its removal returns.
+ * The process-wide log receiver. Many threads may log at once, and a removed receiver is not running
+ * any more when its removal returns. The lock is not held while a receiver runs: receivers wait for
+ * locks of the host, of which fork() may hold one.
  */
 #include "base/log.h"
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
+#include "base/lock.h"
 #include "base/text.h"
 
-static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+// All under the lock.
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static jem_log_fn receiver;
 static void *receiver_user;
+static bool changing; // a thread waits until no receiver runs
+static int n_running;
+
+static _Thread_local int n_running_here;
+
+static int mend(void *unused)
+{
+    (void)unused;
+    changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    changing = false;
+    n_running = n_running_here;
+    return 0;
+}
+
+static jemi_lock *enter(void)
+{
+    jemi_lock *lock = jemi_lock_of(JEMI_RANK_LOG);
+    jemi_lock_enter(lock);
+    jemi_lock_set_mend(lock, mend);
+    while (changing)
+        jemi_lock_wait(lock, &changed);
+    return lock;
+}
+
+static void count_running(int change)
+{
+    n_running += change;
+    n_running_here += change;
+}
 
 void jemi_log_set(jem_log_fn log, void *user)
 {
-    pthread_rwlock_wrlock(&lock);
+    jemi_lock *lock = enter();
+    changing = true;
+    while (n_running > n_running_here)
+        jemi_lock_wait(lock, &changed);
     receiver = log;
     receiver_user = user;
-    pthread_rwlock_unlock(&lock);
+    changing = false;
+    pthread_cond_broadcast(&changed);
+    jemi_lock_leave(lock);
 }
 
 void jemi_log(int32_t level, const char *format, ...)
 {
-    pthread_rwlock_rdlock(&lock);
-    if (receiver != NULL) {
-        char line[512];
-        va_list arguments;
-        va_start(arguments, format);
-        jemi_format_list(line, sizeof line, format, arguments);
-        va_end(arguments);
-        receiver(receiver_user, level, line);
-    }
-    pthread_rwlock_unlock(&lock);
+    jemi_lock *lock = enter();
+    const jem_log_fn log = receiver;
+    void *const user = receiver_user;
+    count_running(log != NULL);
+    jemi_lock_leave(lock);
+    if (log == NULL)
+        return;
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    jemi_format_list(line, sizeof line, format, arguments);
+    va_end(arguments);
+    log(user, level, line);
+    jemi_lock_enter(lock);
+    count_running(-1);
+    pthread_cond_broadcast(&changed);
+    jemi_lock_leave(lock);
 }

@@ -4,10 +4,11 @@
  */
 #include "base/memory.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/lock.h"
 
 #define ALIGNMENT ((size_t)64)
 
@@ -28,7 +29,6 @@ static const jem_allocator default_allocator = {default_allocate, default_releas
 // Written only while no block lives, so readers need no lock.
 static jem_allocator current = {default_allocate, default_release, NULL};
 static atomic_size_t blocks_live;
-static pthread_mutex_t exchange_lock = PTHREAD_MUTEX_INITIALIZER;
 
 bool jemi_mul(size_t a, size_t b, size_t *product)
 {
@@ -79,10 +79,11 @@ void jemi_free(void *block)
 
 bool jemi_memory_set_allocator(const jem_allocator *allocator)
 {
-    pthread_mutex_lock(&exchange_lock);
+    jemi_lock *lock = jemi_lock_of(JEMI_RANK_ALLOCATOR);
+    jemi_lock_enter(lock);
     const bool idle = atomic_load(&blocks_live) == 0;
     if (idle)
         current = allocator != NULL ? *allocator : default_allocator;
-    pthread_mutex_unlock(&exchange_lock);
+    jemi_lock_leave(lock);
     return idle;
 }

@@ -10,12 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/lock.h"
+
 static locale_t c_locale;
 static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
 
+// Under a lock, as the C library has one of its own in there, which a fork would leave locked.
 static void make_c_locale(void)
 {
+    jemi_lock *lock = jemi_lock_of(JEMI_RANK_LOCALE);
+    jemi_lock_enter(lock);
     c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    jemi_lock_leave(lock);
 }
 
 // Without memory for a locale object the host's stays: a comma is better than no message.

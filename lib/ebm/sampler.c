@@ -7,6 +7,7 @@
 #include "ebm/sampler.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -17,6 +18,12 @@
 static int64_t row_len(const jem_sampler *sampler)
 {
     return jemi_shape_size(sampler->fingerprint.input);
+}
+
+static void sort_slots(jem_sampler *sampler)
+{
+    for (int32_t s = 0; s < sampler->config.capacity; s++)
+        sampler->order[s] = (uint32_t)s;
 }
 
 jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
@@ -44,8 +51,7 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
         jemi_sampler_destroy(sampler);
         return jemi_fail_memory("replay buffer");
     }
-    for (int32_t s = 0; s < config->capacity; s++)
-        sampler->order[s] = (uint32_t)s;
+    sort_slots(sampler);
     jemi_sampler_renew(sampler);
     *out = sampler;
     return JEM_OK;
@@ -159,12 +165,13 @@ void jemi_sampler_renew(jem_sampler *sampler)
 void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x)
 {
     const int64_t len = row_len(sampler);
-    if (n == sampler->config.capacity)
-        sampler->filled = true; // by the caller: there may be nothing fitted to start from
-    jemi_sampler_fill(sampler);
+    if (n < sampler->config.capacity) // else there may be nothing fitted to start from
+        jemi_sampler_fill(sampler);
     jemi_sampler_renew(sampler);
     memcpy(sampler->chains + first * len, x, (size_t)(n * len) * sizeof *x);
     memset(sampler->ages + first, 0, (size_t)n * sizeof *sampler->ages);
+    atomic_signal_fence(memory_order_seq_cst); // another thread may fork before that
+    sampler->filled = true;
 }
 
 static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t precision,
@@ -207,12 +214,17 @@ static void swap(uint32_t *a, uint32_t *b)
     *b = t;
 }
 
-// n distinct slots: the first n swaps of a Fisher-Yates shuffle, undone afterwards.
+// n distinct slots: the first n swaps of a Fisher-Yates shuffle, undone afterwards. In the child of a
+// fork the thread that would have undone them may be missing.
 static void choose_slots(jem_sampler *sampler, int64_t n)
 {
     const jemi_random_key key = key_for(sampler, JEMI_RANDOM_SLOTS);
     const uint32_t capacity = (uint32_t)sampler->config.capacity;
     uint32_t *order = sampler->order;
+    if (sampler->shuffled)
+        sort_slots(sampler);
+    sampler->shuffled = true;
+    atomic_signal_fence(memory_order_seq_cst);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t bits = jemi_random_u32(key, 0, i, sampler->draws);
         swap(&order[i], &order[i + jemi_below_from_u32(bits, capacity - i)]);
@@ -222,6 +234,8 @@ static void choose_slots(jem_sampler *sampler, int64_t n)
         const uint32_t bits = jemi_random_u32(key, 0, i, sampler->draws);
         swap(&order[i], &order[i + jemi_below_from_u32(bits, capacity - i)]);
     }
+    atomic_signal_fence(memory_order_seq_cst);
+    sampler->shuffled = false;
 }
 
 static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
@@ -337,9 +351,10 @@ jem_status jemi_kept_chains_reserve(jemi_kept_chains *kept, const jem_sampler *s
 
 void jemi_kept_chains_fini(jemi_kept_chains *kept)
 {
-    jemi_free(kept->chains);
-    jemi_free(kept->ages);
-    *kept = (jemi_kept_chains){0};
+    const jemi_kept_chains old = *kept;
+    *kept = (jemi_kept_chains){0}; // first: another thread may fork here
+    jemi_free(old.chains);
+    jemi_free(old.ages);
 }
 
 static void copy_chains(const jem_sampler *sampler, float *to, int64_t *ages_to, const float *from,

@@ -41,6 +41,7 @@ struct jem_sampler {
     uint64_t version;    /* of the buffer as others than its draws have last set it */
     /* Of a draw in progress: */
     uint32_t *order; /* (capacity), 0 .. capacity-1 between draws */
+    bool shuffled;   /* it is not */
     uint32_t *slots; /* (capacity), those drawn */
     int64_t *draw_labels;
     int64_t *draw_ages;

@@ -3,6 +3,7 @@
  */
 #include "ebm/starts.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -39,8 +40,23 @@ void jemi_kept_rows_fini(jemi_kept_rows *kept)
 
 void jemi_starts_fini(jemi_starts *starts)
 {
+    if (starts->changing)
+        return; // half of the old ones, half of the new
     jemi_gaussians_fini(&starts->gaussians);
     jemi_kept_rows_fini(&starts->kept);
+}
+
+void jemi_starts_replace(jemi_starts *starts, const jemi_gaussians *gaussians,
+                         const jemi_kept_rows *kept)
+{
+    jemi_starts old = *starts;
+    starts->changing = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    starts->gaussians = *gaussians;
+    starts->kept = *kept;
+    atomic_signal_fence(memory_order_seq_cst);
+    starts->changing = false;
+    jemi_starts_fini(&old);
 }
 
 // Class after class, each in the data's order.
@@ -58,7 +74,7 @@ static void sort_rows(jemi_kept_rows *kept, const jemi_table *data)
     kept->first[kept->n_classes] = place;
 }
 
-static jem_status keep_rows(jemi_kept_rows *kept, int64_t n_classes, const jemi_table *data)
+static jem_status keep_rows(jemi_starts *starts, int64_t n_classes, const jemi_table *data)
 {
     jemi_kept_rows next = {.n_classes = data->labels != NULL ? n_classes : 1};
     if (!jemi_kept_rows_allocate(&next, data->n, data->row_len)) {
@@ -66,8 +82,7 @@ static jem_status keep_rows(jemi_kept_rows *kept, int64_t n_classes, const jemi_
         return jemi_fail_memory("data that chains start from");
     }
     sort_rows(&next, data);
-    jemi_kept_rows_fini(kept);
-    *kept = next;
+    jemi_starts_replace(starts, &(jemi_gaussians){0}, &next);
     return JEM_OK;
 }
 
@@ -75,19 +90,20 @@ jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed
                            const jemi_table *data)
 {
     if (starts->kind == JEM_START_DATA)
-        return keep_rows(&starts->kept, n_classes, data);
+        return keep_rows(starts, n_classes, data);
     jemi_gaussians next;
     JEMI_TRY(jemi_gaussians_fit(&next, n_classes, starts->rank, seed, data));
-    jemi_gaussians_fini(&starts->gaussians);
-    starts->gaussians = next;
+    jemi_starts_replace(starts, &next, &(jemi_kept_rows){0});
     return JEM_OK;
 }
 
 bool jemi_starts_ready(const jemi_starts *starts)
 {
-    if (starts->kind == JEM_START_DATA)
-        return starts->kept.x != NULL;
-    return starts->kind == JEM_START_UNIFORM || starts->gaussians.mean != NULL;
+    if (starts->kind == JEM_START_UNIFORM)
+        return true;
+    if (starts->changing)
+        return false;
+    return (starts->kind == JEM_START_DATA ? starts->kept.x : starts->gaussians.mean) != NULL;
 }
 
 static bool is_uniform(const jemi_starts *starts, uint32_t bits)

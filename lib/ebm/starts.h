@@ -29,10 +29,18 @@ typedef struct jemi_starts {
     int32_t rank;
     jemi_gaussians gaussians; /* fitted for Gaussian and mixed starts */
     jemi_kept_rows kept;      /* for data starts */
+    bool changing;            /* both are not to be looked at */
 } jemi_starts;
 
 jemi_starts jemi_starts_make(const jem_sampler_config *config, int64_t row_len);
 void jemi_starts_fini(jemi_starts *starts);
+
+/**
+ * Takes over both; what was there is freed. In the child of a fork that left the replacing thread
+ * behind, the starts are not fitted.
+ */
+void jemi_starts_replace(jemi_starts *starts, const jemi_gaussians *gaussians,
+                         const jemi_kept_rows *kept);
 
 /** On failure the previous fit stands. */
 jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed,

@@ -23,7 +23,8 @@ static bool is_own(const char *key)
 
 // ---- writing -----------------------------------------------------------------------------------
 
-// The metadata of one save: pairs point into the model (whose lock is held) and into these strings.
+// The metadata of one save: pairs point into these strings, so that the model's lock need not be
+// held while the file is written.
 typedef struct save_metadata {
     jemi_string_pair *pairs;
     size_t count;
@@ -31,6 +32,7 @@ typedef struct save_metadata {
     int n_numbers;
     char *lists[3];
     int n_lists;
+    char *copies; // of the caller's keys and values, one after the other
 } save_metadata;
 
 static void add_text(save_metadata *m, const char *key, const char *value)
@@ -62,6 +64,30 @@ static bool add_list(save_metadata *m, const char *key, char *text)
     return true;
 }
 
+static char *copy_string(char *to, const char *from)
+{
+    const size_t size = strlen(from) + 1;
+    memcpy(to, from, size);
+    return to + size;
+}
+
+static bool add_metadata(save_metadata *m, const jemi_strings *metadata)
+{
+    size_t size = 0;
+    for (int32_t i = 0; i < metadata->count; i++)
+        size += strlen(metadata->entries[i].key) + strlen(metadata->entries[i].value) + 2;
+    m->copies = jemi_alloc(size, 1);
+    if (m->copies == NULL)
+        return false;
+    char *place = m->copies;
+    for (int32_t i = 0; i < metadata->count; i++) {
+        char *key = place, *value = copy_string(key, metadata->entries[i].key);
+        place = copy_string(value, metadata->entries[i].value);
+        add_text(m, key, value);
+    }
+    return true;
+}
+
 static bool any_name(const jem_model *model)
 {
     for (int32_t k = 0; k < jemi_model_classes(model); k++)
@@ -70,8 +96,12 @@ static bool any_name(const jem_model *model)
     return false;
 }
 
+// Under the model's lock.
 static bool fill_metadata(const jem_model *model, save_metadata *m)
 {
+    m->pairs = jemi_alloc((size_t)model->metadata.count + OWN_KEYS + 3, sizeof *m->pairs);
+    if (m->pairs == NULL)
+        return false;
     const jemi_shape input = jemi_model_input(model);
     add_text(m, "jem.format", "1");
     add_text(m, "jem.arch", model->graph.arch);
@@ -81,8 +111,8 @@ static bool fill_metadata(const jem_model *model, save_metadata *m)
     add_int(m, "jem.classes", jemi_model_classes(model));
     add_float(m, "jem.input_low", model->input_map.low);
     add_float(m, "jem.input_high", model->input_map.high);
-    for (int32_t i = 0; i < model->metadata.count; i++)
-        add_text(m, model->metadata.entries[i].key, model->metadata.entries[i].value);
+    if (!add_metadata(m, &model->metadata))
+        return false;
     const jemi_input_map *map = &model->input_map;
     if (map->mean != NULL && (!add_list(m, "jem.mean", jemi_floats_to_json(map->mean, input.c)) ||
                               !add_list(m, "jem.std", jemi_floats_to_json(map->std, input.c))))
@@ -114,16 +144,17 @@ jem_status jemi_model_save(const jem_model *model, const char *path)
     save_metadata m = {0};
     const size_t n_tensors = (size_t)jemi_graph_n_tensors(&model->graph);
     jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
-    jemi_generation *now = jemi_generation_pin(model->generations);
-    pthread_mutex_lock(model->text_lock);
-    m.pairs = jemi_alloc((size_t)model->metadata.count + OWN_KEYS + 3, sizeof *m.pairs);
-    const jem_status status = tensors != NULL && m.pairs != NULL && fill_metadata(model, &m)
-                                  ? write_file(model, now->params, path, tensors, &m)
-                                  : jemi_fail_memory("metadata of a model file");
-    pthread_mutex_unlock(model->text_lock);
-    jemi_generation_unpin(model->generations, now);
+    jemi_lock_enter(model->text_lock);
+    const bool complete = tensors != NULL && fill_metadata(model, &m);
+    jemi_lock_leave(model->text_lock);
+    jemi_pin pin;
+    const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
+    const jem_status status = complete ? write_file(model, now->params, path, tensors, &m)
+                                       : jemi_fail_memory("metadata of a model file");
+    jemi_generation_unpin(&pin);
     for (int i = 0; i < m.n_lists; i++)
         jemi_free(m.lists[i]);
+    jemi_free(m.copies);
     jemi_free(m.pairs);
     jemi_free(tensors);
     return status;

@@ -8,11 +8,48 @@
 #include "base/version.h"
 #include "nn/spectral.h"
 
+static _Thread_local jemi_pin *own_pins; // of the calling thread, the newest first
+
+// In the child of a fork: what is left is being current, a write of this thread, and its pins.
+static int count_references(void *context)
+{
+    int uses = 0;
+    jemi_generations *generations = context;
+    for (jemi_generation *g = generations->all; g != NULL; g = g->next)
+        g->references = g == generations->current;
+    if (!jemi_claim_taken(&generations->writer))
+        generations->writing = NULL;
+    if (generations->writing != NULL) {
+        generations->writing->references++;
+        uses++;
+    }
+    for (const jemi_pin *pin = own_pins; pin != NULL; pin = pin->outer)
+        if (pin->generations == generations) {
+            pin->generation->references++;
+            uses++;
+        }
+    return uses;
+}
+
+// With the lock.
+static void begin_writing(jemi_generations *generations, jemi_generation *next)
+{
+    next->references = 1;
+    generations->writing = next;
+    jemi_lock_count(&generations->lock, 1);
+}
+
+static void end_writing(jemi_generations *generations)
+{
+    generations->writing = NULL;
+    jemi_lock_count(&generations->lock, -1);
+}
+
 jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program)
 {
-    generations->program = program;
-    if (pthread_mutex_init(&generations->lock, NULL) != 0)
+    if (!jemi_lock_init(&generations->lock, JEMI_RANK_GENERATIONS, count_references, generations))
         return jemi_fail_memory("lock of the parameters");
+    generations->program = program;
     return JEM_OK;
 }
 
@@ -30,30 +67,38 @@ void jemi_generations_fini(jemi_generations *generations)
 {
     if (generations->program == NULL)
         return;
+    jemi_lock_fini(&generations->lock); // first: a fork from here on leaves it alone
     jemi_generation *generation = generations->all;
     while (generation != NULL) {
         jemi_generation *next = generation->next;
         destroy_generation(generations->program, generation);
         generation = next;
     }
-    pthread_mutex_destroy(&generations->lock);
     *generations = (jemi_generations){0};
 }
 
-jemi_generation *jemi_generation_pin(jemi_generations *generations)
+jemi_generation *jemi_generation_pin(jemi_generations *generations, jemi_pin *pin)
 {
-    pthread_mutex_lock(&generations->lock);
+    jemi_lock_enter(&generations->lock);
     jemi_generation *generation = generations->current;
     generation->references++;
-    pthread_mutex_unlock(&generations->lock);
+    jemi_lock_count(&generations->lock, 1);
+    *pin = (jemi_pin){generations, generation, own_pins};
+    own_pins = pin;
+    jemi_lock_leave(&generations->lock);
     return generation;
 }
 
-void jemi_generation_unpin(jemi_generations *generations, jemi_generation *generation)
+void jemi_generation_unpin(jemi_pin *pin)
 {
-    pthread_mutex_lock(&generations->lock);
-    generation->references--;
-    pthread_mutex_unlock(&generations->lock);
+    jemi_lock_enter(&pin->generations->lock);
+    jemi_pin **at = &own_pins;
+    while (*at != pin)
+        at = &(*at)->outer;
+    *at = pin->outer;
+    pin->generation->references--;
+    jemi_lock_count(&pin->generations->lock, -1);
+    jemi_lock_leave(&pin->generations->lock);
 }
 
 static jem_status create_generation(jemi_program *program, jemi_generation **out)
@@ -82,23 +127,23 @@ fail:
 // A free generation with one reference for the writer, or NULL.
 static jemi_generation *recycle(jemi_generations *generations)
 {
-    pthread_mutex_lock(&generations->lock);
+    jemi_lock_enter(&generations->lock);
     jemi_generation *generation = generations->all;
     while (generation != NULL && generation->references != 0)
         generation = generation->next;
     if (generation != NULL)
-        generation->references = 1;
-    pthread_mutex_unlock(&generations->lock);
+        begin_writing(generations, generation);
+    jemi_lock_leave(&generations->lock);
     return generation;
 }
 
 static void enlist(jemi_generations *generations, jemi_generation *generation)
 {
-    pthread_mutex_lock(&generations->lock);
-    generation->references = 1;
+    jemi_lock_enter(&generations->lock);
     generation->next = generations->all;
     generations->all = generation;
-    pthread_mutex_unlock(&generations->lock);
+    begin_writing(generations, generation);
+    jemi_lock_leave(&generations->lock);
 }
 
 jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next)
@@ -151,7 +196,7 @@ static void take_room(jemi_generation *next, jemi_generation *old)
 void jemi_generations_commit(jemi_generations *generations, jemi_generation *next)
 {
     normalize(generations, next);
-    pthread_mutex_lock(&generations->lock);
+    jemi_lock_enter(&generations->lock);
     jemi_generation *old = generations->current;
     if (old != NULL)
         take_room(next, old);
@@ -159,13 +204,17 @@ void jemi_generations_commit(jemi_generations *generations, jemi_generation *nex
     if (old != NULL)
         old->references--;
     generations->current = next; // the writer's reference becomes that of being current
-    pthread_mutex_unlock(&generations->lock);
+    end_writing(generations);
+    jemi_lock_leave(&generations->lock);
     jemi_claim_release(&generations->writer);
 }
 
 void jemi_generations_abort(jemi_generations *generations, jemi_generation *next)
 {
-    jemi_generation_unpin(generations, next);
+    jemi_lock_enter(&generations->lock);
+    next->references--;
+    end_writing(generations);
+    jemi_lock_leave(&generations->lock);
     jemi_claim_release(&generations->writer);
 }
 
@@ -183,9 +232,9 @@ size_t jemi_generations_bytes(jemi_generations *generations)
     const size_t copies = jemi_spectral_any(program->graph) ? 2 : 1;
     const size_t params_bytes = copies * (size_t)jemi_graph_size(program->graph) * sizeof(float);
     size_t bytes = 0;
-    pthread_mutex_lock(&generations->lock);
+    jemi_lock_enter(&generations->lock);
     for (const jemi_generation *g = generations->all; g != NULL; g = g->next)
         bytes += params_bytes + program->backend->weights_bytes(g->weights);
-    pthread_mutex_unlock(&generations->lock);
+    jemi_lock_leave(&generations->lock);
     return bytes;
 }

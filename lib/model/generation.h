@@ -5,14 +5,17 @@
  * an update.
  *
  * Retired generations are kept and recycled: in the steady state a writer allocates nothing.
+ *
+ * Readers and the writer are known by their threads, so that the child of a fork counts the
+ * references again: a reader that is not there holds nothing, and what a writer that is not there
+ * had begun is free.
  */
 #ifndef JEMI_MODEL_GENERATION_H
 #define JEMI_MODEL_GENERATION_H
 
-#include <pthread.h>
-
 #include "backend/backend.h"
 #include "base/claim.h"
+#include "base/lock.h"
 
 typedef struct jemi_generation {
     float *params;     /* flat, with state; nobody writes them after jemi_generations_commit() */
@@ -26,18 +29,26 @@ typedef struct jemi_generation {
 typedef struct jemi_generations {
     jemi_program *program; /* borrowed */
     jemi_claim writer;
-    pthread_mutex_t lock; /* guards the fields below, not held while a network is computed */
+    jemi_lock lock; /* guards the fields below, not held while a network is computed */
     jemi_generation *current;
+    jemi_generation *writing; /* the writer's, between begin and its end */
     jemi_generation *all;
 } jemi_generations;
+
+/** A reader's hold on a generation; lives from pin to unpin. */
+typedef struct jemi_pin {
+    jemi_generations *generations;
+    jemi_generation *generation;
+    struct jemi_pin *outer; /* another one of the same thread */
+} jemi_pin;
 
 /** Zeroed before. Begins without a current generation: the first commit makes it. */
 jem_status jemi_generations_init(jemi_generations *generations, jemi_program *program);
 void jemi_generations_fini(jemi_generations *generations);
 
-/** The current parameters, held until jemi_generation_unpin(). */
-jemi_generation *jemi_generation_pin(jemi_generations *generations);
-void jemi_generation_unpin(jemi_generations *generations, jemi_generation *generation);
+/** The current parameters, held until jemi_generation_unpin() by the same thread. */
+jemi_generation *jemi_generation_pin(jemi_generations *generations, jemi_pin *pin);
+void jemi_generation_unpin(jemi_pin *pin);
 
 /**
  * Begins a write: takes the writer's place (JEM_EBUSY) and gives a generation whose params are to

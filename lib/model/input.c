@@ -26,10 +26,10 @@ static jem_status copy_maps(const jem_model *model, affine **out)
     affine *maps = jemi_alloc((size_t)channels, sizeof *maps);
     if (maps == NULL)
         return jemi_fail_memory("input map");
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     for (int64_t c = 0; c < channels; c++)
         maps[c] = channel_map(&model->input_map, c);
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
     *out = maps;
     return JEM_OK;
 }
@@ -47,12 +47,12 @@ static void standardized_range(const jemi_input_map *map, int64_t channels, floa
 void jemi_model_input_range(const jem_model *model, float *low, float *high)
 {
     const jemi_input_map *map = &model->input_map;
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     *low = map->low;
     *high = map->high;
     if (map->mean != NULL)
         standardized_range(map, jemi_model_input(model).c, low, high);
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
 }
 
 // Distance of neighbouring channels and of neighbouring pixels in an 8-bit image.
@@ -123,12 +123,12 @@ jem_status jemi_model_set_standardization(jem_model *model, const float *mean, c
     }
     memcpy(means, mean, channels * sizeof *means);
     memcpy(stds, std, channels * sizeof *stds);
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     float *const old_means = model->input_map.mean;
     float *const old_stds = model->input_map.std;
     model->input_map.mean = means;
     model->input_map.std = stds;
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
     jemi_free(old_means);
     jemi_free(old_stds);
     return JEM_OK;

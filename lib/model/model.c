@@ -35,9 +35,9 @@ static jem_status build_parts(jem_model *model, const jem_model_config *config)
     JEMI_TRY(jemi_graph_init(&model->graph, config->arch, input, config->classes));
     model->generations = jemi_calloc(1, sizeof *model->generations);
     model->runners = jemi_calloc(1, sizeof *model->runners);
-    pthread_mutex_t *text_lock = jemi_calloc(1, sizeof *text_lock);
+    jemi_lock *text_lock = jemi_calloc(1, sizeof *text_lock);
     model->class_names = jemi_calloc((size_t)config->classes, sizeof *model->class_names);
-    if (text_lock == NULL || pthread_mutex_init(text_lock, NULL) != 0) {
+    if (text_lock == NULL || !jemi_lock_init(text_lock, JEMI_RANK_TEXT, NULL, NULL)) {
         jemi_free(text_lock);
         return jemi_fail_memory("model");
     }
@@ -80,7 +80,7 @@ static void destroy_text(jem_model *model)
     jemi_free(model->input_map.mean);
     jemi_free(model->input_map.std);
     if (model->text_lock != NULL)
-        pthread_mutex_destroy(model->text_lock);
+        jemi_lock_fini(model->text_lock);
     jemi_free(model->text_lock);
 }
 
@@ -118,16 +118,30 @@ jem_status jemi_model_create(jem_model **out, const jem_model_config *config,
     return JEM_OK;
 }
 
+static bool copy_floats(float **copy, const float *values, size_t count)
+{
+    *copy = jemi_alloc(count, sizeof **copy);
+    if (*copy != NULL)
+        memcpy(*copy, values, count * sizeof **copy);
+    return *copy != NULL;
+}
+
+// Under the lock of the source alone: nobody knows the new model yet.
 static jem_status copy_text(jem_model *model, const jem_model *source)
 {
     JEMI_TRY(jemi_strings_copy(&model->metadata, &source->metadata));
-    for (int32_t k = 0; k < jemi_model_classes(model); k++)
-        if (source->class_names[k] != NULL)
-            JEMI_TRY(jemi_model_set_class_name(model, k, source->class_names[k]));
-    if (source->input_map.mean != NULL)
-        JEMI_TRY(
-            jemi_model_set_standardization(model, source->input_map.mean, source->input_map.std));
-    return JEM_OK;
+    bool complete = true;
+    for (int32_t k = 0; k < jemi_model_classes(model) && complete; k++)
+        if (source->class_names[k] != NULL) {
+            model->class_names[k] = jemi_strdup(source->class_names[k]);
+            complete = model->class_names[k] != NULL;
+        }
+    const jemi_input_map *map = &source->input_map;
+    const size_t channels = (size_t)jemi_model_input(source).c;
+    if (map->mean != NULL && complete)
+        complete = copy_floats(&model->input_map.mean, map->mean, channels) &&
+                   copy_floats(&model->input_map.std, map->std, channels);
+    return complete ? JEM_OK : jemi_fail_memory("names of a copied model");
 }
 
 static jem_status copy_params(jem_model *model, const jem_model *source)
@@ -153,9 +167,9 @@ jem_status jemi_model_clone(jem_model **out, const jem_model *source, const jem_
     };
     jem_model *model;
     JEMI_TRY(jemi_model_build(&model, &config, exec));
-    pthread_mutex_lock(source->text_lock);
+    jemi_lock_enter(source->text_lock);
     jem_status status = copy_text(model, source);
-    pthread_mutex_unlock(source->text_lock);
+    jemi_lock_leave(source->text_lock);
     if (status == JEM_OK)
         status = copy_params(model, source);
     if (status != JEM_OK) {
@@ -168,9 +182,10 @@ jem_status jemi_model_clone(jem_model **out, const jem_model *source, const jem_
 
 void jemi_model_read_params(const jem_model *model, int64_t offset, int64_t count, float *values)
 {
-    jemi_generation *now = jemi_generation_pin(model->generations);
+    jemi_pin pin;
+    const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
     memcpy(values, now->params + offset, (size_t)count * sizeof *values);
-    jemi_generation_unpin(model->generations, now);
+    jemi_generation_unpin(&pin);
 }
 
 jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t count,

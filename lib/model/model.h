@@ -5,9 +5,9 @@
 #ifndef JEMI_MODEL_MODEL_H
 #define JEMI_MODEL_MODEL_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
+#include "base/lock.h"
 #include "io/safetensors.h"
 #include "model/generation.h"
 #include "model/runner.h"
@@ -26,7 +26,7 @@ struct jem_model {
     jemi_program *program;
     jemi_generations *generations; /* behind pointers: a const model may still lend them */
     jemi_runner_pool *runners;
-    pthread_mutex_t *text_lock; /* guards the fields below */
+    jemi_lock *text_lock; /* guards the fields below */
     jemi_input_map input_map;
     jemi_strings metadata;
     char **class_names; /* (classes), NULL where unnamed */

@@ -6,6 +6,7 @@
  */
 #include "model/runner.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -88,14 +89,41 @@ static int64_t sum_lane_rows(const jemi_graph *graph)
     return graph->param_count <= lane_params_max && worth_it ? rows : 0;
 }
 
+// Whom the calling thread is creating a runner for.
+static _Thread_local const jemi_runner_pool *creating_for;
+
+// In the child of a fork: runners that other threads had borrowed do not come back. Whatever those
+// threads were doing to them, they are only good to be destroyed.
+static int abandon_runners(void *context)
+{
+    jemi_runner_pool *pool = context;
+    pool->returned = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool->n_runners = creating_for == pool;
+    int uses = pool->n_runners;
+    jemi_runner **at = &pool->all;
+    while (*at != NULL) {
+        jemi_runner *runner = *at;
+        if (!jemi_thread_vanished(runner->borrower)) {
+            pool->n_runners++;
+            uses += runner->borrower != 0;
+            at = &runner->next_of_all;
+            continue;
+        }
+        *at = runner->next_of_all;
+        runner->next_of_all = pool->abandoned;
+        pool->abandoned = runner;
+    }
+    return uses;
+}
+
 jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
                                  jemi_generations *generations, int32_t threads,
                                  int32_t runners_max)
 {
-    if (pthread_mutex_init(&pool->lock, NULL) != 0)
+    if (pthread_cond_init(&pool->returned, NULL) != 0)
         return jemi_fail_memory("lock of the runners");
-    if (pthread_cond_init(&pool->returned, NULL) != 0) {
-        pthread_mutex_destroy(&pool->lock);
+    if (!jemi_lock_init(&pool->lock, JEMI_RANK_RUNNERS, abandon_runners, pool)) {
+        pthread_cond_destroy(&pool->returned);
         return jemi_fail_memory("lock of the runners");
     }
     pool->program = program;
@@ -127,25 +155,31 @@ static void destroy_runner(jemi_runner *runner)
     jemi_free(runner);
 }
 
+static void destroy_all(jemi_runner *runner)
+{
+    while (runner != NULL) {
+        jemi_runner *next = runner->next_of_all;
+        destroy_runner(runner);
+        runner = next;
+    }
+}
+
 void jemi_runner_pool_fini(jemi_runner_pool *pool)
 {
     if (pool->program == NULL)
         return;
-    while (pool->idle != NULL) {
-        jemi_runner *runner = pool->idle;
-        pool->idle = runner->next;
-        destroy_runner(runner);
-    }
+    jemi_lock_fini(&pool->lock); // first: a fork from here on leaves it alone
+    destroy_all(pool->all);
+    destroy_all(pool->abandoned);
     pthread_cond_destroy(&pool->returned);
-    pthread_mutex_destroy(&pool->lock);
     *pool = (jemi_runner_pool){0};
 }
 
 size_t jemi_runner_pool_bytes(jemi_runner_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    jemi_lock_enter(&pool->lock);
     const size_t bytes = pool->idle_bytes;
-    pthread_mutex_unlock(&pool->lock);
+    jemi_lock_leave(&pool->lock);
     return bytes;
 }
 
@@ -205,26 +239,44 @@ static size_t bytes_of(const jemi_runner *runner)
 // An idle runner, or NULL after counting in a new one that the caller must create.
 static jemi_runner *take_idle_or_place(jemi_runner_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    jemi_lock_enter(&pool->lock);
+    jemi_lock_count(&pool->lock, 1); // also while it waits: then the condition has to be mended
     while (pool->idle == NULL && pool->n_runners >= pool->runners_max)
-        pthread_cond_wait(&pool->returned, &pool->lock);
+        jemi_lock_wait(&pool->lock, &pool->returned);
     jemi_runner *runner = pool->idle;
     if (runner != NULL) {
         pool->idle = runner->next;
         pool->idle_bytes -= bytes_of(runner);
+        runner->borrower = jemi_thread_id();
     } else {
         pool->n_runners++;
+        creating_for = pool;
     }
-    pthread_mutex_unlock(&pool->lock);
+    jemi_lock_leave(&pool->lock);
     return runner;
 }
 
 static void give_up_place(jemi_runner_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    jemi_lock_enter(&pool->lock);
     pool->n_runners--;
+    creating_for = NULL;
+    jemi_lock_count(&pool->lock, -1);
     pthread_cond_signal(&pool->returned);
-    pthread_mutex_unlock(&pool->lock);
+    jemi_lock_leave(&pool->lock);
+}
+
+static void enlist(jemi_runner_pool *pool, jemi_runner *runner)
+{
+    jemi_lock_enter(&pool->lock);
+    jemi_runner *abandoned = pool->abandoned;
+    pool->abandoned = NULL;
+    creating_for = NULL;
+    runner->borrower = jemi_thread_id();
+    runner->next_of_all = pool->all;
+    pool->all = runner;
+    jemi_lock_leave(&pool->lock);
+    destroy_all(abandoned);
 }
 
 jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
@@ -237,8 +289,9 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
             give_up_place(pool);
             return status;
         }
+        enlist(pool, runner);
     }
-    runner->generation = jemi_generation_pin(pool->generations);
+    runner->generation = jemi_generation_pin(pool->generations, &runner->pin);
     runner->host_threads = jemi_threads_enter(jemi_threads_usable(pool->threads));
     runner->mode = JEMI_MODE_EVAL;
     *out = runner;
@@ -249,16 +302,18 @@ void jemi_runner_return(jemi_runner *runner)
 {
     jemi_runner_pool *pool = runner->pool;
     jemi_threads_leave(runner->host_threads);
-    jemi_generation_unpin(pool->generations, runner->generation);
+    jemi_generation_unpin(&runner->pin);
     runner->generation = NULL;
     runner->trial = NULL;
     runner->active = NULL;
-    pthread_mutex_lock(&pool->lock);
+    jemi_lock_enter(&pool->lock);
+    runner->borrower = 0;
+    jemi_lock_count(&pool->lock, -1);
     runner->next = pool->idle;
     pool->idle = runner;
     pool->idle_bytes += bytes_of(runner);
     pthread_cond_signal(&pool->returned);
-    pthread_mutex_unlock(&pool->lock);
+    jemi_lock_leave(&pool->lock);
 }
 
 void jemi_runner_set_mode(jemi_runner *runner, jemi_mode mode)
@@ -315,11 +370,16 @@ static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
 static void drop_plan(jemi_runner *runner, int index)
 {
     const jemi_backend *backend = runner->pool->program->backend;
-    runner->bytes -= backend->plan_bytes(runner->plans[index]);
-    backend->plan_destroy(runner->plans[index]);
-    runner->n_plans--;
+    jemi_plan *plan = runner->plans[index];
+    const int n_plans = runner->n_plans;
+    runner->n_plans = index; // less, but never a wrong one: another thread may fork here
+    atomic_signal_fence(memory_order_seq_cst);
     memmove(&runner->plans[index], &runner->plans[index + 1],
-            (size_t)(runner->n_plans - index) * sizeof runner->plans[0]);
+            (size_t)(n_plans - index - 1) * sizeof runner->plans[0]);
+    atomic_signal_fence(memory_order_seq_cst);
+    runner->n_plans = n_plans - 1;
+    runner->bytes -= backend->plan_bytes(plan);
+    backend->plan_destroy(plan);
 }
 
 // Before another plan: the oldest one goes, or the oldest one of its own size.
@@ -361,7 +421,9 @@ jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wan
     jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
              backend->name, (long long)spec.batch, (unsigned)wants, (int)spec.threads,
              1e3 * (jemi_seconds() - begin));
-    runner->plans[runner->n_plans++] = *out;
+    runner->plans[runner->n_plans] = *out;
+    atomic_signal_fence(memory_order_seq_cst); // see drop_plan()
+    runner->n_plans++;
     runner->bytes += backend->plan_bytes(*out);
     return JEM_OK;
 }

@@ -36,9 +36,11 @@ typedef struct jemi_runner_pool {
     int64_t lane_max;     /* of a lane's largest plan for independent rows; 0 = not by lanes */
     int64_t sum_lane_max; /* of a lane's largest plan for parameter gradients; 0 = not by lanes */
     int64_t batch_max;    /* rows whose statistics are taken together, >= chunk_max */
-    pthread_mutex_t lock; /* guards the fields below, never held while computing */
+    jemi_lock lock;       /* guards the fields below, never held while computing */
     pthread_cond_t returned;
-    jemi_runner *idle; /* most recently used first: its memory is warm */
+    jemi_runner *idle;      /* most recently used first: its memory is warm */
+    jemi_runner *all;       /* idle ones and borrowed ones */
+    jemi_runner *abandoned; /* borrowed by threads that a fork has left behind */
     int32_t n_runners;
     size_t idle_bytes;
 } jemi_runner_pool;

@@ -12,11 +12,13 @@ enum { JEMI_RUNNER_PLANS_MAX = 96 };
 
 struct jemi_runner {
     jemi_runner_pool *pool;
-    jemi_generation *generation;
-    jemi_generation *trial; /* computed with instead, unless NULL */
-    int32_t threads;        /* of its plans */
-    int64_t rows_max;       /* of its plans for independent rows */
-    int64_t rows_room;      /* of the largest plan, >= rows_max */
+    uint64_t borrower; /* thread id, 0 = idle */
+    jemi_pin pin;
+    jemi_generation *generation; /* the pinned one */
+    jemi_generation *trial;      /* computed with instead, unless NULL */
+    int32_t threads;             /* of its plans */
+    int64_t rows_max;            /* of its plans for independent rows */
+    int64_t rows_room;           /* of the largest plan, >= rows_max */
     int host_threads;
     jemi_plan *plans[JEMI_RUNNER_PLANS_MAX];
     int n_plans;
@@ -24,12 +26,13 @@ struct jemi_runner {
     jemi_dropout dropout;
     jemi_plan *active; /* of the last forward */
     int64_t active_n;
-    float *logits, *dlogits; /* (rows_room, K) */
-    float *input_scratch;    /* (rows_room, C, H, W), made on first use */
-    float *dparams;          /* (param_count), made on first use */
-    size_t bytes;            /* without the lanes' */
-    jemi_runner *next;
-    jemi_runner **lanes; /* one per thread, made on first use; their plans have one thread */
+    float *logits, *dlogits;  /* (rows_room, K) */
+    float *input_scratch;     /* (rows_room, C, H, W), made on first use */
+    float *dparams;           /* (param_count), made on first use */
+    size_t bytes;             /* without the lanes' */
+    jemi_runner *next;        /* in the list of idle ones */
+    jemi_runner *next_of_all; /* in that list, or in the list of abandoned ones */
+    jemi_runner **lanes;      /* one per thread, made on first use; their plans have one thread */
     int n_lanes;
 };
 

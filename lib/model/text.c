@@ -19,10 +19,10 @@ jem_status jemi_model_set_class_name(jem_model *model, int32_t label, const char
     char *copy = jemi_strdup(name);
     if (copy == NULL)
         return jemi_fail_memory("class name");
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     char *previous = model->class_names[label];
     model->class_names[label] = copy;
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
     jemi_free(previous);
     return JEM_OK;
 }
@@ -32,27 +32,27 @@ void jemi_model_copy_class_name(const jem_model *model, int32_t label, char *buf
 {
     char number[16];
     jemi_format(number, sizeof number, "%d", (int)label);
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     const char *name = model->class_names[label];
     copy_out(name != NULL ? name : number, buffer, size, length);
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
 }
 
 jem_status jemi_model_set_metadata(jem_model *model, const char *key, const char *value)
 {
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     const jem_status status = jemi_strings_set(&model->metadata, key, value);
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
     return status;
 }
 
 bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buffer, size_t size,
                               size_t *length)
 {
-    pthread_mutex_lock(model->text_lock);
+    jemi_lock_enter(model->text_lock);
     const char *value = jemi_strings_get(&model->metadata, key);
     if (value != NULL)
         copy_out(value, buffer, size, length);
-    pthread_mutex_unlock(model->text_lock);
+    jemi_lock_leave(model->text_lock);
     return value != NULL;
 }

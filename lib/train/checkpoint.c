@@ -63,14 +63,15 @@ static jem_status write_file(const char *path, bool keeps, const jem_model *mode
 jem_status jemi_checkpoint_save(const char *path, const jem_model *model, jem_optimizer *optimizer,
                                 jem_sampler *sampler)
 {
-    jemi_generation *now = jemi_generation_pin(model->generations);
+    jemi_pin pin;
+    const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
     jemi_numbers n = jemi_numbers_of(model, optimizer, sampler);
     jemi_numbers_add_guard(&n, optimizer->guard, now->version, sampler);
     const jemi_arrays a = jemi_arrays_of(now->params, optimizer, optimizer->guard, sampler);
     // A damaged file would take the place of the one that could be loaded.
     const bool damaged = jemi_file_is(path, &optimizer->damaged);
     const jem_status status = write_file(path, !damaged, model, optimizer, &n, &a);
-    jemi_generation_unpin(model->generations, now);
+    jemi_generation_unpin(&pin);
     if (status == JEM_OK && damaged)
         optimizer->damaged.exists = false;
     return status;
@@ -218,15 +219,14 @@ static void take_optimizer(const jemi_numbers *n, jemi_guard *guard, jem_optimiz
     optimizer->epoch = (uint32_t)n->optimizer_epoch;
     optimizer->steps = (int64_t)n->steps;
     optimizer->progress = n->progress;
-    jemi_guard_destroy(optimizer->guard);
+    jemi_guard *old = optimizer->guard; // never a dangling pointer: another thread may fork
     optimizer->guard = guard;
+    jemi_guard_destroy(old);
 }
 
 static void take_sampler(const jemi_numbers *n, const jemi_arrays *a, jem_sampler *sampler)
 {
-    jemi_starts_fini(&sampler->starts);
-    sampler->starts.gaussians = a->gaussians;
-    sampler->starts.kept = a->kept;
+    jemi_starts_replace(&sampler->starts, &a->gaussians, &a->kept);
     sampler->config.seed = n->sampler_seed;
     sampler->epoch = (uint32_t)n->sampler_epoch;
     sampler->row_steps = n->row_steps;

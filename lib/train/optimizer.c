@@ -4,6 +4,7 @@
 #include "train/optimizer.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -62,9 +63,11 @@ jem_status jemi_optimizer_reserve_samples(jem_optimizer *optimizer, int64_t coun
     float *samples = jemi_alloc((size_t)count, sizeof *samples);
     if (samples == NULL)
         return jemi_fail_memory("samples of a training step");
-    jemi_free(optimizer->samples);
+    float *old = optimizer->samples; // never a dangling pointer: another thread may fork
     optimizer->samples = samples;
+    atomic_signal_fence(memory_order_seq_cst);
     optimizer->samples_capacity = count;
+    jemi_free(old);
     return JEM_OK;
 }
 
@@ -78,8 +81,9 @@ jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note)
     char *copy = note != NULL ? jemi_strdup(note) : NULL;
     if (note != NULL && copy == NULL)
         return jemi_fail_memory("note");
-    jemi_free(optimizer->note);
+    char *old = optimizer->note; // never a dangling pointer: another thread may fork
     optimizer->note = copy;
+    jemi_free(old);
     return JEM_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "support.h"
 
 enum { ROWS = 9, FEATURES = 4, CLASSES = 3, CAPACITY = 16 };
@@ -380,11 +381,35 @@ START_TEST(test_allocator_belongs_to_handles)
 }
 END_TEST
 
+// ---- sizes that no machine has -----------------------------------------------------------------
+
+// A block is rounded up to whole cache lines, which must not come round to a small one.
+START_TEST(test_sizes_that_wrap)
+{
+    memset(&memory, 0, sizeof memory);
+    MUST(jem_set_allocator(&(jem_allocator){allocate, release, &memory}));
+    for (size_t k = 0; k < 63; k++) { // SIZE_MAX - 63 needs no rounding
+        const size_t size = SIZE_MAX - k;
+        ck_assert_ptr_null(jemi_alloc(size, 1));
+        ck_assert_ptr_null(jemi_alloc(1, size));
+        ck_assert_ptr_null(jemi_calloc(size, 1));
+    }
+    ck_assert_ptr_null(jemi_alloc(SIZE_MAX / 2, 2));
+    ck_assert_ptr_null(jemi_alloc(SIZE_MAX / 2 + 1, 2)); // 0, were it not for the carry
+    ck_assert_ptr_null(jemi_alloc((size_t)1 << 33, (size_t)1 << 33));
+    ck_assert_int_eq(memory.asked, 0);
+    ck_assert_ptr_null(jemi_alloc(SIZE_MAX - 63, 1));
+    ck_assert_int_eq(memory.asked, 1); // the allocator's to refuse
+    MUST(jem_set_allocator(NULL));
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_every_allocation_fails, 0,
                         COUNT(scripts) * (support_n_backends + COUNT(normalized)));
     tcase_add_test(tcase, test_allocator_belongs_to_handles);
+    tcase_add_test(tcase, test_sizes_that_wrap);
 }
 
 int main(void)

@@ -3,23 +3,23 @@
  *
  * Both grow in chunks that double and never move, so a reader needs no lock: a chunk pointer is
  * published once, and a copy is published by its `fresh` flag. Packing itself happens under the
- * weights' mutex; nothing is computed under it.
+ * weights' lock; nothing is computed under it.
  */
 #include "backend/cpu/weight_cache.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 enum { FIRST_CHUNK = 32, N_CHUNKS = 24 };
 
 struct jemi_slots {
-    pthread_mutex_t mutex;
-    int32_t count;                  // under the mutex
-    jemi_packing *chunks[N_CHUNKS]; // under the mutex; the packings themselves are immutable
+    jemi_lock lock;
+    int32_t count;                  // under the lock
+    jemi_packing *chunks[N_CHUNKS]; // under the lock; the packings themselves are immutable
 };
 
 typedef struct copy {
@@ -31,8 +31,8 @@ typedef struct weights {
     jemi_weights base;
     jemi_slots *slots; // the program's
     const float *params;
-    pthread_mutex_t mutex;
-    size_t bytes; // of the copies, under the mutex
+    jemi_lock lock;
+    size_t bytes; // of the copies, under the lock
     _Atomic(copy *) chunks[N_CHUNKS];
 } weights;
 
@@ -64,7 +64,7 @@ jem_status jemi_slots_create(jemi_slots **out)
     *out = jemi_calloc(1, sizeof **out);
     if (*out == NULL)
         return jemi_fail_memory("table of packed weights");
-    if (pthread_mutex_init(&(*out)->mutex, NULL) == 0)
+    if (jemi_lock_init(&(*out)->lock, JEMI_RANK_PROGRAM, NULL, NULL))
         return JEM_OK;
     jemi_free(*out);
     *out = NULL;
@@ -79,7 +79,7 @@ void jemi_slots_destroy(jemi_slots *slots)
         packing_fini(slot_at(slots, i));
     for (int i = 0; i < N_CHUNKS; i++)
         jemi_free(slots->chunks[i]);
-    pthread_mutex_destroy(&slots->mutex);
+    jemi_lock_fini(&slots->lock);
     jemi_free(slots);
 }
 
@@ -115,14 +115,14 @@ static int32_t find_slot(jemi_slots *slots, const jemi_packing *packing)
 jem_status jemi_slots_find(jemi_slots *slots, const jemi_packing *packing, int32_t *slot)
 {
     jem_status status = JEM_OK;
-    pthread_mutex_lock(&slots->mutex);
+    jemi_lock_enter(&slots->lock);
     *slot = find_slot(slots, packing);
     const bool found = *slot >= 0;
     if (!found) {
         status = add_slot(slots, packing);
         *slot = slots->count - 1;
     }
-    pthread_mutex_unlock(&slots->mutex);
+    jemi_lock_leave(&slots->lock);
     if (found || status != JEM_OK)
         packing_fini(packing);
     return status;
@@ -138,9 +138,9 @@ jem_status jemi_cpu_weights_create(jemi_weights **out, jemi_program *program, je
         return jemi_fail_memory("weights");
     w->base.program = program;
     w->slots = slots;
-    if (pthread_mutex_init(&w->mutex, NULL) != 0) {
+    if (!jemi_lock_init(&w->lock, JEMI_RANK_WEIGHTS, NULL, NULL)) {
         jemi_free(w);
-        return jemi_fail_memory("weights' mutex");
+        return jemi_fail_memory("weights' lock");
     }
     *out = &w->base;
     return JEM_OK;
@@ -157,7 +157,7 @@ void jemi_cpu_weights_destroy(jemi_weights *base)
             jemi_free(copies[i].data);
         jemi_free(copies);
     }
-    pthread_mutex_destroy(&w->mutex);
+    jemi_lock_fini(&w->lock);
     jemi_free(w);
 }
 
@@ -180,21 +180,21 @@ const float *jemi_cpu_weights_params(const jemi_weights *base)
 size_t jemi_cpu_weights_bytes(const jemi_weights *base)
 {
     weights *w = (weights *)base;
-    pthread_mutex_lock(&w->mutex);
+    jemi_lock_enter(&w->lock);
     const size_t bytes = sizeof *w + w->bytes;
-    pthread_mutex_unlock(&w->mutex);
+    jemi_lock_leave(&w->lock);
     return bytes;
 }
 
 static jemi_packing packing_at(jemi_slots *slots, int32_t index)
 {
-    pthread_mutex_lock(&slots->mutex);
+    jemi_lock_enter(&slots->lock);
     const jemi_packing packing = *slot_at(slots, index);
-    pthread_mutex_unlock(&slots->mutex);
+    jemi_lock_leave(&slots->lock);
     return packing;
 }
 
-// Under the weights' mutex.
+// Under the weights' lock.
 static jem_status refresh(weights *w, copy *c, int32_t index)
 {
     if (atomic_load(&c->fresh))
@@ -213,7 +213,7 @@ static jem_status refresh(weights *w, copy *c, int32_t index)
     return JEM_OK;
 }
 
-// Under the weights' mutex.
+// Under the weights' lock.
 static jem_status make_chunk(weights *w, int chunk)
 {
     if (atomic_load(&w->chunks[chunk]) != NULL)
@@ -227,11 +227,11 @@ static jem_status make_chunk(weights *w, int chunk)
 
 static jem_status refresh_locked(weights *w, int chunk, int32_t place, int32_t index)
 {
-    pthread_mutex_lock(&w->mutex);
+    jemi_lock_enter(&w->lock);
     jem_status status = make_chunk(w, chunk);
     if (status == JEM_OK)
         status = refresh(w, &atomic_load(&w->chunks[chunk])[place], index);
-    pthread_mutex_unlock(&w->mutex);
+    jemi_lock_leave(&w->lock);
     return status;
 }
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "backend/onednn/creation.h"
 #include "base/status.h"
 
 #define DNNL_TRY(call)                                                                             \
@@ -183,6 +184,8 @@ static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const jemi_conv_d
 static dnnl_status_t set_attributes(dnnl_primitive_attr_t attr, const jemi_conv_desc *desc)
 {
     DNNL_TRY(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+    // Else an environment variable may ask for factors in fewer bits.
+    DNNL_TRY(dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict));
     if (desc == NULL || !(desc->sum || desc->lrelu))
         return dnnl_success;
     dnnl_post_ops_t post_ops;
@@ -284,6 +287,25 @@ static dnnl_status_t reorder_create(dnnl_primitive_desc_t *pd, const jemi_md *fr
 
 #endif
 
+static dnnl_status_t conv_create_alone(dnnl_primitive_desc_t *pd, const jemi_conv_desc *desc,
+                                       dnnl_primitive_attr_t attr, dnnl_engine_t engine)
+{
+    jemi_dnnl_creation_begin();
+    const dnnl_status_t status = conv_create(pd, desc, attr, engine);
+    jemi_dnnl_creation_end();
+    return status;
+}
+
+static dnnl_status_t reorder_create_alone(dnnl_primitive_desc_t *pd, const jemi_md *from,
+                                          const jemi_md *to, dnnl_primitive_attr_t attr,
+                                          dnnl_engine_t engine)
+{
+    jemi_dnnl_creation_begin();
+    const dnnl_status_t status = reorder_create(pd, from, to, attr, engine);
+    jemi_dnnl_creation_end();
+    return status;
+}
+
 dnnl_status_t jemi_dnnl_conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *desc,
                                     dnnl_engine_t engine)
 {
@@ -291,7 +313,7 @@ dnnl_status_t jemi_dnnl_conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_d
     DNNL_TRY(dnnl_primitive_attr_create(&attr));
     dnnl_status_t status = set_attributes(attr, desc);
     if (status == dnnl_success)
-        status = conv_create(pd, desc, attr, engine);
+        status = conv_create_alone(pd, desc, attr, engine);
     dnnl_primitive_attr_destroy(attr);
     return status;
 }
@@ -303,7 +325,7 @@ dnnl_status_t jemi_dnnl_reorder_create(dnnl_primitive_desc_t *pd, const jemi_md 
     DNNL_TRY(dnnl_primitive_attr_create(&attr));
     dnnl_status_t status = set_attributes(attr, NULL);
     if (status == dnnl_success)
-        status = reorder_create(pd, from, to, attr, engine);
+        status = reorder_create_alone(pd, from, to, attr, engine);
     dnnl_primitive_attr_destroy(attr);
     return status;
 }
@@ -366,5 +388,11 @@ jem_status jemi_dnnl_check(dnnl_status_t status, const char *what)
         return JEM_OK;
     if (status == dnnl_out_of_memory)
         return jemi_fail_memory(what);
+    if (!jemi_dnnl_may_compile())
+        return jemi_fail(JEM_EBACKEND,
+                         "oneDNN cannot compile the %s: the system refuses memory that is writable "
+                         "and executable (seccomp, SELinux or PR_SET_MDWE); allow it, or make the "
+                         "model with JEM_BACKEND_REF",
+                         what);
     return jemi_fail(JEM_EBACKEND, "oneDNN failed with status %d on: %s", (int)status, what);
 }

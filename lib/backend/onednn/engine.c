@@ -8,6 +8,7 @@
 
 #include "backend/cpu/choose.h"
 #include "backend/cpu/cpu_program.h"
+#include "backend/onednn/creation.h"
 #include "base/text.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -16,7 +17,10 @@ static dnnl_status_t outcome;
 
 static void create(void)
 {
+    jemi_dnnl_creation_begin();
+    jemi_dnnl_silence();
     outcome = dnnl_engine_create(&cpu, dnnl_cpu, 0);
+    jemi_dnnl_creation_end();
 }
 
 jem_status jemi_dnnl_engine(dnnl_engine_t *engine)
@@ -47,13 +51,22 @@ static const char *isa_name(dnnl_cpu_isa_t isa)
     return "other";
 }
 
+// oneDNN finds out when it is first asked.
+static const char *isa_here(void)
+{
+    jemi_dnnl_creation_begin();
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    jemi_dnnl_creation_end();
+    return isa_name(isa);
+}
+
 void jemi_dnnl_library_info(char *out, size_t size)
 {
     const dnnl_version_t *version = dnnl_version();
     jemi_format(out, size,
                 "{\"version\": \"%d.%d.%d\", \"isa\": \"%s\", \"kernel_table\": \"%08x\"}",
-                version->major, version->minor, version->patch,
-                isa_name(dnnl_get_effective_cpu_isa()), (unsigned)jemi_choose_table_digest());
+                version->major, version->minor, version->patch, isa_here(),
+                (unsigned)jemi_choose_table_digest());
 }
 
 void jemi_dnnl_choice(const jemi_program *base, int32_t precision, char *out, size_t size)
@@ -61,6 +74,6 @@ void jemi_dnnl_choice(const jemi_program *base, int32_t precision, char *out, si
     const jemi_cpu_program *program = (const jemi_cpu_program *)base;
     const dnnl_version_t *version = dnnl_version();
     jemi_format(out, size, "oneDNN %d.%d.%d, %s, kernels %08x", version->major, version->minor,
-                version->patch, isa_name(dnnl_get_effective_cpu_isa()),
+                version->patch, isa_here(),
                 (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->kernel));
 }

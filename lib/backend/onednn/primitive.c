@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "backend/onednn/creation.h"
 #include "backend/onednn/engine.h"
 #include "base/status.h"
 
@@ -140,7 +141,7 @@ jem_status jemi_dnnl_op(jemi_compile *c, jemi_dnnl_words words, jemi_op_place at
     state *s = (*op)->private;
     s->words = words;
     s->impl = jemi_pd_impl(pd);
-    JEMI_TRY(jemi_dnnl_check(dnnl_primitive_create(&s->primitive, pd), words.what));
+    JEMI_TRY(jemi_dnnl_check(jemi_dnnl_primitive_create(&s->primitive, pd), words.what));
     // The name belongs to a descriptor: take it from the primitive's own, which lives on.
     const_dnnl_primitive_desc_t own;
     if (dnnl_primitive_get_primitive_desc(s->primitive, &own) == dnnl_success)

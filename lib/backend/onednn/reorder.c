@@ -2,6 +2,7 @@
  * Weights in the orders that oneDNN's convolutions want, packed by its reorders.
  */
 #include "backend/cpu/cpu_program.h"
+#include "backend/onednn/creation.h"
 #include "backend/onednn/engine.h"
 #include "backend/onednn/primitive.h"
 #include "base/memory.h"
@@ -105,7 +106,7 @@ static dnnl_status_t make_reorder(key *k, dnnl_engine_t engine)
     dnnl_status_t status = jemi_dnnl_reorder_create(&pd, &k->plain, &k->packed, engine);
     if (status != dnnl_success)
         return status;
-    status = dnnl_primitive_create(&k->reorder, pd);
+    status = jemi_dnnl_primitive_create(&k->reorder, pd);
     if (status == dnnl_success)
         status = jemi_pd_query(pd, JEMI_PD_SCRATCHPAD, &k->scratchpad);
     dnnl_primitive_desc_destroy(pd);
