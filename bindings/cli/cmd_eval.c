@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "groups.h"
+#include "layout.h"
 #include "ood.h"
 #include "progress.h"
 #include "report.h"
@@ -16,6 +17,7 @@ typedef struct args_t {
     const char *model, *data;
     cli_list ood;
     int64_t limit, batch;
+    int32_t layout;
     uint64_t seed;
     bool json;
     cli_exec_args exec;
@@ -28,6 +30,7 @@ static const cli_option options[] = {
     CLI_ROW_LIST("ood", args_t, ood, "NAME|PATH",
                  "sets to tell apart from the test set; otherwise all of the named ones that suit "
                  "the data"),
+    CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N rows of every set only", 0),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows scored at once", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of the random sets"),
@@ -166,7 +169,7 @@ static cli_status evaluate_rows(evaluation *e, const rows *r, auroc_row *out, cl
 static cli_status evaluate_path(evaluation *e, const char *path, auroc_row *out, cli_error *err)
 {
     cli_data data;
-    CLI_TRY(cli_data_load(&data, path, CLI_TEST, err));
+    CLI_TRY(cli_data_load(&data, path, CLI_TEST, e->args->layout, err));
     cli_data_drop_labels(&data); // they may be of other classes
     cli_data_limit(&data, e->args->limit);
     cli_status status = cli_data_check_model(&data, e->model, err);
@@ -250,7 +253,7 @@ static cli_status prepare(evaluation *e, cli_error *err)
     jem_model_info info;
     CLI_TRY(cli_model_load(&e->model, args->model, &args->exec, err));
     CLI_TRY(cli_model_info(e->model, &info, err));
-    CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, err));
+    CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, args->layout, err));
     CLI_TRY(cli_data_suit_model(&e->test, e->model, err));
     cli_data_limit(&e->test, args->limit);
     CLI_TRY(check_ood_names(args, &e->test, err));

@@ -9,7 +9,7 @@
 
 #include "commands.h"
 #include "groups.h"
-#include "npy.h"
+#include "layout.h"
 #include "png_grid.h"
 #include "progress.h"
 #include "stop.h"
@@ -18,6 +18,7 @@ typedef struct args_t {
     const char *model, *png, *out, *data;
     int64_t n, steps, class_label, scale;
     bool grid;
+    int32_t layout;
     uint64_t seed;
     cli_chain_args chain;
     cli_exec_args exec;
@@ -36,6 +37,7 @@ static const cli_option options[] = {
     CLI_ROW_FLAG("grid", args_t, grid, "a row of chains for every class"),
     CLI_ROW_TEXT("data", args_t, data, "PATH",
                  "training data that chains start from; needed unless --start is uniform", 0),
+    CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("scale", args_t, scale, 1, 64, "pixels of the picture per pixel", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of starts and noise"),
     CLI_EXEC_ROWS(args_t, exec),
@@ -124,7 +126,7 @@ static cli_status check_outputs(const work *w, cli_error *err)
 static cli_status fit_starts(const work *w, cli_error *err)
 {
     cli_data data;
-    CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, err));
+    CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, w->args.layout, err));
     cli_status status = cli_data_suit_model(&data, w->model, err);
     const cli_chain_data from = {.data = &data, .n = data.n, .per_class = true};
     if (status == CLI_OK)

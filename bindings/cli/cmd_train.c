@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "layout.h"
 #include "output.h"
 #include "progress.h"
 #include "stop.h"
@@ -42,6 +43,7 @@ static const cli_option options[] = {
     CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
+    CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000,
                   "otherwise as the data set says, or its highest label plus 1", 0),
     CLI_ROW_COUNT("labels-per-class", args_t, labels_per_class, 1, 1e15,

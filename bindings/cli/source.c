@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
         return cli_fail(err, "%s is not a regular file", path);
     }
     source->bytes_max = info.st_size;
-    if (begins_like_gzip(fd))
+    source->packed = begins_like_gzip(fd);
+    if (source->packed)
         source->bytes_max = info.st_size > INT64_MAX / DEFLATE_RATIO_MAX
                                 ? INT64_MAX
                                 : info.st_size * DEFLATE_RATIO_MAX;
@@ -77,15 +79,36 @@ cli_status cli_source_read(cli_source *source, void *out, int64_t size, cli_erro
     return CLI_OK;
 }
 
+cli_status cli_source_read_some(cli_source *source, void *out, int64_t size, int64_t *got,
+                                cli_error *err)
+{
+    int64_t read = 0;
+    int now = 1;
+    while (read < size && now > 0) {
+        const int64_t left = size - read;
+        now = gzread(source->file, (char *)out + read, (unsigned)(left < CHUNK ? left : CHUNK));
+        read += now > 0 ? now : 0;
+    }
+    source->bytes_read += read;
+    *got = read;
+    int code;
+    gzerror(source->file, &code);
+    return now < 0 || code != Z_OK ? explain_shortage(source, 1, err) : CLI_OK;
+}
+
 cli_status cli_source_expect(const cli_source *source, int64_t size, cli_error *err)
 {
     const int64_t left = source->bytes_max - source->bytes_read;
-    if (size > left)
+    if (size <= left)
+        return CLI_OK;
+    if (source->packed)
         return cli_fail(err,
-                        "%s is truncated: %lld bytes are expected after its header, but it "
-                        "can hold %lld at most",
-                        source->path, (long long)size, (long long)(left > 0 ? left : 0));
-    return CLI_OK;
+                        "%s is truncated: %lld bytes are expected after its header, more than a "
+                        "gzip file of its size can hold",
+                        source->path, (long long)size);
+    return cli_fail(err,
+                    "%s is truncated: %lld bytes are expected after its header, but %lld follow",
+                    source->path, (long long)size, (long long)(left > 0 ? left : 0));
 }
 
 cli_status cli_source_end(cli_source *source, cli_error *err)
@@ -98,4 +121,47 @@ cli_status cli_source_end(cli_source *source, cli_error *err)
     int code;
     gzerror(source->file, &code);
     return got < 0 || code != Z_OK ? explain_shortage(source, 1, err) : CLI_OK;
+}
+
+cli_status cli_source_drain(cli_source *source, cli_error *err)
+{
+    char some[4096];
+    int64_t got;
+    do
+        CLI_TRY(cli_source_read_some(source, some, sizeof some, &got, err));
+    while (got > 0);
+    return CLI_OK;
+}
+
+// A plain file is read in one piece; one that is packed grows by doubling.
+static cli_status read_all(cli_source *source, uint8_t **content, int64_t *size, cli_error *err)
+{
+    int64_t capacity = source->packed ? 1 << 20 : source->bytes_max + 1;
+    int64_t got;
+    CLI_TRY(cli_alloc(content, capacity, 1, err));
+    CLI_TRY(cli_source_read_some(source, *content, capacity, &got, err));
+    for (*size = got; *size == capacity; *size += got) {
+        uint8_t *larger = capacity < INT64_MAX / 2 ? realloc(*content, 2 * (size_t)capacity) : NULL;
+        if (larger == NULL)
+            return cli_fail(err, "out of memory: %s was to be held", source->path);
+        *content = larger;
+        capacity *= 2;
+        CLI_TRY(cli_source_read_some(source, larger + *size, capacity - *size, &got, err));
+    }
+    return CLI_OK;
+}
+
+cli_status cli_source_read_file(const char *path, uint8_t **content, int64_t *size, cli_error *err)
+{
+    cli_source source;
+    *content = NULL;
+    *size = 0;
+    CLI_TRY(cli_source_open(&source, path, err));
+    const cli_status status = read_all(&source, content, size, err);
+    cli_source_close(&source);
+    if (status != CLI_OK) {
+        free(*content);
+        *content = NULL;
+    }
+    return status;
 }

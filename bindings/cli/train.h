@@ -18,6 +18,7 @@ typedef struct cli_train_args {
     int64_t epochs, steps; /* 0 = not given */
     double seconds;        /* NaN = not given */
     int64_t batch, limit, classes;
+    int32_t layout;
     int64_t labels_per_class, labelled_batch; /* 0 = not given */
     uint64_t seed;
     int32_t optimizer;

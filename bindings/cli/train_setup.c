@@ -81,7 +81,8 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
 {
     const args_t *args = run->args;
     cli_data *data = &run->data;
-    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
+    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, args->layout, err));
+    CLI_TRY(cli_data_check_layout(data, err));
     if (data->labels == NULL && (args->w_pyx > 0.0 || args->w_pxy > 0.0))
         return cli_fail(err,
                         "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
