@@ -6,6 +6,7 @@
 #include "base/status.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -23,6 +24,14 @@ jem_status jemi_fail(jem_status status, const char *format, ...)
 jem_status jemi_fail_memory(const char *what)
 {
     return jemi_fail(JEM_ENOMEM, "out of memory for the %s", what);
+}
+
+jem_status jemi_fail_errno(int32_t error, const char *verb, const char *path)
+{
+    char reason[96];
+    if (strerror_r(error, reason, sizeof reason) != 0)
+        jemi_format(reason, sizeof reason, "error %d", (int)error);
+    return jemi_fail(JEM_EIO, "cannot %s '%.300s': %s", verb, path, reason);
 }
 
 const char *jemi_last_message(void)

@@ -17,6 +17,12 @@ jem_status jemi_fail(jem_status status, const char *format, ...)
 /** jemi_fail(JEM_ENOMEM, ...) for `what`, for example "replay buffer". */
 jem_status jemi_fail_memory(const char *what);
 
+/**
+ * JEM_EIO, "cannot <verb> '<path>': <reason>", for a call of the operating system that failed with
+ * this errno.
+ */
+jem_status jemi_fail_errno(int32_t error, const char *verb, const char *path);
+
 /** What jem_last_error() and jem_status_string() return. */
 const char *jemi_last_message(void);
 const char *jemi_status_name(jem_status status);
