@@ -26,16 +26,16 @@ static const cli_choice score_kinds[] = {{"energy", JEM_SCORE_ENERGY},
 /* clang-format off */
 #define COMMON_ROWS                                                                                \
     CLI_ROW_HEADING("Options"),                                                                    \
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
-    CLI_ROW_TEXT("in", args_t, in, "X.npy",                                                        \
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
+    CLI_ROW_INPUT("in", args_t, in, "X.npy",                                                        \
                  "rows, (n, C, H, W) or (n, C*H*W): 8-bit, or numbers in the model's input range", \
                  CLI_REQUIRED),                                                                    \
     CLI_LAYOUT_ROW(args_t, layout),                                                                \
-    CLI_ROW_TEXT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
+    CLI_ROW_OUTPUT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows computed at once", 0),                     \
     CLI_EXEC_ROWS(args_t, exec)
 #define LABELS_ROW                                                                                 \
-    CLI_ROW_TEXT("labels", args_t, labels, "L.npy",                                                \
+    CLI_ROW_INPUT("labels", args_t, labels, "L.npy",                                                \
                  "labels, (n): E(x, y) is taken instead of E(x)", 0)
 /* clang-format on */
 
@@ -177,6 +177,7 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
                                 : form == ONE_PER_CLASS ? info->classes
                                                         : 1;
     CLI_TRY(prepare(w, result_size, err));
+    cli_stop_catch(); // not before, so that a signal ends a program that waits for its input
     return write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
                          form == LIKE_INPUT ? image : classes, result_size, err);
 }
@@ -184,7 +185,6 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
 static cli_status apply(const args_t *args, compute_fn compute, result_shape form, cli_error *err)
 {
     work w = {.args = args};
-    cli_stop_catch();
     cli_status status = cli_model_load(&w.model, args->model, &args->exec, err);
     if (status == CLI_OK)
         status = apply_loaded(&w, compute, form, err);

@@ -25,8 +25,8 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
-    CLI_ROW_TEXT("data", args_t, data, "PATH", "its test split is used, see above", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("data", args_t, data, "PATH", "its test split is used, see above", CLI_REQUIRED),
     CLI_ROW_LIST("ood", args_t, ood, "NAME|PATH",
                  "sets to tell apart from the test set; otherwise all of the named ones that suit "
                  "the data"),

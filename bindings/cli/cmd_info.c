@@ -18,7 +18,7 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
     CLI_ROW_FLAG("tensors", args_t, tensors, "list the tensors, too"),
     CLI_EXEC_ROWS(args_t, exec),
     CLI_ROW_FLAG("json", args_t, json, "report as JSON"),

@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "groups.h"
 #include "layout.h"
+#include "named_files.h"
 #include "png_grid.h"
 #include "progress.h"
 #include "stop.h"
@@ -26,17 +27,17 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
     CLI_ROW_COUNT("n", args_t, n, 1, 1e6, "chains; --grid rounds up to equally many of each class",
                   0),
     CLI_ROW_COUNT("steps", args_t, steps, 0, 1e9, "Langevin steps of each chain", 0),
-    CLI_ROW_TEXT("png", args_t, png, "FILE", "write a picture", 0),
-    CLI_ROW_TEXT("out", args_t, out, "X.npy", "write the inputs, (n, C, H, W) float32", 0),
+    CLI_ROW_OUTPUT("png", args_t, png, "FILE", "write a picture", 0),
+    CLI_ROW_OUTPUT("out", args_t, out, "X.npy", "write the inputs, (n, C, H, W) float32", 0),
     CLI_ROW_COUNT("class", args_t, class_label, 0, 99999,
                   "chains follow E(x, y) for this class; otherwise E(x)", 0),
     CLI_ROW_FLAG("grid", args_t, grid, "a row of chains for every class"),
-    CLI_ROW_TEXT("data", args_t, data, "PATH",
-                 "training data that chains start from; needed unless --start is uniform", 0),
+    CLI_ROW_INPUT("data", args_t, data, "PATH",
+                  "training data that chains start from; needed unless --start is uniform", 0),
     CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("scale", args_t, scale, 1, 64, "pixels of the picture per pixel", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of starts and noise"),
@@ -207,12 +208,13 @@ static cli_status write_picture(work *w, cli_error *err)
 
 static void print_summary(const work *w)
 {
+    FILE *to = cli_files_talk();
     if (w->args.png != NULL)
-        printf("%s: %lld chains, %lld steps each\n", w->args.png, (long long)w->n,
-               (long long)w->args.steps);
+        fprintf(to, "%s: %lld chains, %lld steps each\n", w->args.png, (long long)w->n,
+                (long long)w->args.steps);
     if (w->args.out != NULL)
-        printf("%s: %lld x %d x %d x %d\n", w->args.out, (long long)w->n, w->info.channels,
-               w->info.height, w->info.width);
+        fprintf(to, "%s: %lld x %d x %d x %d\n", w->args.out, (long long)w->n, w->info.channels,
+                w->info.height, w->info.width);
 }
 
 static cli_status sample(work *w, cli_error *err)

@@ -7,7 +7,7 @@
 
 #include "commands.h"
 #include "layout.h"
-#include "output.h"
+#include "named_files.h"
 #include "progress.h"
 #include "stop.h"
 #include "train.h"
@@ -24,10 +24,10 @@ static const cli_choice schedules[] = {{"constant", JEM_SCHEDULE_CONSTANT},
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("What and how long"),
-    CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above",
-                 CLI_REQUIRED | CLI_SESSION),
-    CLI_ROW_TEXT("out", args_t, out, "FILE", "the model file to write (safetensors)",
-                 CLI_REQUIRED | CLI_SESSION),
+    CLI_ROW_INPUT("data", args_t, data, "PATH", "training data, see above",
+                  CLI_REQUIRED | CLI_SESSION),
+    CLI_ROW_OUTPUT("out", args_t, out, "FILE", "the model file to write (safetensors)",
+                   CLI_REQUIRED | CLI_SESSION),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
                  "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
                  "wrn-10-2 (default " CLI_TRAIN_IMAGE_ARCH " for images, " CLI_TRAIN_TABLE_ARCH
@@ -38,9 +38,9 @@ static const cli_option options[] = {
     CLI_ROW_TEXT("preset", args_t, preset, "NAME",
                  "a recipe, see above: it sets the defaults of the other options", 0),
     CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
-                  "passes over the data; 10 if no length is given", 0),
-    CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", 0),
-    CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE),
+                  "passes over the data; 10 if no length is given", CLI_LENGTH),
+    CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", CLI_LENGTH),
+    CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE | CLI_LENGTH),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
     CLI_LAYOUT_ROW(args_t, layout),
@@ -56,14 +56,15 @@ static const cli_option options[] = {
                   "same rows serve both",
                   0),
     CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
-    CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines",
-                 CLI_SESSION),
+    CLI_ROW_OUTPUT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines",
+                   CLI_SESSION),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
 
     CLI_ROW_HEADING("Safety"),
-    CLI_ROW_TEXT("checkpoint", args_t, checkpoint, "FILE",
-                 "where all that the run needs to go on is kept; the one before stays as FILE.prev",
-                 CLI_SESSION),
+    CLI_ROW_OUTPUT(
+        "checkpoint", args_t, checkpoint, "FILE",
+        "where all that the run needs to go on is kept; the one before stays as FILE.prev",
+        CLI_SESSION | CLI_PREVIOUS),
     CLI_ROW_COUNT("checkpoint-every", args_t, checkpoint_every, 1, 1e15,
                   "steps from one checkpoint to the next; there is one at every end, too",
                   CLI_SESSION),
@@ -74,7 +75,8 @@ static const cli_option options[] = {
         CLI_SESSION),
     CLI_ROW_SESSION_FLAG("resume", args_t, resume,
                          "go on from --checkpoint, with the same options; the parameters become "
-                         "those of a run that was never stopped, bit for bit"),
+                         "those of a run that was never stopped, bit for bit. The length may be "
+                         "another, from what is done already up"),
     CLI_ROW_FLAG("no-guard", args_t, no_guard,
                  "end when training diverges, instead of going back to the last good state with "
                  "half the learning rate"),
@@ -205,10 +207,18 @@ static cli_status take_average(const cli_train_run *run, cli_error *err)
 
 static cli_status save(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
+    char place[CLI_TRAIN_PATH_SIZE];
+    cli_error reason;
     CLI_TRY(describe(run, result, err));
     if (run->args->ema > 0.0)
         CLI_TRY(take_average(run, err));
-    return cli_jem(err, jem_model_save(run->model, run->args->out));
+    if (cli_train_save_model(run, place, &reason) == CLI_OK)
+        return CLI_OK;
+    if (place[0] == '\0')
+        return cli_fail(err, "%s; the model of step %lld could not be saved elsewhere either",
+                        reason.text, (long long)result->steps);
+    return cli_fail(err, "%s; the model of step %lld was saved to %s instead", reason.text,
+                    (long long)result->steps, place);
 }
 
 static void print_summary(const cli_train_run *run, const cli_train_result *result, bool kept)
@@ -216,12 +226,13 @@ static void print_summary(const cli_train_run *run, const cli_train_result *resu
     jem_model_info info = {.struct_size = sizeof info};
     jem_model_get_info(run->model, &info);
     char time[32];
-    printf("%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
-           jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
-           cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
+    FILE *to = cli_files_talk();
+    fprintf(to, "%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
+            jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
+            cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
     if (result->paused && kept)
-        printf("paused after %lld new steps; --resume goes on from %s\n",
-               (long long)result->new_steps, run->args->checkpoint);
+        fprintf(to, "paused after %lld new steps; --resume goes on from %s\n",
+                (long long)result->new_steps, run->args->checkpoint);
 }
 
 // The sentence for a run that did not come to its end. `lost`: why there is no checkpoint, or "".

@@ -6,11 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "named_files.h"
+
+static const int64_t pipe_bytes_max = (int64_t)1 << 30; // nobody knows beforehand what comes
 enum { DEFLATE_RATIO_MAX = 1032, CHUNK = 1 << 24 };
 
 static bool begins_like_gzip(int fd)
@@ -19,23 +24,41 @@ static bool begins_like_gzip(int fd)
     return pread(fd, lead, 2, 0) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
 }
 
+// What can be read to an end. A pipe with a name has perhaps no writer, and would be waited for.
+static cli_status check_kind(cli_source *source, int fd, cli_error *err)
+{
+    struct stat info;
+    struct statfs fs;
+    if (fstat(fd, &info) != 0 || fstatfs(fd, &fs) != 0)
+        return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
+    if (S_ISFIFO(info.st_mode) && fs.f_type == PIPEFS_MAGIC) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); // its writer may take its time
+        source->bytes_max = pipe_bytes_max;
+        return CLI_OK;
+    }
+    if (!S_ISREG(info.st_mode))
+        return cli_fail(err, "%s is not a regular file%s", source->path,
+                        S_ISFIFO(info.st_mode) ? "; expected one, or standard input as -" : "");
+    source->bytes_max = info.st_size;
+    return cli_files_opened(fd, source->path, err);
+}
+
 cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
 {
     *source = (cli_source){.path = path};
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
-    struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const cli_status status = check_kind(source, fd, err);
+    if (status != CLI_OK) {
         close(fd);
-        return cli_fail(err, "%s is not a regular file", path);
+        return status;
     }
-    source->bytes_max = info.st_size;
     source->packed = begins_like_gzip(fd);
     if (source->packed)
-        source->bytes_max = info.st_size > INT64_MAX / DEFLATE_RATIO_MAX
+        source->bytes_max = source->bytes_max > INT64_MAX / DEFLATE_RATIO_MAX
                                 ? INT64_MAX
-                                : info.st_size * DEFLATE_RATIO_MAX;
+                                : source->bytes_max * DEFLATE_RATIO_MAX;
     source->file = gzdopen(fd, "rb");
     if (source->file == NULL) {
         close(fd);

@@ -2,7 +2,6 @@
  * jem train before its first step: what the options leave open is decided, what does not go
  * together is refused, and data and handles are made.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,15 +57,8 @@ static cli_status complete_args(cli_train_run *run, cli_error *err)
 
 static cli_status open_outputs(cli_train_run *run, cli_error *err)
 {
-    const args_t *args = run->args;
-    CLI_TRY(cli_output_check(args->out, err));
-    if (args->log == NULL)
-        return CLI_OK;
-    run->log = fopen(args->log, args->resume ? "a+e" : "ae");
-    if (run->log == NULL)
-        return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
-    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
-    return CLI_OK;
+    CLI_TRY(cli_output_check(run->args->out, err));
+    return cli_train_log_open(run, err);
 }
 
 // Terms of the loss need labels, and so do starts per class.
@@ -277,5 +269,5 @@ cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(check_capacity(run, err));
     CLI_TRY(cli_train_begin(run, err));
     // Not before, as a run that is refused leaves the log of the one before.
-    return run->args->resume ? CLI_OK : cli_train_log_empty(run->log, err);
+    return run->args->resume ? CLI_OK : cli_train_log_empty(run, err);
 }
