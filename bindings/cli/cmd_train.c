@@ -209,7 +209,7 @@ static cli_status save(const cli_train_run *run, const cli_train_result *result,
 {
     char place[CLI_TRAIN_PATH_SIZE];
     cli_error reason;
-    CLI_TRY(describe(run, result, err));
+    describe(run, result, &reason); // it costs no model where there is no memory for it
     if (run->args->ema > 0.0)
         CLI_TRY(take_average(run, err));
     if (cli_train_save_model(run, place, &reason) == CLI_OK)

@@ -25,12 +25,13 @@ static bool save_in(const cli_train_run *run, const char *folder, char place[CLI
     return false;
 }
 
+// Also where the path leads to a folder by now.
 static bool save_beside(const cli_train_run *run, char place[CLI_TRAIN_PATH_SIZE])
 {
     jemi_target target;
     char folder[PATH_MAX];
-    return jemi_target_find(&target, run->args->out) == JEM_OK &&
-           target.kind != JEMI_TARGET_STREAM &&
+    jemi_target_find(&target, run->args->out);
+    return target.kind != JEMI_TARGET_STREAM &&
            save_in(run, jemi_target_directory(&target, folder), place);
 }
 

@@ -100,6 +100,7 @@ jem_status jemi_target_find(jemi_target *target, const char *path)
     bool of_proc = false;
     target->kind = JEMI_TARGET_NEW;
     target->descriptor = -1;
+    target->path[0] = '\0';
     if (strlen(path) >= PATH_MAX)
         return jemi_fail_errno(ENAMETOOLONG, "write", path);
     strcpy(target->path, path);

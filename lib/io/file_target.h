@@ -29,7 +29,8 @@ typedef struct jemi_target {
  * Follows `path` to what it means. A symbolic link is followed also where its target does not exist
  * yet, as open() would do it.
  *
- * @return JEM_OK; JEM_EIO for directories, loops of links and paths that cannot be looked at.
+ * @return JEM_OK; JEM_EIO for directories, loops of links and paths that cannot be looked at, where
+ *         target->path is as far as it could be followed.
  */
 jem_status jemi_target_find(jemi_target *target, const char *path);
 
