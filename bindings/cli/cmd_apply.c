@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "groups.h"
 #include "layout.h"
+#include "range_watch.h"
 #include "stop.h"
 
 typedef struct args_t {
@@ -28,7 +29,8 @@ static const cli_choice score_kinds[] = {{"energy", JEM_SCORE_ENERGY},
     CLI_ROW_HEADING("Options"),                                                                    \
     CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
     CLI_ROW_INPUT("in", args_t, in, "X.npy",                                                        \
-                 "rows, (n, C, H, W) or (n, C*H*W): 8-bit, or numbers in the model's input range", \
+                 "rows, (n, C, H, W) or (n, C*H*W): 8-bit, or numbers in the model's input "       \
+                 "range; rows of a table as they were in training",                                \
                  CLI_REQUIRED),                                                                    \
     CLI_LAYOUT_ROW(args_t, layout),                                                                \
     CLI_ROW_OUTPUT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
@@ -60,6 +62,7 @@ typedef struct work {
     int64_t n;
     int64_t *labels; // NULL = none
     float *x, *y;    // one batch of inputs and results
+    cli_range_watch watch;
 } work;
 
 // What a subcommand computes for n rows of w->x, into w->y.
@@ -114,7 +117,9 @@ static cli_status load_batch(const work *w, int64_t first, int64_t n, cli_error 
     if (cli_npy_is_bytes(&w->in))
         return cli_jem(err, jem_input_from_u8(w->model, n, (uint8_t *)w->in.data + first * size,
                                               JEM_LAYOUT_NCHW, w->x));
-    return cli_npy_to_floats(&w->in, first * size, n * size, w->x, err);
+    CLI_TRY(cli_npy_to_floats(&w->in, first * size, n * size, w->x, err));
+    const bool table = w->info.height == 1 && w->info.width == 1;
+    return table ? cli_jem(err, jem_input_from_float(w->model, n, w->x, w->x)) : CLI_OK;
 }
 
 // ---- the run -----------------------------------------------------------------------------------
@@ -132,7 +137,7 @@ static cli_status prepare(work *w, int64_t result_size, cli_error *err)
     return cli_alloc(&w->y, args->batch * result_size, sizeof *w->y, err);
 }
 
-static cli_status apply_batches(const work *w, compute_fn compute, int64_t result_size,
+static cli_status apply_batches(work *w, compute_fn compute, int64_t result_size,
                                 cli_output *output, cli_error *err)
 {
     for (int64_t first = 0; first < w->n; first += w->args->batch) {
@@ -141,14 +146,16 @@ static cli_status apply_batches(const work *w, compute_fn compute, int64_t resul
             return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
                                cli_stop_name());
         CLI_TRY(load_batch(w, first, n, err));
+        cli_range_watch_rows(&w->watch, n, w->x);
         CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
+        cli_range_watch_results(&w->watch, first, n, result_size, w->y);
         CLI_TRY(cli_output_write(output, w->y, (size_t)(n * result_size) * sizeof *w->y, err));
     }
     return CLI_OK;
 }
 
 // A result row has the given shape: `rank` sizes, none for a single number.
-static cli_status write_results(const work *w, compute_fn compute, int rank, const int64_t *sizes,
+static cli_status write_results(work *w, compute_fn compute, int rank, const int64_t *sizes,
                                 int64_t result_size, cli_error *err)
 {
     int64_t shape[CLI_NPY_RANK_MAX] = {w->n};
@@ -178,8 +185,11 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
                                                         : 1;
     CLI_TRY(prepare(w, result_size, err));
     cli_stop_catch(); // not before, so that a signal ends a program that waits for its input
-    return write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
-                         form == LIKE_INPUT ? image : classes, result_size, err);
+    cli_range_watch_begin(&w->watch, info);
+    CLI_TRY(write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
+                          form == LIKE_INPUT ? image : classes, result_size, err));
+    cli_range_watch_say(&w->watch, w->in.path, NULL);
+    return CLI_OK;
 }
 
 static cli_status apply(const args_t *args, compute_fn compute, result_shape form, cli_error *err)

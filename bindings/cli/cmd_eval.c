@@ -10,7 +10,7 @@
 #include "groups.h"
 #include "layout.h"
 #include "ood.h"
-#include "progress.h"
+#include "range_watch.h"
 #include "report.h"
 
 typedef struct args_t {
@@ -57,7 +57,7 @@ typedef struct evaluation {
     const args_t *args;
     jem_model *model;
     int32_t classes;
-    int64_t row_size;
+    jem_model_info info;
     cli_data test;
     cli_ood ood;
     int n_scores; // those that the model can give
@@ -66,6 +66,7 @@ typedef struct evaluation {
     float *x;                      // one batch
     float *scores[SCORES_MAX];     // of the test set
     float *ood_scores[SCORES_MAX]; // of the set at hand
+    cli_range_watch watch;         // over the set at hand
     cli_progress progress;
 } evaluation;
 
@@ -96,17 +97,21 @@ static void show(evaluation *e, const rows *r, int64_t done)
 static cli_status score(evaluation *e, const rows *r, float *const *scores, float *logits,
                         cli_error *err)
 {
+    cli_range_watch_begin(&e->watch, &e->info);
     for (int64_t first = 0; first < r->n; first += e->args->batch) {
         const int64_t left = r->n - first;
         const int64_t n = left < e->args->batch ? left : e->args->batch;
         show(e, r, first);
         CLI_TRY(get_rows(e, r, first, n, err));
+        cli_range_watch_rows(&e->watch, n, e->x);
         for (int k = 0; k < e->n_scores; k++)
             CLI_TRY(
                 cli_jem(err, jem_score(e->model, e->score_kinds[k], n, e->x, scores[k] + first)));
         if (logits != NULL)
             CLI_TRY(cli_jem(err, jem_logits(e->model, n, e->x, logits + first * e->classes)));
+        cli_range_watch_results(&e->watch, first, n, 1, scores[0] + first);
     }
+    cli_range_watch_say(&e->watch, r->name, &e->progress);
     return CLI_OK;
 }
 
@@ -123,7 +128,7 @@ static void report_metrics(cli_report *report, const jem_metrics *metrics)
 static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_metrics,
                                 cli_error *err)
 {
-    const rows test = {.name = "test", .n = e->test.n, .data = &e->test};
+    const rows test = {.name = e->args->data, .n = e->test.n, .data = &e->test};
     *has_metrics = e->test.labels != NULL && e->classes > 1;
     float *logits = NULL;
     if (*has_metrics && e->test.n > INT64_MAX / e->classes)
@@ -250,16 +255,14 @@ static void choose_scores(evaluation *e)
 static cli_status prepare(evaluation *e, cli_error *err)
 {
     const args_t *args = e->args;
-    jem_model_info info;
     CLI_TRY(cli_model_load(&e->model, args->model, &args->exec, err));
-    CLI_TRY(cli_model_info(e->model, &info, err));
+    CLI_TRY(cli_model_info(e->model, &e->info, err));
     CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, args->layout, err));
     CLI_TRY(cli_data_suit_model(&e->test, e->model, err));
     cli_data_limit(&e->test, args->limit);
     CLI_TRY(check_ood_names(args, &e->test, err));
-    e->classes = info.classes;
-    e->row_size = info.input_size;
-    CLI_TRY(cli_alloc(&e->x, args->batch * e->row_size, sizeof *e->x, err));
+    e->classes = e->info.classes;
+    CLI_TRY(cli_alloc(&e->x, args->batch * e->info.input_size, sizeof *e->x, err));
     choose_scores(e);
     CLI_TRY(allocate_scores(e, e->scores, e->test.n, err));
     return cli_ood_begin(&e->ood, &e->test, e->model, args->seed, err);

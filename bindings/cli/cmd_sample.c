@@ -183,11 +183,13 @@ static cli_status run_chains(work *w, cli_error *err)
 
 // ---- after the chains --------------------------------------------------------------------------
 
-static cli_status write_array(const work *w, cli_error *err)
+static cli_status write_array(work *w, cli_error *err)
 {
     const int64_t shape[] = {w->n, w->info.channels, w->info.height, w->info.width};
     const size_t bytes = (size_t)(w->n * w->info.input_size) * sizeof *w->x;
     cli_output output;
+    if (w->info.height == 1 && w->info.width == 1) // a table has the units that it had in training
+        CLI_TRY(cli_jem(err, jem_input_to_float(w->model, w->n, w->x, w->x)));
     CLI_TRY(cli_output_open(&output, w->args.out, err));
     cli_status status = cli_npy_write_header(&output, 4, shape, err);
     if (status == CLI_OK)
@@ -222,10 +224,10 @@ static cli_status sample(work *w, cli_error *err)
     CLI_TRY(prepare(w, err));
     cli_stop_catch();
     CLI_TRY(run_chains(w, err));
-    if (w->args.out != NULL)
-        CLI_TRY(write_array(w, err));
     if (w->args.png != NULL)
         CLI_TRY(write_picture(w, err));
+    if (w->args.out != NULL)
+        CLI_TRY(write_array(w, err));
     print_summary(w);
     return CLI_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "json_text.h"
 #include "layout.h"
 #include "named_files.h"
 #include "progress.h"
@@ -13,6 +14,10 @@
 #include "train.h"
 
 typedef cli_train_args args_t;
+
+#define TEXT_OF_NUMBER(number) #number
+#define TEXT_OF(macro)         TEXT_OF_NUMBER(macro)
+#define STEPS_MIN_TEXT         TEXT_OF(CLI_TRAIN_STEPS_MIN)
 
 static const cli_choice optimizers[] = {
     {"adam", JEM_OPTIMIZER_ADAM}, {"sgd", JEM_OPTIMIZER_SGD}, {NULL, 0}};
@@ -37,13 +42,19 @@ static const cli_option options[] = {
                  0),
     CLI_ROW_TEXT("preset", args_t, preset, "NAME",
                  "a recipe, see above: it sets the defaults of the other options", 0),
-    CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
-                  "passes over the data; 10 if no length is given", CLI_LENGTH),
+    CLI_ROW_COUNT(
+        "epochs", args_t, epochs, 1, 1e9,
+        "passes over the data; 10 if no length is given, or more for at least " STEPS_MIN_TEXT
+        " steps",
+        0),
     CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", CLI_LENGTH),
     CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE | CLI_LENGTH),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
     CLI_LAYOUT_ROW(args_t, layout),
+    CLI_ROW_FLAG("standardize", args_t, standardize,
+                 "bring every column of a table to mean 0 and deviation 1; the model does the same "
+                 "with the rows that it is given later"),
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000,
                   "otherwise as the data set says, or its highest label plus 1", 0),
     CLI_ROW_COUNT("labels-per-class", args_t, labels_per_class, 1, 1e15,
@@ -176,16 +187,16 @@ static void set_defaults(void *out)
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     const args_t *args = run->args;
-    json_t *json = json_pack("{s:s s:s* s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
-                             args->data, "preset", args->preset, "steps", (json_int_t)result->steps,
-                             "batch", (json_int_t)args->batch, "w_px", args->w_px, "w_pyx",
-                             args->w_pyx, "w_pxy", args->w_pxy, "energy_l2", args->energy_l2,
-                             "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho", args->sam_rho,
-                             "ema", args->ema, "seed", (json_int_t)args->seed);
+    json_t *json = json_pack("{s:o s:s* s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
+                             cli_json_text(args->data), "preset", args->preset, "steps",
+                             (json_int_t)result->steps, "batch", (json_int_t)args->batch, "w_px",
+                             args->w_px, "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
+                             args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
+                             args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
-        return CLI_OK; // a path that is not UTF-8: no description
+        return cli_fail(err, "out of memory for the description of the training");
     const jem_status status = jem_model_set_metadata(run->model, "training", text);
     free(text);
     return cli_jem(err, status);
@@ -250,6 +261,9 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
     if (result->status == JEM_ECANCELLED)
         return cli_stopped(err, cli_stop_signal(), "stopped by %s after %lld steps; %s",
                            cli_stop_name(), steps, saved);
+    if (result->status == JEM_EDIVERGED && run->advice[0] != '\0')
+        return cli_fail(err, "training diverged in step %lld (%s); %s; %s",
+                        (long long)result->tried, reason, saved, run->advice);
     if (result->status == JEM_EDIVERGED)
         return cli_fail(err,
                         "training diverged in step %lld (%s); %s; a lower --lr, a higher "
@@ -311,15 +325,21 @@ const cli_command cli_train = {
     .name = "train",
     .summary = "train a model on labelled data",
     .usage = "--data PATH --out FILE [options]",
-    .description = "Trains a joint energy-based model: a classifier whose logits are also the "
-                   "energy of a density.\n\n"
-                   "Without --preset the defaults are those of safe made light, for a few minutes "
-                   "on a CPU: a small net, a small replay buffer whose chains come round often, a "
-                   "light weight of the density, starts like the data. The published presets are "
-                   "for wrn-28-10 and days. Options that are given override those of a "
-                   "preset.\n\n" CLI_DATA_HELP "\n\n"
-                   "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
-                   "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
+    .description =
+        "Trains a joint energy-based model: a classifier whose logits are also the "
+        "energy of a density.\n\n"
+        "Without --preset the defaults are those of safe made light, for a few minutes "
+        "on a CPU: a small net, a small replay buffer whose chains come round often, a "
+        "light weight of the density, starts like the data. The published presets are "
+        "for wrn-28-10 and days. Options that are given override those of a "
+        "preset.\n\n" CLI_DATA_HELP "\n\n"
+        "The line of progress shows means over the last hundred steps: loss, which is "
+        "minimised; ce, the cross entropy of the labels in nats; gap, by how much F(x) = "
+        "logsumexp f(x) is higher for data than for samples, which stays around 0 while "
+        "chains keep up with the data and runs away from it when training diverges; and "
+        "acc, the accuracy on the training rows.\n\n"
+        "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
+        "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
     .print_more = cli_train_print_presets,
     .options = options,
     .args_size = sizeof(args_t),

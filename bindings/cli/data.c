@@ -146,6 +146,11 @@ int64_t cli_data_row_size(const cli_data *data)
     return (int64_t)data->channels * data->height * data->width;
 }
 
+bool cli_data_is_table(const cli_data *data)
+{
+    return data->height == 1 && data->width == 1;
+}
+
 // Labels of a foreign file tend to be wild: without a name to tell, every class must have a row.
 static cli_status check_no_gaps(const cli_data *data, int64_t classes, cli_error *err)
 {
@@ -248,6 +253,8 @@ static cli_status inputs_of_run(const cli_data *data, const jem_model *model, in
     if (data->bytes != NULL)
         return cli_jem(err,
                        jem_input_from_u8(model, n, data->bytes + first * size, JEM_LAYOUT_NCHW, x));
+    if (cli_data_is_table(data))
+        return cli_jem(err, jem_input_from_float(model, n, data->floats + first * size, x));
     memcpy(x, data->floats + first * size, (size_t)(n * size) * sizeof *x);
     return CLI_OK;
 }

@@ -62,6 +62,9 @@ cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cl
 /** The same; but a model of one class has no use for labels, and drops them. */
 cli_status cli_data_suit_model(cli_data *data, const jem_model *model, cli_error *err);
 
+/** Are its rows features rather than pixels? */
+bool cli_data_is_table(const cli_data *data);
+
 /** Lowest and highest value of float rows; refuses NaN and infinity. */
 cli_status cli_data_float_range(const cli_data *data, float *low, float *high, cli_error *err);
 

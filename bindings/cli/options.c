@@ -132,12 +132,22 @@ static cli_status parse_number(const cli_option *row, const char *word, void *ou
     return CLI_OK;
 }
 
+// Words are written with hyphens; underscores, as in C and Python, do as well.
+static bool same_word(const char *a, const char *b)
+{
+    while (*a != '\0' && (*a == *b || (*a == '-' && *b == '_'))) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 static cli_status parse_choice(const cli_option *row, const char *word, void *out, cli_error *err)
 {
     char valid[256] = "";
     size_t used = 0;
     for (const cli_choice *choice = row->choices; choice->name != NULL; choice++) {
-        if (strcmp(choice->name, word) == 0) {
+        if (same_word(choice->name, word)) {
             *(int32_t *)out = choice->value;
             return CLI_OK;
         }

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "printable.h"
+
 static int terminal_columns(void)
 {
     struct winsize size;
@@ -40,10 +42,14 @@ void cli_progress_show(cli_progress *progress, const char *format, ...)
     va_end(args);
     progress->shown = cli_seconds();
     progress->visible = progress->terminal;
+    const size_t width = progress->terminal ? (size_t)terminal_columns() - 1 : sizeof line;
+    if (width < sizeof line)
+        line[width] = '\0';
     if (progress->terminal)
-        fprintf(stderr, "\r\033[K%.*s", terminal_columns() - 1, line);
-    else
-        fprintf(stderr, "%s\n", line);
+        fputs("\r\033[K", stderr);
+    cli_print_text(stderr, line);
+    if (!progress->terminal)
+        fputc('\n', stderr);
     fflush(stderr);
 }
 
@@ -57,11 +63,13 @@ void cli_progress_end(cli_progress *progress)
 
 void cli_progress_say(cli_progress *progress, const char *format, ...)
 {
+    char line[2048];
     va_list args;
     cli_progress_end(progress);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    cli_print_text(stderr, line);
     fputc('\n', stderr);
 }
 

@@ -275,7 +275,7 @@ typedef struct jem_model_info {
     int32_t tensor_count; /* named tensors in it */
     int32_t threads;
     int32_t backend;
-    float input_low, input_high;
+    float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
     int64_t macs;        /* multiply-adds of one row's forward pass, direct algorithm */
     int64_t state_count; /* the last of param_count; no optimizer changes them */
 } jem_model_info;
@@ -342,14 +342,26 @@ JEM_API jem_status jem_model_set_metadata(jem_model *model, const char *key, con
 JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *key, char *buffer,
                                           size_t size, size_t *length);
 
+/**
+ * Copies the key of one of the strings out, for walks over all of them: index 0, 1, .. in the order
+ * in which they were first set, until JEM_ENOTFOUND. Removing a key moves those after it. The other
+ * arguments are as in jem_model_get_metadata().
+ */
+JEM_API jem_status jem_model_metadata_key(const jem_model *model, int32_t index, char *buffer,
+                                          size_t size, size_t *length);
+
 /** The name of a class; unnamed classes are called by their number. */
 JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, const char *name);
 JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t label, char *buffer,
                                             size_t size, size_t *length);
 
 /**
- * Replaces the input range by a standardisation: input = (value / 255 - mean[c]) / std[c], with
- * values per channel. std > 0.
+ * Gives the model a standardisation, input = (value - mean[c]) / std[c] per channel, std > 0, that
+ * is applied by the functions below and by nothing else: jem_logits() and its kin take inputs.
+ *
+ * For images a value is a byte / 255, and the input range becomes that of 0 and 255. The features of
+ * a table, (F, 1, 1), are its channels: mean and std are in their own units, and the input range
+ * stays that of the config.
  */
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
                                                  const float *mean, const float *std);
@@ -363,6 +375,17 @@ JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const ui
 /** The way back: rounded and clamped to 0..255. */
 JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const float *x,
                                    int32_t layout, uint8_t *images);
+
+/**
+ * Plain numbers, (n, C, H, W), to inputs by the standardisation; a model without one takes them as
+ * they are. `values` and `x` may be the same array.
+ */
+JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const float *values,
+                                        float *x);
+
+/** The way back. */
+JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const float *x,
+                                      float *values);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Compute                                                                                      */

@@ -147,6 +147,8 @@ JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *in
     JEMI_TRY(jemi_check_pointer(info, "info"));
     JEMI_TRY(jemi_config_check_out(info, "jem_model_info"));
     const jemi_shape input = jemi_model_input(model);
+    float low, high;
+    jemi_model_input_range(model, &low, &high);
     const jem_model_info own = {
         .channels = (int32_t)input.c,
         .height = (int32_t)input.h,
@@ -157,8 +159,8 @@ JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *in
         .tensor_count = jemi_graph_n_tensors(&model->graph),
         .threads = model->exec.threads,
         .backend = model->exec.backend,
-        .input_low = model->input_map.low,
-        .input_high = model->input_map.high,
+        .input_low = low,
+        .input_high = high,
         .macs = model->graph.macs,
         .state_count = model->graph.state_count,
     };

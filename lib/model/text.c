@@ -56,3 +56,14 @@ bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buf
     pthread_mutex_unlock(model->text_lock);
     return value != NULL;
 }
+
+bool jemi_model_copy_metadata_key(const jem_model *model, int32_t index, char *buffer, size_t size,
+                                  size_t *length)
+{
+    pthread_mutex_lock(model->text_lock);
+    const bool exists = index >= 0 && index < model->metadata.count;
+    if (exists)
+        copy_out(model->metadata.entries[index].key, buffer, size, length);
+    pthread_mutex_unlock(model->text_lock);
+    return exists;
+}

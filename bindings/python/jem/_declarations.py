@@ -299,6 +299,9 @@ FUNCTIONS = {
     "jem_model_get_metadata": (
         "jem_status", "const jem_model *", "const char *", "char *", "size_t", "size_t *",
     ),
+    "jem_model_metadata_key": (
+        "jem_status", "const jem_model *", "int32_t", "char *", "size_t", "size_t *",
+    ),
     "jem_model_set_class_name": ("jem_status", "jem_model *", "int32_t", "const char *"),
     "jem_model_get_class_name": (
         "jem_status", "const jem_model *", "int32_t", "char *", "size_t", "size_t *",
@@ -311,6 +314,12 @@ FUNCTIONS = {
     ),
     "jem_input_to_u8": (
         "jem_status", "const jem_model *", "int64_t", "const float *", "int32_t", "uint8_t *",
+    ),
+    "jem_input_from_float": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "float *",
+    ),
+    "jem_input_to_float": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "float *",
     ),
     "jem_logits": ("jem_status", "const jem_model *", "int64_t", "const float *", "float *"),
     "jem_energy": (
