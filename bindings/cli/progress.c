@@ -10,8 +10,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "printable.h"
-
 static int terminal_columns(void)
 {
     struct winsize size;
@@ -42,14 +40,10 @@ void cli_progress_show(cli_progress *progress, const char *format, ...)
     va_end(args);
     progress->shown = cli_seconds();
     progress->visible = progress->terminal;
-    const size_t width = progress->terminal ? (size_t)terminal_columns() - 1 : sizeof line;
-    if (width < sizeof line)
-        line[width] = '\0';
     if (progress->terminal)
-        fputs("\r\033[K", stderr);
-    cli_print_text(stderr, line);
-    if (!progress->terminal)
-        fputc('\n', stderr);
+        fprintf(stderr, "\r\033[K%.*s", terminal_columns() - 1, line);
+    else
+        fprintf(stderr, "%s\n", line);
     fflush(stderr);
 }
 
@@ -69,7 +63,7 @@ void cli_progress_say(cli_progress *progress, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    cli_print_text(stderr, line);
+    cli_put_text(stderr, line);
     fputc('\n', stderr);
 }
 

@@ -61,9 +61,12 @@ bool jemi_model_copy_metadata_key(const jem_model *model, int32_t index, char *b
                                   size_t *length)
 {
     pthread_mutex_lock(model->text_lock);
-    const bool exists = index >= 0 && index < model->metadata.count;
-    if (exists)
-        copy_out(model->metadata.entries[index].key, buffer, size, length);
+    const jemi_string_entry *entry = NULL;
+    if (index >= 0 && (size_t)index < model->metadata.count)
+        for (int32_t i = 0; i <= index; i++)
+            entry = jemi_strings_next(&model->metadata, entry);
+    if (entry != NULL)
+        copy_out(entry->key, buffer, size, length);
     pthread_mutex_unlock(model->text_lock);
-    return exists;
+    return entry != NULL;
 }
