@@ -46,7 +46,7 @@ static const cli_option options[] = {
         "epochs", args_t, epochs, 1, 1e9,
         "passes over the data; 10 if no length is given, or more for at least " STEPS_MIN_TEXT
         " steps",
-        0),
+        CLI_LENGTH),
     CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", CLI_LENGTH),
     CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE | CLI_LENGTH),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),

@@ -77,6 +77,8 @@ static cli_status add_output(const cli_option *row, const char *path, cli_error 
         return CLI_OK; // whoever writes it will say why it cannot be
     for (int i = 0; i < n_outputs; i++) {
         char other[64];
+        if (outputs[i].option == row->name)
+            continue; // a kill may have left one file under both names of a checkpoint
         snprintf(other, sizeof other, "--%s", outputs[i].option);
         if (jemi_target_same(&outputs[i].target, &file->target))
             return refuse_same(file, other, outputs[i].path, err);

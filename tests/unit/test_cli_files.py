@@ -385,11 +385,10 @@ def test_kills_leave_nothing(idx, tmp_path):
     """At most one file for each target, which the next writer removes."""
     args = command(idx, tmp_path / "m", "--checkpoint", tmp_path / "c", "--checkpoint-every", 1,
                    steps=10**9)
-    delay = 0.05
+    jem(*args, "--stop-after", 2)
     for kill in range(40):
-        more = ["--resume"] if (tmp_path / "c").exists() else []
-        with start(args + more) as process:
-            time.sleep(delay + 0.007 * (kill % 20))
+        with start([*args, "--resume"]) as process:
+            time.sleep(0.05 + 0.02 * (kill % 20))
             process.kill()
         assert len(os.listdir(tmp_path)) <= 3, os.listdir(tmp_path)
     jem(*args, "--resume", "--stop-after", 1)

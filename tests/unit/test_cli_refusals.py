@@ -331,8 +331,7 @@ def test_bad_model_file(command, model, idx, x_test, tmp_path):
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target, word", [("no/such/m", "No such file"), ("", "directory"),
-                                          ("/dev/full", "device")])
+@pytest.mark.parametrize("target, word", [("no/such/m", "No such file"), ("", "directory")])
 def test_unwritable_output(idx, model, x_test, tmp_path, target, word):
     out = tmp_path / target
     begin = time.monotonic()
@@ -343,6 +342,18 @@ def test_unwritable_output(idx, model, x_test, tmp_path, target, word):
         assert word in jem(*args, expect=1)
     assert time.monotonic() - begin < 10
     assert os.listdir(tmp_path) == []
+
+
+def test_full_device(idx, model, x_test, tmp_path):
+    rest = ["--out", "/dev/full"]
+    for args in (["logits", "--model", model, "--in", x_test[0], *rest],
+                 ["sample", "--model", model, "--steps", 1, *rest],
+                 ["sample", "--model", model, "--steps", 1, "--png", "/dev/full"],
+                 ["train", "--data", idx, "--arch", "mlp-4", "--steps", 1, *rest]):
+        message = jem(*args, expect=1, env=dict(os.environ, TMPDIR=str(tmp_path)))
+        assert "No space left" in message and "/dev/full" in message
+    saved, = os.listdir(tmp_path)  # a trained model is not lost
+    assert saved.startswith("jem-model-") and saved in message
 
 
 def test_unwritable_log(idx, tmp_path):
