@@ -240,7 +240,9 @@ JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size
                                          const jem_exec_config *exec);
 
 /**
- * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole.
+ * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole. Symbolic
+ * links are followed, and a replaced file keeps its permissions. A device, a pipe or an open
+ * descriptor (/dev/stdout) is written as it is.
  *
  * @return JEM_OK; JEM_EIO: the old file stands, unless the message says that only the new one's
  *         permanence is in doubt; JEM_ENOMEM.
@@ -942,7 +944,8 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  * the data that JEM_START_DATA was fitted to.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
- * stays as `path` with ".prev" added, unless it is one that could not be loaded.
+ * stays as `path` with ".prev" added, unless it is one that could not be loaded. Links, devices and
+ * pipes are written as by jem_model_save(); there is nothing before them.
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
  * had never stopped, also where the guard goes back, with the same library, backend and configs,
