@@ -8,12 +8,13 @@
 
 #include "commands.h"
 #include "groups.h"
-#include "npy.h"
+#include "layout.h"
+#include "range_watch.h"
 #include "stop.h"
 
 typedef struct args_t {
     const char *model, *in, *out, *labels;
-    int32_t kind;
+    int32_t kind, layout;
     int64_t batch;
     cli_exec_args exec;
 } args_t;
@@ -26,15 +27,17 @@ static const cli_choice score_kinds[] = {{"energy", JEM_SCORE_ENERGY},
 /* clang-format off */
 #define COMMON_ROWS                                                                                \
     CLI_ROW_HEADING("Options"),                                                                    \
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
-    CLI_ROW_TEXT("in", args_t, in, "X.npy",                                                        \
-                 "rows, (n, C, H, W) or (n, C*H*W): float in the model's input range, or 8-bit",   \
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
+    CLI_ROW_INPUT("in", args_t, in, "X.npy",                                                        \
+                 "rows, (n, C, H, W) or (n, C*H*W): 8-bit, or numbers in the model's input "       \
+                 "range; rows of a table as they were in training",                                \
                  CLI_REQUIRED),                                                                    \
-    CLI_ROW_TEXT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
+    CLI_LAYOUT_ROW(args_t, layout),                                                                \
+    CLI_ROW_OUTPUT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows computed at once", 0),                     \
     CLI_EXEC_ROWS(args_t, exec)
 #define LABELS_ROW                                                                                 \
-    CLI_ROW_TEXT("labels", args_t, labels, "L.npy",                                                \
+    CLI_ROW_INPUT("labels", args_t, labels, "L.npy",                                                \
                  "labels, (n): E(x, y) is taken instead of E(x)", 0)
 /* clang-format on */
 
@@ -59,6 +62,7 @@ typedef struct work {
     int64_t n;
     int64_t *labels; // NULL = none
     float *x, *y;    // one batch of inputs and results
+    cli_range_watch watch;
 } work;
 
 // What a subcommand computes for n rows of w->x, into w->y.
@@ -66,25 +70,29 @@ typedef jem_status (*compute_fn)(const work *w, int64_t n, const int64_t *labels
 
 // ---- input -------------------------------------------------------------------------------------
 
+static bool is_image(const int64_t *shape, int64_t a, int64_t b, int64_t c)
+{
+    return shape[1] == a && shape[2] == b && shape[3] == c;
+}
+
 static cli_status check_shape(const work *w, cli_error *err)
 {
     const jem_model_info *info = &w->info;
     const int64_t *shape = w->in.shape;
     const int rank = w->in.rank;
-    const bool whole = rank == 4 && shape[1] == info->channels && shape[2] == info->height &&
-                       shape[3] == info->width;
+    const bool whole = rank == 4 && is_image(shape, info->channels, info->height, info->width);
     const bool gray =
         rank == 3 && info->channels == 1 && shape[1] == info->height && shape[2] == info->width;
     const bool flat = rank == 2 && shape[1] == info->input_size;
+    if (whole || gray || flat)
+        return CLI_OK;
+    const bool last = rank == 4 && w->args->layout == 0 &&
+                      is_image(shape, info->height, info->width, info->channels);
     char text[128];
-    if (!whole && !gray && !flat)
-        return cli_fail(err, "%s has shape %s; expected (n, %d, %d, %d) or (n, %lld)", w->in.path,
-                        cli_npy_shape_text(&w->in, text, sizeof text), info->channels, info->height,
-                        info->width, (long long)info->input_size);
-    if (!cli_npy_is_float(&w->in) && w->in.type != CLI_NPY_U1)
-        return cli_fail(err, "%s holds whole numbers wider than 8 bits; expected f4, f8 or u1",
-                        w->in.path);
-    return CLI_OK;
+    return cli_fail(err, "%s has shape %s; expected (n, %d, %d, %d) or (n, %lld)%s", w->in.path,
+                    cli_npy_shape_text(&w->in, text, sizeof text), info->channels, info->height,
+                    info->width, (long long)info->input_size,
+                    last ? "; --layout nhwc reads channels that are last" : "");
 }
 
 static cli_status load_labels(work *w, cli_error *err)
@@ -103,25 +111,15 @@ static cli_status load_labels(work *w, cli_error *err)
     return status;
 }
 
-// Names the row that libjem would refuse without knowing the file.
-static cli_status check_finite(const work *w, int64_t first, int64_t n, cli_error *err)
-{
-    const int64_t size = w->info.input_size;
-    for (int64_t i = 0; i < n * size; i++)
-        if (!isfinite(w->x[i]))
-            return cli_fail(err, "%s holds NaN or infinity in row %lld; expected finite values",
-                            w->in.path, (long long)(first + i / size));
-    return CLI_OK;
-}
-
 static cli_status load_batch(const work *w, int64_t first, int64_t n, cli_error *err)
 {
     const int64_t size = w->info.input_size;
-    if (w->in.type == CLI_NPY_U1)
+    if (cli_npy_is_bytes(&w->in))
         return cli_jem(err, jem_input_from_u8(w->model, n, (uint8_t *)w->in.data + first * size,
                                               JEM_LAYOUT_NCHW, w->x));
-    cli_npy_to_floats(&w->in, first * size, n * size, w->x);
-    return check_finite(w, first, n, err);
+    CLI_TRY(cli_npy_to_floats(&w->in, first * size, n * size, w->x, err));
+    const bool table = w->info.height == 1 && w->info.width == 1;
+    return table ? cli_jem(err, jem_input_from_float(w->model, n, w->x, w->x)) : CLI_OK;
 }
 
 // ---- the run -----------------------------------------------------------------------------------
@@ -130,6 +128,7 @@ static cli_status prepare(work *w, int64_t result_size, cli_error *err)
 {
     const args_t *args = w->args;
     CLI_TRY(cli_npy_read(&w->in, args->in, err));
+    CLI_TRY(cli_layout_apply(&w->in, args->layout, err));
     CLI_TRY(check_shape(w, err));
     w->n = w->in.shape[0];
     if (args->labels != NULL)
@@ -138,7 +137,7 @@ static cli_status prepare(work *w, int64_t result_size, cli_error *err)
     return cli_alloc(&w->y, args->batch * result_size, sizeof *w->y, err);
 }
 
-static cli_status apply_batches(const work *w, compute_fn compute, int64_t result_size,
+static cli_status apply_batches(work *w, compute_fn compute, int64_t result_size,
                                 cli_output *output, cli_error *err)
 {
     for (int64_t first = 0; first < w->n; first += w->args->batch) {
@@ -147,14 +146,16 @@ static cli_status apply_batches(const work *w, compute_fn compute, int64_t resul
             return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
                                cli_stop_name());
         CLI_TRY(load_batch(w, first, n, err));
+        cli_range_watch_rows(&w->watch, n, w->x);
         CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
+        cli_range_watch_results(&w->watch, first, n, result_size, w->y);
         CLI_TRY(cli_output_write(output, w->y, (size_t)(n * result_size) * sizeof *w->y, err));
     }
     return CLI_OK;
 }
 
 // A result row has the given shape: `rank` sizes, none for a single number.
-static cli_status write_results(const work *w, compute_fn compute, int rank, const int64_t *sizes,
+static cli_status write_results(work *w, compute_fn compute, int rank, const int64_t *sizes,
                                 int64_t result_size, cli_error *err)
 {
     int64_t shape[CLI_NPY_RANK_MAX] = {w->n};
@@ -183,14 +184,17 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
                                 : form == ONE_PER_CLASS ? info->classes
                                                         : 1;
     CLI_TRY(prepare(w, result_size, err));
-    return write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
-                         form == LIKE_INPUT ? image : classes, result_size, err);
+    cli_stop_catch(); // not before, so that a signal ends a program that waits for its input
+    cli_range_watch_begin(&w->watch, info);
+    CLI_TRY(write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
+                          form == LIKE_INPUT ? image : classes, result_size, err));
+    cli_range_watch_say(&w->watch, w->in.path, NULL);
+    return CLI_OK;
 }
 
 static cli_status apply(const args_t *args, compute_fn compute, result_shape form, cli_error *err)
 {
     work w = {.args = args};
-    cli_stop_catch();
     cli_status status = cli_model_load(&w.model, args->model, &args->exec, err);
     if (status == CLI_OK)
         status = apply_loaded(&w, compute, form, err);

@@ -8,14 +8,16 @@
 
 #include "commands.h"
 #include "groups.h"
+#include "layout.h"
 #include "ood.h"
-#include "progress.h"
+#include "range_watch.h"
 #include "report.h"
 
 typedef struct args_t {
     const char *model, *data;
     cli_list ood;
     int64_t limit, batch;
+    int32_t layout;
     uint64_t seed;
     bool json;
     cli_exec_args exec;
@@ -23,11 +25,12 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
-    CLI_ROW_TEXT("data", args_t, data, "PATH", "its test split is used, see above", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("data", args_t, data, "PATH", "its test split is used, see above", CLI_REQUIRED),
     CLI_ROW_LIST("ood", args_t, ood, "NAME|PATH",
                  "sets to tell apart from the test set; otherwise all of the named ones that suit "
                  "the data"),
+    CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N rows of every set only", 0),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows scored at once", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of the random sets"),
@@ -54,7 +57,7 @@ typedef struct evaluation {
     const args_t *args;
     jem_model *model;
     int32_t classes;
-    int64_t row_size;
+    jem_model_info info;
     cli_data test;
     cli_ood ood;
     int n_scores; // those that the model can give
@@ -63,6 +66,7 @@ typedef struct evaluation {
     float *x;                      // one batch
     float *scores[SCORES_MAX];     // of the test set
     float *ood_scores[SCORES_MAX]; // of the set at hand
+    cli_range_watch watch;         // over the set at hand
     cli_progress progress;
 } evaluation;
 
@@ -93,17 +97,21 @@ static void show(evaluation *e, const rows *r, int64_t done)
 static cli_status score(evaluation *e, const rows *r, float *const *scores, float *logits,
                         cli_error *err)
 {
+    cli_range_watch_begin(&e->watch, &e->info);
     for (int64_t first = 0; first < r->n; first += e->args->batch) {
         const int64_t left = r->n - first;
         const int64_t n = left < e->args->batch ? left : e->args->batch;
         show(e, r, first);
         CLI_TRY(get_rows(e, r, first, n, err));
+        cli_range_watch_rows(&e->watch, n, e->x);
         for (int k = 0; k < e->n_scores; k++)
             CLI_TRY(
                 cli_jem(err, jem_score(e->model, e->score_kinds[k], n, e->x, scores[k] + first)));
         if (logits != NULL)
             CLI_TRY(cli_jem(err, jem_logits(e->model, n, e->x, logits + first * e->classes)));
+        cli_range_watch_results(&e->watch, first, n, 1, scores[0] + first);
     }
+    cli_range_watch_say(&e->watch, r->name, &e->progress);
     return CLI_OK;
 }
 
@@ -120,7 +128,7 @@ static void report_metrics(cli_report *report, const jem_metrics *metrics)
 static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_metrics,
                                 cli_error *err)
 {
-    const rows test = {.name = "test", .n = e->test.n, .data = &e->test};
+    const rows test = {.name = e->args->data, .n = e->test.n, .data = &e->test};
     *has_metrics = e->test.labels != NULL && e->classes > 1;
     float *logits = NULL;
     if (*has_metrics && e->test.n > INT64_MAX / e->classes)
@@ -166,7 +174,7 @@ static cli_status evaluate_rows(evaluation *e, const rows *r, auroc_row *out, cl
 static cli_status evaluate_path(evaluation *e, const char *path, auroc_row *out, cli_error *err)
 {
     cli_data data;
-    CLI_TRY(cli_data_load(&data, path, CLI_TEST, err));
+    CLI_TRY(cli_data_load(&data, path, CLI_TEST, e->args->layout, err));
     cli_data_drop_labels(&data); // they may be of other classes
     cli_data_limit(&data, e->args->limit);
     cli_status status = cli_data_check_model(&data, e->model, err);
@@ -247,16 +255,14 @@ static void choose_scores(evaluation *e)
 static cli_status prepare(evaluation *e, cli_error *err)
 {
     const args_t *args = e->args;
-    jem_model_info info;
     CLI_TRY(cli_model_load(&e->model, args->model, &args->exec, err));
-    CLI_TRY(cli_model_info(e->model, &info, err));
-    CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, err));
+    CLI_TRY(cli_model_info(e->model, &e->info, err));
+    CLI_TRY(cli_data_load(&e->test, args->data, CLI_TEST, args->layout, err));
     CLI_TRY(cli_data_suit_model(&e->test, e->model, err));
     cli_data_limit(&e->test, args->limit);
     CLI_TRY(check_ood_names(args, &e->test, err));
-    e->classes = info.classes;
-    e->row_size = info.input_size;
-    CLI_TRY(cli_alloc(&e->x, args->batch * e->row_size, sizeof *e->x, err));
+    e->classes = e->info.classes;
+    CLI_TRY(cli_alloc(&e->x, args->batch * e->info.input_size, sizeof *e->x, err));
     choose_scores(e);
     CLI_TRY(allocate_scores(e, e->scores, e->test.n, err));
     return cli_ood_begin(&e->ood, &e->test, e->model, args->seed, err);

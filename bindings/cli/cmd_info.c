@@ -8,6 +8,8 @@
 
 #include "commands.h"
 #include "groups.h"
+#include "json_text.h"
+#include "printable.h"
 #include "report.h"
 
 typedef struct args_t {
@@ -18,7 +20,7 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
     CLI_ROW_FLAG("tensors", args_t, tensors, "list the tensors, too"),
     CLI_EXEC_ROWS(args_t, exec),
     CLI_ROW_FLAG("json", args_t, json, "report as JSON"),
@@ -61,7 +63,7 @@ static cli_status collect_names(const jem_model *model, int32_t classes, json_t 
     for (int32_t label = 0; label < classes; label++) {
         char *name;
         CLI_TRY(class_name(model, label, &name, err));
-        json_array_append_new(names, json_string(name));
+        json_array_append_new(names, cli_json_text(name));
         if (used + strlen(name) + 8 < size)
             used += (size_t)snprintf(text + used, size - used, "%s%s", label > 0 ? ", " : "", name);
         else if (text[used - 1] != '.')
@@ -127,6 +129,74 @@ static cli_status report_training(cli_report *report, const jem_model *model, cl
     return CLI_OK;
 }
 
+// ---- the user's own words ----------------------------------------------------------------------
+
+enum { LINES_MAX = 20 };
+
+typedef struct own_text {
+    char *key, *value;
+} own_text;
+
+// The metadata of that number; a key of NULL when there are no more.
+static cli_status own_metadata(const jem_model *model, int32_t index, own_text *own, cli_error *err)
+{
+    size_t length;
+    *own = (own_text){NULL, NULL};
+    const jem_status status = jem_model_metadata_key(model, index, NULL, 0, &length);
+    if (status == JEM_ENOTFOUND)
+        return CLI_OK;
+    CLI_TRY(cli_jem(err, status));
+    CLI_TRY(cli_alloc(&own->key, (int64_t)length + 1, 1, err));
+    CLI_TRY(cli_jem(err, jem_model_metadata_key(model, index, own->key, length + 1, NULL)));
+    CLI_TRY(cli_jem(err, jem_model_get_metadata(model, own->key, NULL, 0, &length)));
+    CLI_TRY(cli_alloc(&own->value, (int64_t)length + 1, 1, err));
+    return cli_jem(err, jem_model_get_metadata(model, own->key, own->value, length + 1, NULL));
+}
+
+// As text, a heading and a line for each of the first.
+static void print_metadata(const own_text *own, int n_before)
+{
+    char line[160];
+    if (n_before == 0)
+        puts("metadata");
+    if (n_before == LINES_MAX)
+        puts("  ... (--json shows all)");
+    if (n_before >= LINES_MAX)
+        return;
+    const int length = snprintf(line, sizeof line, "  %-16s %s", own->key, own->value);
+    cli_print_text(stdout, line);
+    puts(length >= (int)sizeof line ? " ..." : "");
+}
+
+// All but what jem train says, which has a line of its own.
+static cli_status report_metadata(cli_report *report, const jem_model *model, cli_error *err)
+{
+    json_t *all = json_object();
+    cli_status status = CLI_OK;
+    int n = 0;
+    for (int32_t i = 0; status == CLI_OK; i++) {
+        own_text own;
+        status = own_metadata(model, i, &own, err);
+        const bool more = own.value != NULL;
+        if (status == CLI_OK && more && strcmp(own.key, "training") != 0) {
+            cli_json_set(all, own.key, cli_json_text(own.value));
+            if (report->root == NULL)
+                print_metadata(&own, n);
+            n++;
+        }
+        free(own.key);
+        free(own.value);
+        if (!more)
+            break;
+    }
+    if (report->root != NULL)
+        json_object_set(report->root, "metadata", all);
+    json_decref(all);
+    return status;
+}
+
+// ---- tensors -----------------------------------------------------------------------------------
+
 static cli_status report_tensor(cli_report *report, const jem_model *model, int32_t index,
                                 json_t *list, cli_error *err)
 {
@@ -140,9 +210,13 @@ static cli_status report_tensor(cli_report *report, const jem_model *model, int3
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld", i > 0 ? " x " : "",
                                  (long long)tensor.shape[i]);
     }
-    json_array_append_new(list, json_pack("{s:s s:o}", "name", tensor.name, "shape", shape));
-    if (report->root == NULL)
-        printf("  %-32s %s\n", tensor.name, text);
+    json_array_append_new(
+        list, json_pack("{s:o s:o}", "name", cli_json_text(tensor.name), "shape", shape));
+    if (report->root == NULL) {
+        printf("  ");
+        cli_print_text(stdout, tensor.name);
+        printf("%*s %s\n", 32 - (int)strnlen(tensor.name, 32), "", text);
+    }
     return CLI_OK;
 }
 
@@ -174,6 +248,7 @@ static cli_status fill_report(cli_report *report, const args_t *args, const jem_
     cli_report_count(report, "bytes", "bytes in memory", (int64_t)jem_model_bytes(model));
     CLI_TRY(report_training(report, model, err));
     report_object(report, "library", "library", jem_build_info());
+    CLI_TRY(report_metadata(report, model, err));
     if (args->tensors)
         CLI_TRY(report_tensors(report, model, info.tensor_count, err));
     return CLI_OK;
@@ -200,8 +275,9 @@ const cli_command cli_info = {
     .name = "info",
     .summary = "what a model file holds",
     .usage = "--model FILE [--tensors] [--json]",
-    .description = "Shows a model's architecture, input, classes, size, how it was trained, and "
-                   "the build of the library. multiply-adds are those of one row's forward pass.",
+    .description = "Shows a model's architecture, input, classes, size, how it was trained, the "
+                   "build of the library and the metadata that users of the model gave it. "
+                   "multiply-adds are those of one row's forward pass.",
     .options = options,
     .args_size = sizeof(args_t),
     .set_defaults = set_defaults,

@@ -9,7 +9,8 @@
 
 #include "commands.h"
 #include "groups.h"
-#include "npy.h"
+#include "layout.h"
+#include "named_files.h"
 #include "png_grid.h"
 #include "progress.h"
 #include "stop.h"
@@ -18,6 +19,7 @@ typedef struct args_t {
     const char *model, *png, *out, *data;
     int64_t n, steps, class_label, scale;
     bool grid;
+    int32_t layout;
     uint64_t seed;
     cli_chain_args chain;
     cli_exec_args exec;
@@ -25,17 +27,18 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_TEXT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
+    CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),
     CLI_ROW_COUNT("n", args_t, n, 1, 1e6, "chains; --grid rounds up to equally many of each class",
                   0),
     CLI_ROW_COUNT("steps", args_t, steps, 0, 1e9, "Langevin steps of each chain", 0),
-    CLI_ROW_TEXT("png", args_t, png, "FILE", "write a picture", 0),
-    CLI_ROW_TEXT("out", args_t, out, "X.npy", "write the inputs, (n, C, H, W) float32", 0),
+    CLI_ROW_OUTPUT("png", args_t, png, "FILE", "write a picture", 0),
+    CLI_ROW_OUTPUT("out", args_t, out, "X.npy", "write the inputs, (n, C, H, W) float32", 0),
     CLI_ROW_COUNT("class", args_t, class_label, 0, 99999,
                   "chains follow E(x, y) for this class; otherwise E(x)", 0),
     CLI_ROW_FLAG("grid", args_t, grid, "a row of chains for every class"),
-    CLI_ROW_TEXT("data", args_t, data, "PATH",
-                 "training data that chains start from; needed unless --start is uniform", 0),
+    CLI_ROW_INPUT("data", args_t, data, "PATH",
+                  "training data that chains start from; needed unless --start is uniform", 0),
+    CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("scale", args_t, scale, 1, 64, "pixels of the picture per pixel", 0),
     CLI_ROW_SEED("seed", args_t, seed, "of starts and noise"),
     CLI_EXEC_ROWS(args_t, exec),
@@ -124,7 +127,7 @@ static cli_status check_outputs(const work *w, cli_error *err)
 static cli_status fit_starts(const work *w, cli_error *err)
 {
     cli_data data;
-    CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, err));
+    CLI_TRY(cli_data_load(&data, w->args.data, CLI_TRAIN, w->args.layout, err));
     cli_status status = cli_data_suit_model(&data, w->model, err);
     const cli_chain_data from = {.data = &data, .n = data.n, .per_class = true};
     if (status == CLI_OK)
@@ -180,11 +183,13 @@ static cli_status run_chains(work *w, cli_error *err)
 
 // ---- after the chains --------------------------------------------------------------------------
 
-static cli_status write_array(const work *w, cli_error *err)
+static cli_status write_array(work *w, cli_error *err)
 {
     const int64_t shape[] = {w->n, w->info.channels, w->info.height, w->info.width};
     const size_t bytes = (size_t)(w->n * w->info.input_size) * sizeof *w->x;
     cli_output output;
+    if (w->info.height == 1 && w->info.width == 1) // a table has the units that it had in training
+        CLI_TRY(cli_jem(err, jem_input_to_float(w->model, w->n, w->x, w->x)));
     CLI_TRY(cli_output_open(&output, w->args.out, err));
     cli_status status = cli_npy_write_header(&output, 4, shape, err);
     if (status == CLI_OK)
@@ -205,12 +210,13 @@ static cli_status write_picture(work *w, cli_error *err)
 
 static void print_summary(const work *w)
 {
+    FILE *to = cli_files_talk();
     if (w->args.png != NULL)
-        printf("%s: %lld chains, %lld steps each\n", w->args.png, (long long)w->n,
-               (long long)w->args.steps);
+        fprintf(to, "%s: %lld chains, %lld steps each\n", w->args.png, (long long)w->n,
+                (long long)w->args.steps);
     if (w->args.out != NULL)
-        printf("%s: %lld x %d x %d x %d\n", w->args.out, (long long)w->n, w->info.channels,
-               w->info.height, w->info.width);
+        fprintf(to, "%s: %lld x %d x %d x %d\n", w->args.out, (long long)w->n, w->info.channels,
+                w->info.height, w->info.width);
 }
 
 static cli_status sample(work *w, cli_error *err)
@@ -218,10 +224,10 @@ static cli_status sample(work *w, cli_error *err)
     CLI_TRY(prepare(w, err));
     cli_stop_catch();
     CLI_TRY(run_chains(w, err));
-    if (w->args.out != NULL)
-        CLI_TRY(write_array(w, err));
     if (w->args.png != NULL)
         CLI_TRY(write_picture(w, err));
+    if (w->args.out != NULL)
+        CLI_TRY(write_array(w, err));
     print_summary(w);
     return CLI_OK;
 }

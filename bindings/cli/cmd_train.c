@@ -6,12 +6,18 @@
 #include <string.h>
 
 #include "commands.h"
-#include "output.h"
+#include "json_text.h"
+#include "layout.h"
+#include "named_files.h"
 #include "progress.h"
 #include "stop.h"
 #include "train.h"
 
 typedef cli_train_args args_t;
+
+#define TEXT_OF_NUMBER(number) #number
+#define TEXT_OF(macro)         TEXT_OF_NUMBER(macro)
+#define STEPS_MIN_TEXT         TEXT_OF(CLI_TRAIN_STEPS_MIN)
 
 static const cli_choice optimizers[] = {
     {"adam", JEM_OPTIMIZER_ADAM}, {"sgd", JEM_OPTIMIZER_SGD}, {NULL, 0}};
@@ -23,10 +29,10 @@ static const cli_choice schedules[] = {{"constant", JEM_SCHEDULE_CONSTANT},
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("What and how long"),
-    CLI_ROW_TEXT("data", args_t, data, "PATH", "training data, see above",
-                 CLI_REQUIRED | CLI_SESSION),
-    CLI_ROW_TEXT("out", args_t, out, "FILE", "the model file to write (safetensors)",
-                 CLI_REQUIRED | CLI_SESSION),
+    CLI_ROW_INPUT("data", args_t, data, "PATH", "training data, see above",
+                  CLI_REQUIRED | CLI_SESSION),
+    CLI_ROW_OUTPUT("out", args_t, out, "FILE", "the model file to write (safetensors)",
+                   CLI_REQUIRED | CLI_SESSION),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH",
                  "mlp-512-512, cnn-32-64-128 (a 3x3 convolution and 2x2 pooling per width) or "
                  "wrn-10-2 (default " CLI_TRAIN_IMAGE_ARCH " for images, " CLI_TRAIN_TABLE_ARCH
@@ -36,12 +42,19 @@ static const cli_option options[] = {
                  0),
     CLI_ROW_TEXT("preset", args_t, preset, "NAME",
                  "a recipe, see above: it sets the defaults of the other options", 0),
-    CLI_ROW_COUNT("epochs", args_t, epochs, 1, 1e9,
-                  "passes over the data; 10 if no length is given", 0),
-    CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", 0),
-    CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE),
+    CLI_ROW_COUNT(
+        "epochs", args_t, epochs, 1, 1e9,
+        "passes over the data; 10 if no length is given, or more for at least " STEPS_MIN_TEXT
+        " steps",
+        CLI_LENGTH),
+    CLI_ROW_COUNT("steps", args_t, steps, 1, 1e15, "or a number of steps", CLI_LENGTH),
+    CLI_ROW_NUMBER("seconds", args_t, seconds, 0, 1e15, "or a time", CLI_ABOVE | CLI_LENGTH),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows of a step", 0),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N training rows only", 0),
+    CLI_LAYOUT_ROW(args_t, layout),
+    CLI_ROW_FLAG("standardize", args_t, standardize,
+                 "bring every column of a table to mean 0 and deviation 1; the model does the same "
+                 "with the rows that it is given later"),
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000,
                   "otherwise as the data set says, or its highest label plus 1", 0),
     CLI_ROW_COUNT("labels-per-class", args_t, labels_per_class, 1, 1e15,
@@ -54,14 +67,15 @@ static const cli_option options[] = {
                   "same rows serve both",
                   0),
     CLI_ROW_SEED("seed", args_t, seed, "of parameters, order and chains"),
-    CLI_ROW_TEXT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines",
-                 CLI_SESSION),
+    CLI_ROW_OUTPUT("log", args_t, log, "FILE", "write all figures of every step, as JSON lines",
+                   CLI_SESSION),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
 
     CLI_ROW_HEADING("Safety"),
-    CLI_ROW_TEXT("checkpoint", args_t, checkpoint, "FILE",
-                 "where all that the run needs to go on is kept; the one before stays as FILE.prev",
-                 CLI_SESSION),
+    CLI_ROW_OUTPUT(
+        "checkpoint", args_t, checkpoint, "FILE",
+        "where all that the run needs to go on is kept; the one before stays as FILE.prev",
+        CLI_SESSION | CLI_PREVIOUS),
     CLI_ROW_COUNT("checkpoint-every", args_t, checkpoint_every, 1, 1e15,
                   "steps from one checkpoint to the next; there is one at every end, too",
                   CLI_SESSION),
@@ -72,7 +86,8 @@ static const cli_option options[] = {
         CLI_SESSION),
     CLI_ROW_SESSION_FLAG("resume", args_t, resume,
                          "go on from --checkpoint, with the same options; the parameters become "
-                         "those of a run that was never stopped, bit for bit"),
+                         "those of a run that was never stopped, bit for bit. The length may be "
+                         "another, from what is done already up"),
     CLI_ROW_FLAG("no-guard", args_t, no_guard,
                  "end when training diverges, instead of going back to the last good state with "
                  "half the learning rate"),
@@ -172,16 +187,16 @@ static void set_defaults(void *out)
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
     const args_t *args = run->args;
-    json_t *json = json_pack("{s:s s:s* s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
-                             args->data, "preset", args->preset, "steps", (json_int_t)result->steps,
-                             "batch", (json_int_t)args->batch, "w_px", args->w_px, "w_pyx",
-                             args->w_pyx, "w_pxy", args->w_pxy, "energy_l2", args->energy_l2,
-                             "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho", args->sam_rho,
-                             "ema", args->ema, "seed", (json_int_t)args->seed);
+    json_t *json = json_pack("{s:o s:s* s:I s:I s:f s:f s:f s:f s:I s:f s:f s:I}", "data",
+                             cli_json_text(args->data), "preset", args->preset, "steps",
+                             (json_int_t)result->steps, "batch", (json_int_t)args->batch, "w_px",
+                             args->w_px, "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
+                             args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
+                             args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
-        return CLI_OK; // a path that is not UTF-8: no description
+        return cli_fail(err, "out of memory for the description of the training");
     const jem_status status = jem_model_set_metadata(run->model, "training", text);
     free(text);
     return cli_jem(err, status);
@@ -203,10 +218,18 @@ static cli_status take_average(const cli_train_run *run, cli_error *err)
 
 static cli_status save(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
-    CLI_TRY(describe(run, result, err));
+    char place[CLI_TRAIN_PATH_SIZE];
+    cli_error reason;
+    describe(run, result, &reason); // it costs no model where there is no memory for it
     if (run->args->ema > 0.0)
         CLI_TRY(take_average(run, err));
-    return cli_jem(err, jem_model_save(run->model, run->args->out));
+    if (cli_train_save_model(run, place, &reason) == CLI_OK)
+        return CLI_OK;
+    if (place[0] == '\0')
+        return cli_fail(err, "%s; the model of step %lld could not be saved elsewhere either",
+                        reason.text, (long long)result->steps);
+    return cli_fail(err, "%s; the model of step %lld was saved to %s instead", reason.text,
+                    (long long)result->steps, place);
 }
 
 static void print_summary(const cli_train_run *run, const cli_train_result *result, bool kept)
@@ -214,12 +237,13 @@ static void print_summary(const cli_train_run *run, const cli_train_result *resu
     jem_model_info info = {.struct_size = sizeof info};
     jem_model_get_info(run->model, &info);
     char time[32];
-    printf("%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
-           jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
-           cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
+    FILE *to = cli_files_talk();
+    fprintf(to, "%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
+            jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
+            cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
     if (result->paused && kept)
-        printf("paused after %lld new steps; --resume goes on from %s\n",
-               (long long)result->new_steps, run->args->checkpoint);
+        fprintf(to, "paused after %lld new steps; --resume goes on from %s\n",
+                (long long)result->new_steps, run->args->checkpoint);
 }
 
 // The sentence for a run that did not come to its end. `lost`: why there is no checkpoint, or "".
@@ -237,6 +261,9 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
     if (result->status == JEM_ECANCELLED)
         return cli_stopped(err, cli_stop_signal(), "stopped by %s after %lld steps; %s",
                            cli_stop_name(), steps, saved);
+    if (result->status == JEM_EDIVERGED && run->advice[0] != '\0')
+        return cli_fail(err, "training diverged in step %lld (%s); %s; %s",
+                        (long long)result->tried, reason, saved, run->advice);
     if (result->status == JEM_EDIVERGED)
         return cli_fail(err,
                         "training diverged in step %lld (%s); %s; a lower --lr, a higher "
@@ -298,15 +325,21 @@ const cli_command cli_train = {
     .name = "train",
     .summary = "train a model on labelled data",
     .usage = "--data PATH --out FILE [options]",
-    .description = "Trains a joint energy-based model: a classifier whose logits are also the "
-                   "energy of a density.\n\n"
-                   "Without --preset the defaults are those of safe made light, for a few minutes "
-                   "on a CPU: a small net, a small replay buffer whose chains come round often, a "
-                   "light weight of the density, starts like the data. The published presets are "
-                   "for wrn-28-10 and days. Options that are given override those of a "
-                   "preset.\n\n" CLI_DATA_HELP "\n\n"
-                   "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
-                   "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
+    .description =
+        "Trains a joint energy-based model: a classifier whose logits are also the "
+        "energy of a density.\n\n"
+        "Without --preset the defaults are those of safe made light, for a few minutes "
+        "on a CPU: a small net, a small replay buffer whose chains come round often, a "
+        "light weight of the density, starts like the data. The published presets are "
+        "for wrn-28-10 and days. Options that are given override those of a "
+        "preset.\n\n" CLI_DATA_HELP "\n\n"
+        "The line of progress shows means over the last hundred steps: loss, which is "
+        "minimised; ce, the cross entropy of the labels in nats; gap, by how much F(x) = "
+        "logsumexp f(x) is higher for data than for samples, which stays around 0 while "
+        "chains keep up with the data and runs away from it when training diverges; and "
+        "acc, the accuracy on the training rows.\n\n"
+        "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
+        "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
     .print_more = cli_train_print_presets,
     .options = options,
     .args_size = sizeof(args_t),

@@ -39,10 +39,18 @@ bool cli_path_is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool cli_path_find(const char *directory, const char *name, char out[CLI_PATH_MAX])
+{
+    char packed[CLI_PATH_MAX];
+    snprintf(packed, sizeof packed, "%s.gz", name);
+    return cli_path_is_file(cli_path_join(directory, name, out)) ||
+           cli_path_is_file(cli_path_join(directory, packed, out));
+}
+
 bool cli_path_has(const char *directory, const char *name)
 {
     char path[CLI_PATH_MAX];
-    return cli_path_is_file(cli_path_join(directory, name, path));
+    return cli_path_find(directory, name, path);
 }
 
 // ---- loading -----------------------------------------------------------------------------------
@@ -73,6 +81,11 @@ static cli_status not_found(const char *path, cli_error *err)
                         "Fashion-MNIST is not in %s; expected the files of the Debian package "
                         "(apt install dataset-fashion-mnist)",
                         fashion_directory);
+    if (cli_path_is_directory(path) && cli_path_has(path, "data_batch_1"))
+        return cli_fail(err,
+                        "%s holds CIFAR-10 as pickles of Python; expected its binary version "
+                        "(cifar-10-binary.tar.gz)",
+                        path);
     if (cli_path_is_directory(path))
         return cli_fail(err,
                         "%s holds no data set that is known here; expected IDX files "
@@ -90,9 +103,10 @@ static cli_status not_found(const char *path, cli_error *err)
                     path);
 }
 
-cli_status cli_data_load(cli_data *data, const char *path, cli_split split, cli_error *err)
+cli_status cli_data_load(cli_data *data, const char *path, cli_split split, int32_t layout,
+                         cli_error *err)
 {
-    *data = (cli_data){.path = path};
+    *data = (cli_data){.path = path, .layout = layout};
     const char *place = place_of(path);
     const cli_data_reader *reader = find_reader(place);
     if (reader == NULL)
@@ -132,6 +146,11 @@ int64_t cli_data_row_size(const cli_data *data)
     return (int64_t)data->channels * data->height * data->width;
 }
 
+bool cli_data_is_table(const cli_data *data)
+{
+    return data->height == 1 && data->width == 1;
+}
+
 // Labels of a foreign file tend to be wild: without a name to tell, every class must have a row.
 static cli_status check_no_gaps(const cli_data *data, int64_t classes, cli_error *err)
 {
@@ -167,14 +186,32 @@ cli_status cli_data_count_classes(const cli_data *data, int32_t *classes, cli_er
     return CLI_OK;
 }
 
+cli_status cli_data_check_layout(const cli_data *data, cli_error *err)
+{
+    if (!data->layout_is_doubtful)
+        return CLI_OK;
+    return cli_fail(err,
+                    "%s has shape (%lld, %d, %d, %d), which looks like (n, H, W, C); expected "
+                    "--layout nhwc to read it so, or --layout nchw if it is (n, C, H, W)",
+                    data->path, (long long)data->n, data->channels, data->height, data->width);
+}
+
+static cli_status wrong_shape(const cli_data *data, const jem_model_info *info, cli_error *err)
+{
+    const bool last = data->channels == info->height && data->height == info->width &&
+                      data->width == info->channels;
+    return cli_fail(
+        err, "%s has rows of %dx%dx%d; expected %dx%dx%d, the model's shape%s", data->path,
+        data->channels, data->height, data->width, info->channels, info->height, info->width,
+        last && data->layout == 0 ? "; --layout nhwc reads channels that are last" : "");
+}
+
 cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cli_error *err)
 {
     jem_model_info info = {.struct_size = sizeof info};
     CLI_TRY(cli_jem(err, jem_model_get_info(model, &info)));
     if (data->channels != info.channels || data->height != info.height || data->width != info.width)
-        return cli_fail(err, "%s has rows of %dx%dx%d; expected %dx%dx%d, the model's shape",
-                        data->path, data->channels, data->height, data->width, info.channels,
-                        info.height, info.width);
+        return wrong_shape(data, &info, err);
     for (int64_t i = 0; data->labels != NULL && i < data->n; i++)
         if (data->labels[i] >= info.classes)
             return cli_fail(err,
@@ -216,6 +253,8 @@ static cli_status inputs_of_run(const cli_data *data, const jem_model *model, in
     if (data->bytes != NULL)
         return cli_jem(err,
                        jem_input_from_u8(model, n, data->bytes + first * size, JEM_LAYOUT_NCHW, x));
+    if (cli_data_is_table(data))
+        return cli_jem(err, jem_input_from_float(model, n, data->floats + first * size, x));
     memcpy(x, data->floats + first * size, (size_t)(n * size) * sizeof *x);
     return CLI_OK;
 }

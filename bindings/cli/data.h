@@ -2,7 +2,7 @@
  * Data sets: labelled images or feature rows from IDX, CIFAR or .npy files.
  *
  * 8-bit images stay 8-bit in memory and become inputs row by row, by the model's input range;
- * float rows are taken as they are. All rows are (C, H, W).
+ * all other rows are taken as the floats that they are. All rows are (C, H, W).
  */
 #ifndef JEM_CLI_DATA_H
 #define JEM_CLI_DATA_H
@@ -12,7 +12,9 @@
 typedef enum cli_split { CLI_TRAIN, CLI_TEST } cli_split;
 
 typedef struct cli_data {
-    const char *path; /* what the user called it */
+    const char *path;        /* what the user called it */
+    int32_t layout;          /* of arrays, a JEM_LAYOUT_; 0 = the user did not say */
+    bool layout_is_doubtful; /* and the shape does not tell it either */
     int64_t n;
     int32_t channels, height, width;
     uint8_t *bytes;                 /* either these */
@@ -22,8 +24,9 @@ typedef struct cli_data {
     const char *const *class_names; /* `classes` of them, or NULL */
 } cli_data;
 
-/** Reads a split of what `path` names; see CLI_DATA_HELP. */
-cli_status cli_data_load(cli_data *data, const char *path, cli_split split, cli_error *err);
+/** Reads a split of what `path` names; see CLI_DATA_HELP. `layout` is the value of --layout. */
+cli_status cli_data_load(cli_data *data, const char *path, cli_split split, int32_t layout,
+                         cli_error *err);
 void cli_data_free(cli_data *data);
 
 /** Does `path` look like data? Nothing is read. */
@@ -32,10 +35,11 @@ bool cli_data_exists(const char *path);
 /** The forms of a path, as a paragraph for a help text. */
 #define CLI_DATA_HELP                                                                              \
     "Data: fashion-mnist (Debian package dataset-fashion-mnist); a directory or prefix of IDX "    \
-    "files (train-images-idx3-ubyte, t10k-images-idx3-ubyte and labels, plain or .gz); a "         \
-    "directory of CIFAR-10 or CIFAR-100 binary batches; or a directory with X.npy and y.npy, "     \
-    "used for training and test alike unless X_test.npy and y_test.npy exist. X is (n, C, H, W), " \
-    "(n, H, W) or (n, features), 8-bit or float; y is (n)."
+    "files (train-images-idx3-ubyte, t10k-images-idx3-ubyte and labels; MNIST, KMNIST, EMNIST); "  \
+    "the binary version of CIFAR-10 or CIFAR-100, its directory or archive; or a directory with "  \
+    "X.npy and y.npy, used for training and test alike unless X_test.npy and y_test.npy exist. X " \
+    "is (n, C, H, W), (n, H, W) or (n, features): u1 holds 8-bit images, other numbers are taken " \
+    "as they are; y is (n), integers. All of them plain or packed by gzip."
 
 /** Keeps the first `n` rows, if there are more. */
 void cli_data_limit(cli_data *data, int64_t n);
@@ -46,6 +50,9 @@ int64_t cli_data_row_size(const cli_data *data);
 /** The classes a model of this data needs: as the data set says, else the highest label plus 1. */
 cli_status cli_data_count_classes(const cli_data *data, int32_t *classes, cli_error *err);
 
+/** Refuses arrays whose channels may stand first or last; where there is a model, it tells. */
+cli_status cli_data_check_layout(const cli_data *data, cli_error *err);
+
 /** Makes the data unlabelled. */
 void cli_data_drop_labels(cli_data *data);
 
@@ -54,6 +61,9 @@ cli_status cli_data_check_model(const cli_data *data, const jem_model *model, cl
 
 /** The same; but a model of one class has no use for labels, and drops them. */
 cli_status cli_data_suit_model(cli_data *data, const jem_model *model, cli_error *err);
+
+/** Are its rows features rather than pixels? */
+bool cli_data_is_table(const cli_data *data);
 
 /** Lowest and highest value of float rows; refuses NaN and infinity. */
 cli_status cli_data_float_range(const cli_data *data, float *low, float *high, cli_error *err);

@@ -2,6 +2,7 @@
  * IDX files, the format of MNIST and its kin: a big-endian magic number, the sizes, then bytes.
  * How the files of a split are named is known here, too.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,45 +18,121 @@ static const char *const fashion_names[] = {"T-shirt/top", "Trouser",   "Pullove
 
 // ---- names -------------------------------------------------------------------------------------
 
-// Finds <path><joint><split>-<what>[.gz], such as dir/train-images-idx3-ubyte.gz.
-static bool find_part(const char *path, const char *split, const char *what, char out[CLI_PATH_MAX])
+static const char *const splits[2][3] = {{"train", NULL}, {"t10k", "test", NULL}};
+static const char *const joints[] = {"-", "."}; // 7-Zip makes a dot of the first hyphen of "-idx"
+enum { N_JOINTS = sizeof joints / sizeof joints[0] };
+
+// The parts of "images-idx3-ubyte".
+typedef struct idx_part {
+    const char *what, *type;
+} idx_part;
+static const idx_part images = {"images", "idx3-ubyte"}, labels = {"labels", "idx1-ubyte"};
+
+// Finds <base><split>-<what>-<type>[.gz], such as dir/train-images-idx3-ubyte.gz.
+static bool find_file(const char *base, cli_split split, const idx_part *part,
+                      char out[CLI_PATH_MAX])
 {
-    const char *joints_of_directory[] = {"/", NULL};
-    const char *joints_of_prefix[] = {"", "-", NULL};
-    const char **joint = cli_path_is_directory(path) ? joints_of_directory : joints_of_prefix;
-    for (; *joint != NULL; joint++)
-        for (int packed = 0; packed < 2; packed++) {
-            const int length = snprintf(out, CLI_PATH_MAX, "%s%s%s-%s%s", path, *joint, split, what,
-                                        packed ? ".gz" : "");
+    for (const char *const *name = splits[split]; *name != NULL; name++)
+        for (int i = 0; i < 2 * N_JOINTS; i++) {
+            const int length =
+                snprintf(out, CLI_PATH_MAX, "%s%s-%s%s%s%s", base, *name, part->what,
+                         joints[i % N_JOINTS], part->type, i < N_JOINTS ? "" : ".gz");
             if (length < CLI_PATH_MAX && cli_path_is_file(out))
                 return true;
         }
     return false;
 }
 
-static bool find_file(const char *path, cli_split split, const char *what, char out[CLI_PATH_MAX])
+static bool has_images(const char *base)
 {
-    if (split == CLI_TRAIN)
-        return find_part(path, "train", what, out);
-    return find_part(path, "t10k", what, out) || find_part(path, "test", what, out);
+    char file[CLI_PATH_MAX];
+    return find_file(base, CLI_TRAIN, &images, file) || find_file(base, CLI_TEST, &images, file);
+}
+
+// How long is what stands before "train-images-idx3-ubyte" and its kin in a file's name? -1: this
+// is no such name.
+static int prefix_length(const char *name)
+{
+    for (int split = 0; split < 2; split++)
+        for (const char *const *word = splits[split]; *word != NULL; word++)
+            for (int i = 0; i < N_JOINTS; i++) {
+                char end[64];
+                snprintf(end, sizeof end, "%s-%s%s%s", *word, images.what, joints[i], images.type);
+                const char *at = strstr(name, end);
+                const char *rest = at != NULL ? at + strlen(end) : "?";
+                if (rest[0] == '\0' || strcmp(rest, ".gz") == 0)
+                    return (int)(at - name);
+            }
+    return -1;
+}
+
+// EMNIST has six sets of equal names but for what they begin with. The first of a folder becomes
+// the base; *n says how many there are.
+static void find_prefix(const char *path, char base[CLI_PATH_MAX], int *n)
+{
+    DIR *folder = opendir(path);
+    char found[256] = "";
+    *n = 0;
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        const int length = prefix_length(entry->d_name);
+        if (length < 0 ||
+            (*n > 0 && strncmp(found, entry->d_name, (size_t)length) == 0 && found[length] == '\0'))
+            continue;
+        snprintf(found, sizeof found, "%.*s", length, entry->d_name);
+        (*n)++;
+    }
+    if (folder != NULL)
+        closedir(folder);
+    if (snprintf(base, CLI_PATH_MAX, "%s/%s", path, found) >= CLI_PATH_MAX)
+        *n = 0;
+}
+
+// What stands before "train-images-idx3-ubyte" in the paths of the files. *n is the number of data
+// sets that the path may mean.
+static void find_base(const char *path, char base[CLI_PATH_MAX], int *n)
+{
+    const char *ends_of_directory[] = {"/", "/raw/", NULL}; // torchvision has its files in raw
+    const char *ends_of_prefix[] = {"", "-", NULL};
+    const bool directory = cli_path_is_directory(path);
+    *n = 1;
+    for (const char **end = directory ? ends_of_directory : ends_of_prefix; *end != NULL; end++)
+        if (snprintf(base, CLI_PATH_MAX, "%s%s", path, *end) < CLI_PATH_MAX && has_images(base))
+            return;
+    *n = 0;
+    if (directory)
+        find_prefix(path, base, n);
 }
 
 static bool recognises(const char *path)
 {
-    char file[CLI_PATH_MAX];
-    return find_file(path, CLI_TRAIN, "images-idx3-ubyte", file) ||
-           find_file(path, CLI_TEST, "images-idx3-ubyte", file);
+    char base[CLI_PATH_MAX];
+    int n;
+    find_base(path, base, &n);
+    return n > 0;
 }
 
-// Does the last part of the path speak of Fashion-MNIST?
-static bool is_fashion(const char *path)
+// Cuts the last part off a path, with the slashes around it, and returns it.
+static const char *cut_last_part(char *path)
 {
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
-        length--;
-    while (length > 0 && path[length - 1] != '/')
-        length--;
-    return strstr(path + length, "fashion") != NULL;
+        path[--length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return path;
+    *slash = '\0';
+    return slash + 1;
+}
+
+// Does the path speak of Fashion-MNIST, in its last part or, where that is "raw", the one before?
+static bool is_fashion(const char *path)
+{
+    char text[CLI_PATH_MAX];
+    snprintf(text, sizeof text, "%s", path);
+    const char *name = cut_last_part(text);
+    if (strcmp(name, "raw") == 0)
+        name = cut_last_part(text);
+    return strstr(name, "fashion") != NULL || strstr(name, "Fashion") != NULL;
 }
 
 // ---- contents ----------------------------------------------------------------------------------
@@ -119,14 +196,14 @@ static cli_status read_labels(cli_data *data, cli_source *source, cli_error *err
     return status == CLI_OK ? cli_source_end(source, err) : status;
 }
 
-static cli_status read_part(cli_data *data, const char *path, cli_split split, const char *what,
+static cli_status read_part(cli_data *data, const char *base, cli_split split, const idx_part *part,
                             cli_status (*read)(cli_data *, cli_source *, cli_error *),
                             cli_error *err)
 {
     char file[CLI_PATH_MAX];
-    if (!find_file(path, split, what, file))
-        return cli_fail(err, "%s lacks %s-%s[.gz]", path, split == CLI_TRAIN ? "train" : "t10k",
-                        what);
+    if (!find_file(base, split, part, file))
+        return cli_fail(err, "%s lacks %s-%s-%s[.gz]", data->path, splits[split][0], part->what,
+                        part->type);
     cli_source source;
     CLI_TRY(cli_source_open(&source, file, err));
     const cli_status status = read(data, &source, err);
@@ -146,8 +223,14 @@ static cli_status check_fashion_labels(const cli_data *data, cli_error *err)
 
 static cli_status load(cli_data *data, const char *path, cli_split split, cli_error *err)
 {
-    CLI_TRY(read_part(data, path, split, "images-idx3-ubyte", read_images, err));
-    CLI_TRY(read_part(data, path, split, "labels-idx1-ubyte", read_labels, err));
+    char base[CLI_PATH_MAX];
+    int n;
+    find_base(path, base, &n);
+    if (n > 1)
+        return cli_fail(err, "%s holds %d data sets; expected the prefix of one, such as %s",
+                        data->path, n, base);
+    CLI_TRY(read_part(data, base, split, &images, read_images, err));
+    CLI_TRY(read_part(data, base, split, &labels, read_labels, err));
     if (!is_fashion(path))
         return CLI_OK;
     data->classes = sizeof fashion_names / sizeof fashion_names[0];

@@ -6,19 +6,25 @@
 #include <string.h>
 
 #include "data_readers.h"
-#include "npy.h"
+#include "layout.h"
 
 enum { SIDE_MAX = 1 << 20 };
 
-static bool is_npy_name(const char *path)
+static bool is_npy_name(const char *path, size_t length)
+{
+    return length >= 4 && memcmp(path + length - 4, ".npy", 4) == 0;
+}
+
+static bool names_npy(const char *path)
 {
     const size_t length = strlen(path);
-    return length >= 4 && strcmp(path + length - 4, ".npy") == 0;
+    return is_npy_name(path, length) ||
+           (length > 3 && strcmp(path + length - 3, ".gz") == 0 && is_npy_name(path, length - 3));
 }
 
 static bool recognises(const char *path)
 {
-    return cli_path_has(path, "X.npy") || (is_npy_name(path) && cli_path_is_file(path));
+    return cli_path_has(path, "X.npy") || (names_npy(path) && cli_path_is_file(path));
 }
 
 static cli_status take_shape(cli_data *data, const cli_npy *x, cli_error *err)
@@ -28,11 +34,6 @@ static cli_status take_shape(cli_data *data, const cli_npy *x, cli_error *err)
     const int64_t *shape = x->shape;
     if (x->rank < 2)
         return cli_fail(err, "%s has shape %s; expected (n, C, H, W), (n, H, W) or (n, features)",
-                        x->path, text);
-    if (x->rank == 4 && shape[3] == 3 && shape[1] == shape[2] && shape[1] > 4)
-        return cli_fail(err,
-                        "%s has shape %s, which looks like (n, H, W, C); expected (n, C, H, "
-                        "W)",
                         x->path, text);
     for (int i = 1; i < x->rank; i++)
         if (shape[i] < 1 || shape[i] > SIDE_MAX)
@@ -47,18 +48,16 @@ static cli_status take_shape(cli_data *data, const cli_npy *x, cli_error *err)
 
 static cli_status take_rows(cli_data *data, cli_npy *x, cli_error *err)
 {
+    data->layout_is_doubtful = data->layout == 0 && cli_layout_is_doubtful(x);
+    CLI_TRY(cli_layout_apply(x, data->layout, err));
     CLI_TRY(take_shape(data, x, err));
-    if (x->type == CLI_NPY_U1) {
+    if (cli_npy_is_bytes(x)) {
         data->bytes = x->data;
         x->data = NULL; // moved
         return CLI_OK;
     }
-    if (!cli_npy_is_float(x))
-        return cli_fail(err, "%s holds whole numbers wider than 8 bits; expected u1, f4 or f8",
-                        x->path);
     CLI_TRY(cli_alloc(&data->floats, x->count, sizeof *data->floats, err));
-    cli_npy_to_floats(x, 0, x->count, data->floats);
-    return CLI_OK;
+    return cli_npy_to_floats(x, 0, x->count, data->floats, err);
 }
 
 static cli_status load_rows(cli_data *data, const char *path, cli_error *err)
@@ -88,11 +87,10 @@ static cli_status load(cli_data *data, const char *path, cli_split split, cli_er
         return load_rows(data, path, err);
     const bool test = split == CLI_TEST && cli_path_has(path, "X_test.npy");
     char file[CLI_PATH_MAX];
-    CLI_TRY(load_rows(data, cli_path_join(path, test ? "X_test.npy" : "X.npy", file), err));
-    const char *labels = test ? "y_test.npy" : "y.npy";
-    if (!cli_path_has(path, labels))
-        return CLI_OK;
-    return load_labels(data, cli_path_join(path, labels, file), err);
+    cli_path_find(path, test ? "X_test.npy" : "X.npy", file);
+    CLI_TRY(load_rows(data, file, err));
+    return cli_path_find(path, test ? "y_test.npy" : "y.npy", file) ? load_labels(data, file, err)
+                                                                    : CLI_OK;
 }
 
 const cli_data_reader cli_data_npy = {recognises, load};

@@ -9,7 +9,7 @@
 typedef struct cli_data_reader {
     /** Does `path` look like this format? Only names are looked at. */
     bool (*recognises)(const char *path);
-    /** Fills `data`; on failure the caller frees what is in it. */
+    /** Fills `data`, whose layout is set; on failure the caller frees what is in it. */
     cli_status (*load)(cli_data *data, const char *path, cli_split split, cli_error *err);
 } cli_data_reader;
 
@@ -25,7 +25,10 @@ const char *cli_path_join(const char *directory, const char *name, char out[CLI_
 bool cli_path_is_file(const char *path);
 bool cli_path_is_directory(const char *path);
 
-/** Is there a regular file `name` in `directory`? */
+/** Is there a regular file `name`, or `name`.gz, in `directory`? Its path is in `out` then. */
+bool cli_path_find(const char *directory, const char *name, char out[CLI_PATH_MAX]);
+
+/** The same without the path. */
 bool cli_path_has(const char *directory, const char *name);
 
 #endif

@@ -86,12 +86,24 @@ static void print_option(const cli_option *row, const void *args)
     cli_print_wrapped(text, HELP_COLUMN, HELP_COLUMN);
 }
 
+static void print_streams(const cli_option *options)
+{
+    unsigned flags = 0;
+    for (const cli_option *row = options; row->name != NULL; row++)
+        flags |= row->flags;
+    if (flags & CLI_OUTPUT)
+        puts("\nThe file \"-\" is standard input, or standard output.");
+    else if (flags & CLI_INPUT)
+        puts("\nThe file \"-\" is standard input.");
+}
+
 void cli_options_help(const cli_command *command, const void *args)
 {
     const int at = printf("usage: jem %s ", command->name);
     cli_print_wrapped(command->usage, at, at);
     putchar('\n');
     cli_print_wrapped(command->description, 0, 0);
+    print_streams(command->options);
     if (command->print_more != NULL)
         command->print_more();
     for (const cli_option *row = command->options; row->name != NULL; row++) {

@@ -3,6 +3,8 @@
  *
  * Exit codes: 0 done, 1 failed, 2 the command line was wrong, 128 + n stopped by signal n.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,13 +103,11 @@ static cli_status run(int argc, char **argv, char *name, size_t name_size, cli_e
                 : run_command(command, argc - 2, argv + 2, err);
 }
 
-// Names out of hostile files must not steer the terminal.
-static void print_error(const char *name, char *text)
+static void print_error(const char *name, const char *text)
 {
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    fprintf(stderr, "%s: %s\n", name, text);
+    fprintf(stderr, "%s: ", name);
+    cli_put_text(stderr, text);
+    fputc('\n', stderr);
 }
 
 // libgomp's threads spin for milliseconds at every barrier; on a machine that others use too, that
@@ -123,17 +123,40 @@ static void wait_politely(int argc, char **argv)
     execv("/proc/self/exe", argv); // where that fails, go on as we are
 }
 
+// The next files that are opened would take the place of a standard stream that is closed, and
+// progress would be written into a model. What takes it is open in the wrong direction, so that
+// reading and writing fail as before.
+static void occupy_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); // it gets that number
+}
+
+// Who pipes into head has what he wants; that is no failure to talk about.
+static cli_status flush_output(cli_status status, cli_error *err)
+{
+    errno = 0;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || status != CLI_OK)
+        return status;
+    if (errno == EPIPE)
+        return CLI_SIGNAL + SIGPIPE;
+    return cli_fail(err, "standard output could not be written");
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_streams();
     wait_politely(argc, argv);
-    // A file size limit then shows as a failed write, which is reported, and not as a death.
+    // A file size limit or a reader that goes away then shows as a failed write, which is reported,
+    // and not as a death: nobody's progress lines are worth a model.
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
     char name[32] = "jem";
     cli_error err = {""};
     cli_status status = run(argc, argv, name, sizeof name, &err);
-    if (fflush(stdout) != 0 && status == CLI_OK)
-        status = cli_fail(&err, "standard output could not be written");
-    if (status != CLI_OK)
+    status = flush_output(status, &err);
+    if (status != CLI_OK && err.text[0] != '\0')
         print_error(name, err.text);
     return status;
 }

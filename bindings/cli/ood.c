@@ -144,9 +144,23 @@ const cli_ood_set *cli_ood_find(const char *name)
     return NULL;
 }
 
+// Features have no 8-bit range.
+static cli_status fill_table_ranges(cli_ood *ood, int64_t size, cli_error *err)
+{
+    jem_model_info info = {.struct_size = sizeof info};
+    CLI_TRY(cli_jem(err, jem_model_get_info(ood->model, &info)));
+    for (int64_t j = 0; j < size; j++) {
+        ood->low[j] = info.input_low;
+        ood->high[j] = info.input_high;
+    }
+    return CLI_OK;
+}
+
 static cli_status fill_ranges(cli_ood *ood, int64_t size, cli_error *err)
 {
     uint8_t *levels;
+    if (cli_data_is_table(ood->data))
+        return fill_table_ranges(ood, size, err);
     CLI_TRY(cli_alloc(&levels, 2 * size, 1, err));
     memset(levels + size, 255, (size_t)size);
     jem_status status = jem_input_from_u8(ood->model, 1, levels, JEM_LAYOUT_NCHW, ood->low);

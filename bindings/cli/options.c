@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "named_files.h"
+
 // ---- refusals ----------------------------------------------------------------------------------
 
 static bool is_option(const cli_option *row)
@@ -130,12 +132,22 @@ static cli_status parse_number(const cli_option *row, const char *word, void *ou
     return CLI_OK;
 }
 
+// Words are written with hyphens; underscores, as in C and Python, do as well.
+static bool same_word(const char *a, const char *b)
+{
+    while (*a != '\0' && (*a == *b || (*a == '-' && *b == '_'))) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 static cli_status parse_choice(const cli_option *row, const char *word, void *out, cli_error *err)
 {
     char valid[256] = "";
     size_t used = 0;
     for (const cli_choice *choice = row->choices; choice->name != NULL; choice++) {
-        if (strcmp(choice->name, word) == 0) {
+        if (same_word(choice->name, word)) {
             *(int32_t *)out = choice->value;
             return CLI_OK;
         }
@@ -243,18 +255,22 @@ static cli_status check_required(const cli_option *options, const void *args, cl
     return CLI_OK;
 }
 
-static void note_given(const cli_command *command, const cli_option *row, void *args)
+// Of two values one would be lost. The values of a list add up.
+static cli_status note_given(const cli_command *command, const cli_option *row, cli_given *given,
+                             cli_error *err)
 {
-    if (command->given_offset == 0)
-        return;
-    cli_given *given = (cli_given *)((char *)args + command->given_offset);
-    given->rows[row - command->options] = true;
+    bool *place = &given->rows[row - command->options];
+    if (*place && row->kind != CLI_LIST)
+        return cli_usage(err, "--%s was given twice; expected it once", row->name);
+    *place = true;
+    return CLI_OK;
 }
 
 cli_status cli_options_parse(const cli_command *command, int n_words, char *const *items,
                              void *args, cli_error *err)
 {
     words line = {n_words, 0, items};
+    cli_given given = {{false}};
     while (line.at < line.n) {
         const char *word = line.items[line.at++];
         if (strncmp(word, "--", 2) != 0 || word[2] == '\0')
@@ -269,10 +285,13 @@ cli_status cli_options_parse(const cli_command *command, int n_words, char *cons
             return unknown_option(command->options, unknown, err);
         }
         const char *attached = name[length] == '=' ? name + length + 1 : NULL;
+        CLI_TRY(note_given(command, row, &given, err));
         CLI_TRY(parse_option(row, attached, &line, args, err));
-        note_given(command, row, args);
     }
-    return check_required(command->options, args, err);
+    if (command->given_offset != 0)
+        memcpy((char *)args + command->given_offset, &given, sizeof given);
+    CLI_TRY(check_required(command->options, args, err));
+    return cli_files_check(command->options, args, err);
 }
 
 static const size_t value_sizes[] = {

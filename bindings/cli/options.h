@@ -34,9 +34,13 @@ typedef struct cli_list {
 
 enum {
     CLI_REQUIRED = 1,
-    CLI_ABOVE = 2,   /* a number must be greater than `low` */
-    CLI_OR_NONE = 4, /* the word "none" stands for infinity */
-    CLI_SESSION = 8  /* may be another when a run is resumed */
+    CLI_ABOVE = 2,     /* a number must be greater than `low` */
+    CLI_OR_NONE = 4,   /* the word "none" stands for infinity */
+    CLI_SESSION = 8,   /* may be another when a run is resumed */
+    CLI_INPUT = 16,    /* a text that names a file, or a folder of files, to read */
+    CLI_OUTPUT = 32,   /* a text that names a file to write */
+    CLI_PREVIOUS = 64, /* an output whose file before stays, with JEMI_FILE_PREVIOUS added */
+    CLI_LENGTH = 128   /* of a run, which can be another when it is resumed */
 };
 
 typedef struct cli_option {
@@ -60,6 +64,10 @@ typedef struct cli_option {
     CLI_ROW(CLI_FLAG, opt, type, field, NULL, text, CLI_SESSION, 0, 0, NULL)
 #define CLI_ROW_TEXT(opt, type, field, word, text, bits)                                           \
     CLI_ROW(CLI_TEXT, opt, type, field, word, text, bits, 0, 0, NULL)
+#define CLI_ROW_INPUT(opt, type, field, word, text, bits)                                          \
+    CLI_ROW_TEXT(opt, type, field, word, text, (bits) | CLI_INPUT)
+#define CLI_ROW_OUTPUT(opt, type, field, word, text, bits)                                         \
+    CLI_ROW_TEXT(opt, type, field, word, text, (bits) | CLI_OUTPUT)
 #define CLI_ROW_COUNT(opt, type, field, min, max, text, bits)                                      \
     CLI_ROW(CLI_COUNT, opt, type, field, "N", text, bits, min, max, NULL)
 #define CLI_ROW_NUMBER(opt, type, field, min, max, text, bits)                                     \
@@ -94,7 +102,8 @@ typedef struct cli_command {
     cli_status (*run)(const void *args, cli_error *err);
 } cli_command;
 
-/** Fills `args` from the words; all values are checked for form and range. */
+/** Fills `args` from the words; all values are checked for form and range, files for being named
+ *  twice. */
 cli_status cli_options_parse(const cli_command *command, int n_words, char *const *words,
                              void *args, cli_error *err);
 

@@ -57,13 +57,33 @@ static void draw(const cli_png_grid *g, uint8_t *picture)
     }
 }
 
+// Where libpng's bytes go, and why they cannot.
+typedef struct sink {
+    cli_output *output;
+    cli_status status;
+    cli_error *err;
+} sink;
+
+static void write_bytes(png_structp png, png_bytep bytes, png_size_t size)
+{
+    sink *to = png_get_io_ptr(png);
+    to->status = cli_output_write(to->output, bytes, size, to->err);
+    if (to->status != CLI_OK)
+        png_longjmp(png, 1);
+}
+
+static void flush_nothing(png_structp png)
+{
+    (void)png;
+}
+
 // False when libpng failed. No variable of this function changes between setjmp and longjmp.
 static bool encode(const cli_png_grid *g, const uint8_t *picture, png_structp png, png_infop info,
-                   FILE *file)
+                   sink *to)
 {
     if (setjmp(png_jmpbuf(png)))
         return false;
-    png_init_io(png, file);
+    png_set_write_fn(png, to, write_bytes, flush_nothing);
     png_set_IHDR(png, info, (png_uint_32)picture_width(g), (png_uint_32)picture_height(g), 8,
                  g->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -92,9 +112,12 @@ static cli_status write_picture(const cli_png_grid *g, const uint8_t *picture, c
     png_structp png =
         png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, fail_silently, stay_silent);
     png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
-    const bool done = info != NULL && encode(g, picture, png, info, output->file);
+    sink to = {.output = output, .status = CLI_OK, .err = err};
+    const bool done = info != NULL && encode(g, picture, png, info, &to);
     png_destroy_write_struct(&png, &info);
-    return done ? CLI_OK : cli_fail(err, "%s cannot be written as PNG", output->path);
+    if (to.status != CLI_OK)
+        return to.status;
+    return done ? CLI_OK : cli_fail(err, "out of memory for the picture");
 }
 
 cli_status cli_png_write(const cli_png_grid *g, const char *path, cli_error *err)

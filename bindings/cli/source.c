@@ -6,10 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "named_files.h"
+
+static const int64_t pipe_bytes_max = (int64_t)1 << 30; // nobody knows beforehand what comes
 enum { DEFLATE_RATIO_MAX = 1032, CHUNK = 1 << 24 };
 
 static bool begins_like_gzip(int fd)
@@ -18,22 +24,41 @@ static bool begins_like_gzip(int fd)
     return pread(fd, lead, 2, 0) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
 }
 
+// What can be read to an end. A pipe with a name has perhaps no writer, and would be waited for.
+static cli_status check_kind(cli_source *source, int fd, cli_error *err)
+{
+    struct stat info;
+    struct statfs fs;
+    if (fstat(fd, &info) != 0 || fstatfs(fd, &fs) != 0)
+        return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
+    if (S_ISFIFO(info.st_mode) && fs.f_type == PIPEFS_MAGIC) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); // its writer may take its time
+        source->bytes_max = pipe_bytes_max;
+        return CLI_OK;
+    }
+    if (!S_ISREG(info.st_mode))
+        return cli_fail(err, "%s is not a regular file%s", source->path,
+                        S_ISFIFO(info.st_mode) ? "; expected one, or standard input as -" : "");
+    source->bytes_max = info.st_size;
+    return cli_files_opened(fd, source->path, err);
+}
+
 cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
 {
     *source = (cli_source){.path = path};
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
-    struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const cli_status status = check_kind(source, fd, err);
+    if (status != CLI_OK) {
         close(fd);
-        return cli_fail(err, "%s is not a regular file", path);
+        return status;
     }
-    source->bytes_max = info.st_size;
-    if (begins_like_gzip(fd))
-        source->bytes_max = info.st_size > INT64_MAX / DEFLATE_RATIO_MAX
+    source->packed = begins_like_gzip(fd);
+    if (source->packed)
+        source->bytes_max = source->bytes_max > INT64_MAX / DEFLATE_RATIO_MAX
                                 ? INT64_MAX
-                                : info.st_size * DEFLATE_RATIO_MAX;
+                                : source->bytes_max * DEFLATE_RATIO_MAX;
     source->file = gzdopen(fd, "rb");
     if (source->file == NULL) {
         close(fd);
@@ -77,15 +102,36 @@ cli_status cli_source_read(cli_source *source, void *out, int64_t size, cli_erro
     return CLI_OK;
 }
 
+cli_status cli_source_read_some(cli_source *source, void *out, int64_t size, int64_t *got,
+                                cli_error *err)
+{
+    int64_t read = 0;
+    int now = 1;
+    while (read < size && now > 0) {
+        const int64_t left = size - read;
+        now = gzread(source->file, (char *)out + read, (unsigned)(left < CHUNK ? left : CHUNK));
+        read += now > 0 ? now : 0;
+    }
+    source->bytes_read += read;
+    *got = read;
+    int code;
+    gzerror(source->file, &code);
+    return now < 0 || code != Z_OK ? explain_shortage(source, 1, err) : CLI_OK;
+}
+
 cli_status cli_source_expect(const cli_source *source, int64_t size, cli_error *err)
 {
     const int64_t left = source->bytes_max - source->bytes_read;
-    if (size > left)
+    if (size <= left)
+        return CLI_OK;
+    if (source->packed)
         return cli_fail(err,
-                        "%s is truncated: %lld bytes are expected after its header, but it "
-                        "can hold %lld at most",
-                        source->path, (long long)size, (long long)(left > 0 ? left : 0));
-    return CLI_OK;
+                        "%s is truncated: %lld bytes are expected after its header, more than a "
+                        "gzip file of its size can hold",
+                        source->path, (long long)size);
+    return cli_fail(err,
+                    "%s is truncated: %lld bytes are expected after its header, but %lld follow",
+                    source->path, (long long)size, (long long)(left > 0 ? left : 0));
 }
 
 cli_status cli_source_end(cli_source *source, cli_error *err)
@@ -98,4 +144,47 @@ cli_status cli_source_end(cli_source *source, cli_error *err)
     int code;
     gzerror(source->file, &code);
     return got < 0 || code != Z_OK ? explain_shortage(source, 1, err) : CLI_OK;
+}
+
+cli_status cli_source_drain(cli_source *source, cli_error *err)
+{
+    char some[4096];
+    int64_t got;
+    do
+        CLI_TRY(cli_source_read_some(source, some, sizeof some, &got, err));
+    while (got > 0);
+    return CLI_OK;
+}
+
+// A plain file is read in one piece; one that is packed grows by doubling.
+static cli_status read_all(cli_source *source, uint8_t **content, int64_t *size, cli_error *err)
+{
+    int64_t capacity = source->packed ? 1 << 20 : source->bytes_max + 1;
+    int64_t got;
+    CLI_TRY(cli_alloc(content, capacity, 1, err));
+    CLI_TRY(cli_source_read_some(source, *content, capacity, &got, err));
+    for (*size = got; *size == capacity; *size += got) {
+        uint8_t *larger = capacity < INT64_MAX / 2 ? realloc(*content, 2 * (size_t)capacity) : NULL;
+        if (larger == NULL)
+            return cli_fail(err, "out of memory: %s was to be held", source->path);
+        *content = larger;
+        capacity *= 2;
+        CLI_TRY(cli_source_read_some(source, larger + *size, capacity - *size, &got, err));
+    }
+    return CLI_OK;
+}
+
+cli_status cli_source_read_file(const char *path, uint8_t **content, int64_t *size, cli_error *err)
+{
+    cli_source source;
+    *content = NULL;
+    *size = 0;
+    CLI_TRY(cli_source_open(&source, path, err));
+    const cli_status status = read_all(&source, content, size, err);
+    cli_source_close(&source);
+    if (status != CLI_OK) {
+        free(*content);
+        *content = NULL;
+    }
+    return status;
 }

@@ -1,5 +1,5 @@
 /*
- * The signal flag, the only variable of the command that is not local to a call.
+ * The signal flag. With the list of outputs in named_files.c it is all that is not local to a call.
  */
 #include "stop.h"
 

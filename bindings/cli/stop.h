@@ -7,7 +7,10 @@
 
 #include <stdint.h>
 
-/** From now on the first SIGINT, SIGTERM or SIGHUP is only noted. */
+/**
+ * From now on the first SIGINT, SIGTERM or SIGHUP is only noted. To be called when the computation
+ * begins: what still waits for an input shall end at the first.
+ */
 void cli_stop_catch(void);
 
 /** The signal that asked to stop, or 0. */

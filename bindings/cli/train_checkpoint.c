@@ -3,17 +3,17 @@
  * into the note as JSON.
  */
 #include <jansson.h>
-#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "json_text.h"
 #include "output.h"
 #include "train.h"
 
-enum { VALUE_MAX = 1024, PATH_SIZE = 4200 };
+enum { VALUE_MAX = 1024 };
 
 // ---- the note ----------------------------------------------------------------------------------
 
@@ -44,21 +44,20 @@ static json_t *options_of(const cli_train_run *run)
         if (!of_the_run(row))
             continue;
         cli_option_text(row, run->args, value, sizeof value);
-        json_object_set_new(options, row->name, json_string(value));
+        json_object_set_new(options, row->name, cli_json_text(value));
     }
     return options;
 }
 
 static cli_status set_note(const cli_train_run *run, cli_error *err)
 {
-    json_t *note =
-        json_pack("{s:o s:I s:I s:f s:I}", "options", options_of(run), "data",
-                  data_digest(&run->data), "batches", (json_int_t)run->batches, "seconds",
-                  run->seconds, "log", (json_int_t)cli_train_log_size(run->log));
+    json_t *note = json_pack("{s:o s:I s:I s:f s:I}", "options", options_of(run), "data",
+                             data_digest(&run->data), "batches", (json_int_t)run->batches,
+                             "seconds", run->seconds, "log", (json_int_t)cli_train_log_size(run));
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     if (text == NULL)
-        return cli_fail(err, "the options cannot be kept with a checkpoint: they are not UTF-8");
+        return cli_fail(err, "out of memory for the options of a checkpoint");
     const jem_status status = jem_optimizer_set_note(run->optimizer, text);
     free(text);
     return cli_jem(err, status);
@@ -85,7 +84,39 @@ static const char *given(const char *value)
     return value[0] != '\0' ? value : "not given";
 }
 
-static cli_status compare_options(const cli_train_run *run, const json_t *then, cli_error *err)
+// A run can be made longer, or be cut as short as it is already.
+static cli_status change_length(const cli_train_run *run, const cli_option *row, const char *before,
+                                const char *now, int64_t steps, cli_error *err)
+{
+    const int64_t steps_max = cli_train_steps(run);
+    const bool timed = steps_max == 0;
+    const double done = timed ? run->seconds : (double)steps;
+    const double whole = timed ? run->args->seconds : (double)steps_max;
+    if (whole < done)
+        return cli_usage(err,
+                         "--%s is %s, but %s holds %lld steps already, %.0f %s; expected at least "
+                         "as much",
+                         row->name, now, run->args->checkpoint, (long long)steps, ceil(done),
+                         timed ? "seconds" : "steps");
+    fprintf(stderr,
+            "the run goes on with --%s %s instead of %s: from here on the learning rate follows "
+            "the schedule of that length, of which %.0f %% is over, so the model is not the one "
+            "that such a length from the start would have made, unless --schedule is constant\n",
+            row->name, now, before, 100.0 * done / whole);
+    return CLI_OK;
+}
+
+// Is a value what stands in a note, where bytes that are no UTF-8 were replaced?
+static bool is_noted(const char *before, const char *now)
+{
+    json_t *text = cli_json_text(now);
+    const bool same = text != NULL && strcmp(before, json_string_value(text)) == 0;
+    json_decref(text);
+    return same;
+}
+
+static cli_status compare_options(const cli_train_run *run, const json_t *then, int64_t steps,
+                                  cli_error *err)
 {
     for (const cli_option *row = run->options; row->name != NULL; row++) {
         char now[VALUE_MAX];
@@ -97,9 +128,12 @@ static cli_status compare_options(const cli_train_run *run, const json_t *then, 
             continue; // a checkpoint from before there was such an option
         if (before == NULL)
             before = "";
-        if (strcmp(before, now) != 0)
+        if (is_noted(before, now))
+            continue;
+        if (!(row->flags & CLI_LENGTH) || *before == '\0' || *now == '\0')
             return cli_usage(err, "--%s is %s, but was %s when %s was made; expected the same",
                              row->name, given(now), given(before), run->args->checkpoint);
+        CLI_TRY(change_length(run, row, before, now, steps, err));
     }
     return CLI_OK;
 }
@@ -118,14 +152,13 @@ static cli_status check_batches(const cli_train_run *run, int64_t steps, cli_err
 
 static cli_status take_note(cli_train_run *run, const json_t *note, int64_t steps, cli_error *err)
 {
-    CLI_TRY(compare_options(run, json_object_get(note, "options"), err));
+    run->seconds = json_number_value(json_object_get(note, "seconds"));
+    CLI_TRY(compare_options(run, json_object_get(note, "options"), steps, err));
     if (json_integer_value(json_object_get(note, "data")) != data_digest(&run->data))
         return cli_usage(err, "%s was made with other data than %s holds now",
                          run->args->checkpoint, run->args->data);
     run->batches = json_integer_value(json_object_get(note, "batches"));
-    CLI_TRY(check_batches(run, steps, err));
-    run->seconds = json_number_value(json_object_get(note, "seconds"));
-    return CLI_OK;
+    return check_batches(run, steps, err);
 }
 
 static cli_status resume(cli_train_run *run, cli_error *err)
@@ -139,24 +172,14 @@ static cli_status resume(cli_train_run *run, cli_error *err)
     const int64_t log_size = json_integer_value(json_object_get(note, "log"));
     const cli_status status = take_note(run, note, steps, err);
     json_decref(note);
-    return status == CLI_OK ? cli_train_log_go_back(run->log, log_size, steps, err) : status;
-}
-
-// As libjem names it: beside the file itself where `path` is a symbolic link to it.
-static void name_previous(const char *path, char previous[PATH_SIZE])
-{
-    struct stat info;
-    char real[PATH_MAX];
-    const bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
-    const bool follows = link && realpath(path, real) != NULL;
-    snprintf(previous, PATH_SIZE, "%s.prev", follows ? real : path);
+    return status == CLI_OK ? cli_train_log_go_back(run, log_size, steps, err) : status;
 }
 
 // Of two generations either may be gone on with, so neither may be of another run.
 static cli_status check_new(const char *path, cli_error *err)
 {
-    char previous[PATH_SIZE];
-    name_previous(path, previous);
+    char previous[CLI_TRAIN_PATH_SIZE];
+    CLI_TRY(cli_output_status(err, jemi_file_previous(path, previous, sizeof previous)));
     const bool last = access(path, F_OK) == 0, before = access(previous, F_OK) == 0;
     if (last && before)
         return cli_usage(err,
@@ -169,15 +192,36 @@ static cli_status check_new(const char *path, cli_error *err)
     return CLI_OK;
 }
 
+// What cannot be read again is no checkpoint.
+static cli_status check_kind(const char *path, cli_error *err)
+{
+    jemi_target target;
+    CLI_TRY(cli_output_status(err, jemi_target_find(&target, path)));
+    if (target.kind == JEMI_TARGET_STREAM)
+        return cli_usage(err, "--checkpoint %s is a device or pipe; expected the name of a file",
+                         path);
+    return CLI_OK;
+}
+
+// Both generations, whose names differ in length.
+static cli_status check_writable(const char *path, cli_error *err)
+{
+    char previous[CLI_TRAIN_PATH_SIZE];
+    CLI_TRY(cli_output_check(path, err));
+    CLI_TRY(cli_output_status(err, jemi_file_previous(path, previous, sizeof previous)));
+    return cli_output_check(previous, err);
+}
+
 cli_status cli_train_begin(cli_train_run *run, cli_error *err)
 {
     const char *path = run->args->checkpoint;
     if (path == NULL)
         return CLI_OK;
+    CLI_TRY(check_kind(path, err));
     if (run->args->resume)
         return resume(run, err);
     CLI_TRY(check_new(path, err));
-    return cli_output_check(path, err);
+    return check_writable(path, err);
 }
 
 cli_status cli_train_save_checkpoint(const cli_train_run *run, cli_error *err)

@@ -2,12 +2,14 @@
  * The training log: one JSON object per line and step, with every field of jem_train_stats.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "output.h"
 #include "train.h"
 
 enum { LINE_SIZE_MAX = 4096 };
@@ -58,19 +60,54 @@ void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
     json_decref(line);
 }
 
+// ---- opening -----------------------------------------------------------------------------------
+
+// Of what is no file of its own nothing is read, nor is anything taken away that others wrote.
+static int open_log(const jemi_target *target, const char *path, bool reads)
+{
+    if (target->descriptor >= 0)
+        return fcntl(target->descriptor, F_DUPFD_CLOEXEC, 3);
+    const int flags = O_APPEND | O_CLOEXEC | O_NOCTTY;
+    if (target->kind == JEMI_TARGET_STREAM)
+        return open(path, O_WRONLY | flags);
+    return open(path, (reads ? O_RDWR : O_WRONLY) | O_CREAT | flags, 0666);
+}
+
+cli_status cli_train_log_open(cli_train_run *run, cli_error *err)
+{
+    const cli_train_args *args = run->args;
+    jemi_target target;
+    if (args->log == NULL)
+        return CLI_OK;
+    CLI_TRY(cli_output_status(err, jemi_target_find(&target, args->log)));
+    run->log_is_file = target.kind != JEMI_TARGET_STREAM;
+    const bool reads = run->log_is_file && args->resume;
+    const int fd = open_log(&target, args->log, reads);
+    run->log = fd >= 0 ? fdopen(fd, reads ? "a+" : "a") : NULL;
+    if (run->log == NULL) {
+        const cli_status status =
+            cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
+    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
+    return CLI_OK;
+}
+
 // ---- going back --------------------------------------------------------------------------------
 
-int64_t cli_train_log_size(FILE *log)
+int64_t cli_train_log_size(const cli_train_run *run)
 {
-    if (log == NULL || fseeko(log, 0, SEEK_END) != 0)
+    if (!run->log_is_file || fseeko(run->log, 0, SEEK_END) != 0)
         return 0;
-    const int64_t size = ftello(log);
+    const int64_t size = ftello(run->log);
     return size > 0 ? size : 0;
 }
 
-cli_status cli_train_log_empty(FILE *log, cli_error *err)
+cli_status cli_train_log_empty(const cli_train_run *run, cli_error *err)
 {
-    if (cli_train_log_size(log) > 0 && ftruncate(fileno(log), 0) != 0)
+    if (cli_train_log_size(run) > 0 && ftruncate(fileno(run->log), 0) != 0)
         return cli_fail(err, "the log cannot be emptied: %s", strerror(errno));
     return CLI_OK;
 }
@@ -128,9 +165,11 @@ static int64_t end_of_steps(FILE *log, int64_t size, int64_t steps)
     return place == size ? end : size; // what could not be read stays
 }
 
-cli_status cli_train_log_go_back(FILE *log, int64_t size, int64_t steps, cli_error *err)
+cli_status cli_train_log_go_back(const cli_train_run *run, int64_t size, int64_t steps,
+                                 cli_error *err)
 {
-    const int64_t now = cli_train_log_size(log);
+    FILE *log = run->log;
+    const int64_t now = cli_train_log_size(run);
     if (now == 0)
         return CLI_OK;
     const int64_t end = line_ends_at(log, size, steps) ? size : end_of_steps(log, now, steps);

@@ -181,9 +181,14 @@ static cli_status train(loop *l, cli_train_result *result, cli_error *err)
     return status;
 }
 
-cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err)
+int64_t cli_train_steps(const cli_train_run *run)
 {
     const cli_train_args *args = run->args;
+    return args->steps > 0 ? args->steps : args->epochs * (run->all.n / run->all.batch);
+}
+
+cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_error *err)
+{
     loop l = {.run = run, .started = cli_seconds() - run->seconds};
     *result = (cli_train_result){.status = JEM_OK};
     CLI_TRY(cli_jem(err, jem_optimizer_get(run->optimizer, NULL, &l.steps_begun)));
@@ -191,6 +196,6 @@ cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_erro
     cli_train_rows_skip(&run->all, run->batches);
     if (run->labelled.n > 0)
         cli_train_rows_skip(&run->labelled, run->batches);
-    l.steps_max = args->steps > 0 ? args->steps : args->epochs * (run->all.n / run->all.batch);
+    l.steps_max = cli_train_steps(run);
     return train(&l, result, err);
 }

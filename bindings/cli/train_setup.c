@@ -2,11 +2,11 @@
  * jem train before its first step: what the options leave open is decided, what does not go
  * together is refused, and data and handles are made.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "output.h"
+#include "progress.h"
 #include "train.h"
 
 typedef cli_train_args args_t;
@@ -33,14 +33,17 @@ static cli_status check_together(const args_t *args, cli_error *err)
     return CLI_OK;
 }
 
-static cli_status check_length(args_t *args, cli_error *err)
+static cli_status check_length(cli_train_run *run, cli_error *err)
 {
+    args_t *args = run->args;
     const int lengths = (args->epochs > 0) + (args->steps > 0) + !isnan(args->seconds);
     if (lengths > 1)
         return cli_usage(err, "more than one length was given; expected one of --epochs, --steps "
                               "and --seconds");
-    if (lengths == 0)
+    if (lengths == 0) {
         args->epochs = 10;
+        run->short_by_default = true;
+    }
     return CLI_OK;
 }
 
@@ -48,7 +51,7 @@ static cli_status complete_args(cli_train_run *run, cli_error *err)
 {
     args_t *args = run->args;
     CLI_TRY(cli_train_take_preset(run, err));
-    CLI_TRY(check_length(args, err));
+    CLI_TRY(check_length(run, err));
     if (args->classifier)
         args->w_px = args->w_pxy = args->energy_l2 = 0.0;
     return check_together(args, err);
@@ -58,15 +61,8 @@ static cli_status complete_args(cli_train_run *run, cli_error *err)
 
 static cli_status open_outputs(cli_train_run *run, cli_error *err)
 {
-    const args_t *args = run->args;
-    CLI_TRY(cli_output_check(args->out, err));
-    if (args->log == NULL)
-        return CLI_OK;
-    run->log = fopen(args->log, args->resume ? "a+e" : "ae");
-    if (run->log == NULL)
-        return cli_fail(err, "%s cannot be written: %s", args->log, strerror(errno));
-    setvbuf(run->log, NULL, _IOLBF, 1 << 14);
-    return CLI_OK;
+    CLI_TRY(cli_output_check(run->args->out, err));
+    return cli_train_log_open(run, err);
 }
 
 // Terms of the loss need labels, and so do starts per class.
@@ -81,7 +77,8 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
 {
     const args_t *args = run->args;
     cli_data *data = &run->data;
-    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, err));
+    CLI_TRY(cli_data_load(data, args->data, CLI_TRAIN, args->layout, err));
+    CLI_TRY(cli_data_check_layout(data, err));
     if (data->labels == NULL && (args->w_pyx > 0.0 || args->w_pxy > 0.0))
         return cli_fail(err,
                         "%s has no labels; expected them, or --w-pyx 0 for a pure energy "
@@ -94,9 +91,56 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
     if (args->classes == 0)
         CLI_TRY(cli_data_count_classes(data, classes, err));
     cli_data_limit(data, args->limit);
+    if (args->standardize && (data->floats == NULL || !cli_data_is_table(data)))
+        return cli_usage(err,
+                         "--standardize is for tables, (n, features) of numbers that are not "
+                         "8-bit; expected none for %s",
+                         args->data);
     if (!uses_labels(run, *classes))
         cli_data_drop_labels(data);
     return CLI_OK;
+}
+
+// What was understood of the data, for whoever meant something else.
+static cli_status say_data(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    cli_progress none = {.terminal = false};
+    char shape[80], range[64] = "8-bit", labels[32] = "no labels";
+    snprintf(shape, sizeof shape, "%d x %d x %d (channels x height x width)", data->channels,
+             data->height, data->width);
+    if (cli_data_is_table(data))
+        snprintf(shape, sizeof shape, "%d features", data->channels);
+    if (data->labels != NULL)
+        snprintf(labels, sizeof labels, "%d classes", classes);
+    if (data->floats != NULL) {
+        float low, high;
+        CLI_TRY(cli_data_float_range(data, &low, &high, err));
+        snprintf(range, sizeof range, "values %g .. %g", (double)low, (double)high);
+    }
+    cli_progress_say(&none, "%s: %lld rows of %s, %s, %s", data->path, (long long)data->n, shape,
+                     labels, range);
+    if (!run->args->standardize)
+        cli_columns_advise(data, run->advice, sizeof run->advice);
+    if (run->advice[0] != '\0')
+        cli_progress_say(&none, "%s", run->advice);
+    return CLI_OK;
+}
+
+// Ten passes over few rows are over before anything is learned.
+static void lengthen(cli_train_run *run)
+{
+    args_t *args = run->args;
+    const int64_t steps = args->epochs * (run->all.n / run->all.batch);
+    cli_progress none = {.terminal = false};
+    if (!run->short_by_default || steps >= CLI_TRAIN_STEPS_MIN)
+        return;
+    cli_progress_say(&none,
+                     "%lld steps instead of %lld, the %lld passes over the data that are usual; "
+                     "--epochs, --steps and --seconds choose another length",
+                     (long long)CLI_TRAIN_STEPS_MIN, (long long)steps, (long long)args->epochs);
+    args->steps = CLI_TRAIN_STEPS_MIN;
+    args->epochs = 0;
 }
 
 // Reflection at the edges wants images larger than the shift.
@@ -147,7 +191,28 @@ static const char *choose_arch(const cli_train_run *run, char *buffer, size_t si
     return buffer;
 }
 
-static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *err)
+// The range of the rows as inputs.
+static cli_status choose_input_range(const cli_train_run *run, const cli_columns *columns,
+                                     jem_model_config *config, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    config->input_low = run->recipe.info.input_low;
+    config->input_high = run->recipe.info.input_high;
+    if (data->floats == NULL)
+        return CLI_OK;
+    CLI_TRY(cli_data_float_range(data, &config->input_low, &config->input_high, err));
+    if (config->input_low == config->input_high)
+        return cli_fail(err, "%s holds nothing but %g; expected data that varies", data->path,
+                        (double)config->input_low);
+    if (run->args->standardize) {
+        config->input_low = columns->least_unit;
+        config->input_high = columns->most_unit;
+    }
+    return CLI_OK;
+}
+
+static cli_status create_scaled_model(cli_train_run *run, int32_t classes,
+                                      const cli_columns *columns, cli_error *err)
 {
     const cli_data *data = &run->data;
     jem_model_config config;
@@ -161,17 +226,25 @@ static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *e
     config.width = data->width;
     config.classes = classes;
     config.seed = run->args->seed;
-    config.input_low = run->recipe.info.input_low;
-    config.input_high = run->recipe.info.input_high;
-    if (data->floats != NULL) {
-        CLI_TRY(cli_data_float_range(data, &config.input_low, &config.input_high, err));
-        if (config.input_low == config.input_high)
-            return cli_fail(err, "%s holds nothing but %g; expected data that varies", data->path,
-                            (double)config.input_low);
-    }
+    CLI_TRY(choose_input_range(run, columns, &config, err));
     CLI_TRY(cli_jem_usage(err, jem_model_create(&run->model, &config, &exec)));
     CLI_TRY(cli_data_check_model(data, run->model, err));
+    if (run->args->standardize)
+        CLI_TRY(cli_jem(err, jem_model_set_standardization(run->model, data->channels,
+                                                           columns->mean, columns->std)));
     return name_classes(run, classes, err);
+}
+
+static cli_status create_model(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    cli_columns columns = {.mean = NULL};
+    cli_status status = CLI_OK;
+    if (run->args->standardize)
+        status = cli_columns_measure(&columns, &run->data, err);
+    if (status == CLI_OK)
+        status = create_scaled_model(run, classes, &columns, err);
+    cli_columns_free(&columns);
+    return status;
 }
 
 static cli_status read_milestones(const cli_list *list, jem_optimizer_config *config,
@@ -271,10 +344,12 @@ cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(complete_args(run, err)); // once more: the preset is now fitted to the model
     CLI_TRY(check_crop(run, err));
     CLI_TRY(prepare_rows(run, classes, err));
+    CLI_TRY(say_data(run, classes, err));
+    lengthen(run);
     CLI_TRY(create_optimizer(run, err));
     CLI_TRY(create_sampler(run, err));
     CLI_TRY(check_capacity(run, err));
     CLI_TRY(cli_train_begin(run, err));
     // Not before, as a run that is refused leaves the log of the one before.
-    return run->args->resume ? CLI_OK : cli_train_log_empty(run->log, err);
+    return run->args->resume ? CLI_OK : cli_train_log_empty(run, err);
 }

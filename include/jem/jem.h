@@ -105,9 +105,17 @@ JEM_API const char *jem_status_string(jem_status status);
 
 /**
  * One sentence on the last call of this thread that failed; "" if none has. Never NULL. Valid until
- * the next failing call of the same thread.
+ * the next failing call of the same thread. It is one line of UTF-8: in names that come from files,
+ * and in lines of the log, '?' stands for control characters, for controls of the writing direction
+ * and for bytes that are not UTF-8.
  */
 JEM_API const char *jem_last_error(void);
+
+/**
+ * The errno of the operating system behind that failure, ENOENT for example, where it returned
+ * JEM_EIO; 0 where no call of the operating system had failed.
+ */
+JEM_API int32_t jem_last_errno(void);
 
 enum { JEM_LOG_DEBUG = 1, JEM_LOG_INFO = 2, JEM_LOG_WARNING = 3 };
 
@@ -249,7 +257,9 @@ JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size
                                          const jem_exec_config *exec);
 
 /**
- * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole.
+ * Writes the model. Crash-safe: afterwards `path` is the old file or the new one, whole. Symbolic
+ * links are followed, and a replaced file keeps its permissions. A device, a pipe or an open
+ * descriptor (/dev/stdout) is written as it is.
  *
  * @return JEM_OK; JEM_EIO: the old file stands, unless the message says that only the new one's
  *         permanence is in doubt; JEM_ENOMEM.
@@ -292,7 +302,7 @@ typedef struct jem_model_info {
     int32_t tensor_count; /* named tensors in it */
     int32_t threads;
     int32_t backend;
-    float input_low, input_high;
+    float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
     int64_t macs;        /* multiply-adds of one row's forward pass, direct algorithm */
     int64_t state_count; /* the last of param_count; no optimizer changes them */
 } jem_model_info;
@@ -359,14 +369,26 @@ JEM_API jem_status jem_model_set_metadata(jem_model *model, const char *key, con
 JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *key, char *buffer,
                                           size_t size, size_t *length);
 
+/**
+ * Copies the key of one of the strings out, for walks over all of them: index 0, 1, .. in the order
+ * in which they were first set, until JEM_ENOTFOUND. Removing a key moves those after it. The other
+ * arguments are as in jem_model_get_metadata().
+ */
+JEM_API jem_status jem_model_metadata_key(const jem_model *model, int32_t index, char *buffer,
+                                          size_t size, size_t *length);
+
 /** The name of a class; unnamed classes are called by their number. */
 JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, const char *name);
 JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t label, char *buffer,
                                             size_t size, size_t *length);
 
 /**
- * Replaces the input range by a standardisation: input = (value / 255 - mean[c]) / std[c], with
- * values per channel. std > 0.
+ * Gives the model a standardisation, input = (value - mean[c]) / std[c] per channel, std > 0, that
+ * is applied by the functions below and by nothing else: jem_logits() and its kin take inputs.
+ *
+ * For images a value is a byte / 255, and the input range becomes that of 0 and 255. The features of
+ * a table, (F, 1, 1), are its channels: mean and std are in their own units, and the input range
+ * stays that of the config.
  */
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
                                                  const float *mean, const float *std);
@@ -380,6 +402,17 @@ JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const ui
 /** The way back: rounded and clamped to 0..255. */
 JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const float *x,
                                    int32_t layout, uint8_t *images);
+
+/**
+ * Plain numbers, (n, C, H, W), to inputs by the standardisation; a model without one takes them as
+ * they are. `values` and `x` may be the same array.
+ */
+JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const float *values,
+                                        float *x);
+
+/** The way back. */
+JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const float *x,
+                                      float *values);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Compute                                                                                      */
@@ -937,7 +970,8 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  * the data that JEM_START_DATA was fitted to.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
- * stays as `path` with ".prev" added, unless it is one that could not be loaded.
+ * stays as `path` with ".prev" added, unless it is one that could not be loaded. Links, devices and
+ * pipes are written as by jem_model_save(); there is nothing before them.
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
  * had never stopped, also where the guard goes back, with the same library, backend and configs,

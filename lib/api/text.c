@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "api/check.h"
-#include "io/json.h"
+#include "base/utf8.h"
 #include "train/optimizer.h"
 
 // Now, not when the model is saved: then it would be too late to say whose fault it was.
@@ -94,6 +94,17 @@ static jem_status check_label(const jem_model *model, int32_t label)
     return jemi_check_range_int(label, 0, jemi_model_classes(model) - 1, "label");
 }
 
+JEM_API jem_status jem_model_metadata_key(const jem_model *model, int32_t index, char *buffer,
+                                          size_t size, size_t *length)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(check_buffer(buffer, size));
+    size_t needed;
+    if (!jemi_model_copy_metadata_key(model, index, buffer, size, &needed))
+        return jemi_fail(JEM_ENOTFOUND, "the model has no metadata number %d", (int)index);
+    return finish_copy(needed, buffer, size, length);
+}
+
 JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, const char *name)
 {
     JEMI_TRY(check_label(model, label));
@@ -148,4 +159,28 @@ JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const floa
     JEMI_TRY(check_images(model, n, images, layout, x));
     JEMI_TRY(jemi_check_finite(x, n, jemi_model_input_size(model), "x"));
     return jemi_model_input_to_u8(model, n, x, layout, images);
+}
+
+static jem_status check_floats(const jem_model *model, int64_t n, const float *from,
+                               const char *from_name, const float *to, const char *to_name)
+{
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_rows(n, "n"));
+    JEMI_TRY(jemi_check_array(n, to, to_name));
+    JEMI_TRY(jemi_check_array(n, from, from_name));
+    return jemi_check_finite(from, n, jemi_model_input_size(model), from_name);
+}
+
+JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const float *values,
+                                        float *x)
+{
+    JEMI_TRY(check_floats(model, n, values, "values", x, "x"));
+    return jemi_model_input_from_float(model, n, values, x);
+}
+
+JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const float *x,
+                                      float *values)
+{
+    JEMI_TRY(check_floats(model, n, x, "x", values, "values"));
+    return jemi_model_input_to_float(model, n, x, values);
 }

@@ -11,6 +11,9 @@
 
 #include "base/lock.h"
 #include "base/text.h"
+#include "base/utf8.h"
+
+enum { LINE_SIZE = 1024 };
 
 // All under the lock.
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -68,11 +71,12 @@ void jemi_log(int32_t level, const char *format, ...)
     jemi_lock_leave(lock);
     if (log == NULL)
         return;
-    char line[512];
+    char line[LINE_SIZE];
     va_list arguments;
     va_start(arguments, format);
     jemi_format_list(line, sizeof line, format, arguments);
     va_end(arguments);
+    jemi_utf8_make_showable(line);
     log(user, level, line);
     jemi_lock_enter(lock);
     count_running(-1);

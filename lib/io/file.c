@@ -1,38 +1,26 @@
 /*
- * Files by POSIX calls.
+ * Writing by POSIX calls.
  *
- * Writing: a temporary file beside the target, in the same directory handle, is filled, fsynced and
- * closed before it takes the target's name; then the directory is fsynced. Until the rename nothing
- * has touched the old file; a failure before it removes the temporary one. Where the old file is to
- * be kept, a second name for it is made first, so that its own never vanishes. SIGXFSZ, which would
- * kill the host at its file size limit, is held back meanwhile, so that write() says EFBIG instead.
+ * A file without a name (O_TMPFILE) in the target's directory, or where there are none one with a
+ * temporary name, is filled, fsynced and closed before it gets the target's name; then the
+ * directory is fsynced. Until that nothing has touched the old file. Only a rename can replace it,
+ * and that wants a name, which a nameless file gets for the moment between two calls. Where the old
+ * file is to be kept, a second name for it is made first, so that its own never vanishes.
  */
+#define _GNU_SOURCE // O_TMPFILE
+
 #include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
-
-// JEM_EIO: "cannot <verb> '<path>': <reason>".
-static jem_status fail_errno(const char *verb, const char *path, int error)
-{
-    char reason[96];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        jemi_format(reason, sizeof reason, "error %d", error);
-    return jemi_fail(JEM_EIO, "cannot %s '%.300s': %s", verb, path, reason);
-}
+#include "io/held_signals.h"
 
 // Runs `call` again as long as a signal interrupts it.
 #define RETRY(result, call)                                                                        \
@@ -40,276 +28,211 @@ static jem_status fail_errno(const char *verb, const char *path, int error)
         (result) = (call);                                                                         \
     } while ((result) < 0 && errno == EINTR)
 
-// ---- reading -----------------------------------------------------------------------------------
-
-typedef struct contents {
-    unsigned char *data;
-    size_t size, capacity;
-} contents;
-
-static jem_status reserve(contents *c, size_t capacity)
+static const char *name_of(const jemi_writer *w)
 {
-    unsigned char *data = jemi_alloc(capacity, 1);
-    if (data == NULL)
-        return jemi_fail_memory("contents of a file");
-    if (c->size > 0)
-        memcpy(data, c->data, c->size);
-    jemi_free(c->data);
-    c->data = data;
-    c->capacity = capacity;
-    return JEM_OK;
+    return jemi_target_name(&w->target);
 }
 
-static jem_status fail_size(const char *path, size_t size_max)
+static bool replaces(const jemi_writer *w)
 {
-    return jemi_fail(JEM_EFORMAT, "'%.300s' is larger than the %zu bytes it may have", path,
-                     size_max);
+    return w->target.kind == JEMI_TARGET_FILE;
 }
 
-// Room for a whole regular file and one byte, by which its end is noticed; else for a start.
-static jem_status reserve_first(int fd, const char *path, size_t size_max, contents *c)
+// ---- opening -----------------------------------------------------------------------------------
+
+// A descriptor of ours is written where it stands: /dev/stdout after what was printed before.
+static jem_status open_stream(jemi_writer *w)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return fail_errno("read", path, errno);
-    if (!S_ISREG(st.st_mode))
-        return reserve(c, 64 << 10);
-    if ((uintmax_t)st.st_size > size_max)
-        return fail_size(path, size_max);
-    return reserve(c, (size_t)st.st_size + 1);
+    if (w->target.descriptor >= 0)
+        w->fd = fcntl(w->target.descriptor, F_DUPFD_CLOEXEC, 3);
+    else
+        RETRY(w->fd, open(w->path, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC));
+    return w->fd >= 0 ? JEM_OK : jemi_fail_errno(errno, "open", w->path);
 }
 
-// Twice as much, but no more than tells that there is too much.
-static size_t grown(size_t capacity, size_t size_max)
+static jem_status open_directory(jemi_writer *w)
 {
-    const size_t more = 2 * capacity; // no block is larger than half the address space
-    return more <= size_max ? more : size_max + 1;
+    char directory[PATH_MAX];
+    jemi_target_directory(&w->target, directory);
+    RETRY(w->dir, open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return w->dir >= 0 ? JEM_OK : jemi_fail_errno(errno, "open the directory of", w->path);
 }
 
-static jem_status read_all(int fd, const char *path, size_t size_max, contents *c)
+// A new file gets the host's umask; one that replaces another is private until it has the other's
+// permissions.
+static unsigned first_mode(const jemi_writer *w)
 {
-    JEMI_TRY(reserve_first(fd, path, size_max, c));
-    for (;;) {
-        if (c->size > size_max)
-            return fail_size(path, size_max);
-        if (c->size == c->capacity)
-            JEMI_TRY(reserve(c, grown(c->capacity, size_max)));
-        ssize_t n;
-        RETRY(n, read(fd, c->data + c->size, c->capacity - c->size));
-        if (n < 0)
-            return fail_errno("read", path, errno);
-        if (n == 0)
-            return JEM_OK;
-        c->size += (size_t)n;
-    }
+    return replaces(w) ? 0600 : 0666;
 }
 
-jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size)
+// The name of an open file by which it can be linked.
+enum { FD_PATH_SIZE = 32 };
+static const char *fd_path(int fd, char path[FD_PATH_SIZE])
 {
-    *data = NULL;
-    *size = 0;
+    jemi_format(path, FD_PATH_SIZE, "/proc/self/fd/%d", fd);
+    return path;
+}
+
+// -1 where the file system has no files without names, or /proc is missing, by which they are named.
+static int open_unnamed(const jemi_writer *w)
+{
+    char path[FD_PATH_SIZE];
     int fd;
-    RETRY(fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (fd < 0)
-        return fail_errno("open", path, errno);
-    contents c = {0};
-    const jem_status status = read_all(fd, path, size_max, &c);
-    close(fd);
-    if (status != JEM_OK) {
-        jemi_free(c.data);
-        return status;
+    RETRY(fd, openat(w->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(w)));
+    if (fd < 0 || faccessat(AT_FDCWD, fd_path(fd, path), F_OK, 0) != 0) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
     }
-    *data = c.data;
-    *size = c.size;
+    flock(fd, LOCK_EX | LOCK_NB); // nobody else can have it yet
+    return fd;
+}
+
+static jem_status copy_permissions(const jemi_writer *w)
+{
+    const struct stat *old = &w->target.st;
+    if (!replaces(w))
+        return JEM_OK;
+    // Only root can keep a foreign owner; a file that changes hands is better than none.
+    const int owner_kept = fchown(w->fd, old->st_uid, old->st_gid);
+    (void)owner_kept;
+    if (fchmod(w->fd, old->st_mode & 0777) != 0)
+        return jemi_fail_errno(errno, "keep the permissions of", w->path);
     return JEM_OK;
 }
 
-// ---- the file size signal ----------------------------------------------------------------------
-
-typedef struct size_signal {
-    sigset_t mask; // the host's
-    bool pending;  // the host held one back already
-} size_signal;
-
-static bool size_signal_pending(void)
+static jem_status open_new_file(jemi_writer *w)
 {
-    sigset_t pending;
-    sigpending(&pending);
-    return sigismember(&pending, SIGXFSZ) == 1;
-}
-
-static void size_signal_block(size_signal *s)
-{
-    sigset_t block;
-    sigemptyset(&block);
-    sigaddset(&block, SIGXFSZ);
-    s->pending = size_signal_pending();
-    pthread_sigmask(SIG_BLOCK, &block, &s->mask);
-}
-
-// Takes away the signal that our write caused, and only that.
-static void size_signal_restore(const size_signal *s)
-{
-    if (!s->pending && size_signal_pending()) {
-        sigset_t drain;
-        sigemptyset(&drain);
-        sigaddset(&drain, SIGXFSZ);
-        sigtimedwait(&drain, NULL, &(struct timespec){0, 0});
+    JEMI_TRY(open_directory(w));
+    jemi_temp_clean(w->dir, name_of(w));
+    w->fd = open_unnamed(w);
+    if (w->fd < 0) {
+        w->fd = jemi_temp_create(w->dir, name_of(w), first_mode(w), w->temp);
+        w->named = w->fd >= 0;
     }
-    pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
+    if (w->fd < 0)
+        return jemi_fail_errno(errno, "create a temporary file beside", w->path);
+    return copy_permissions(w);
+}
+
+static bool is_stream(const jemi_writer *w)
+{
+    return w->target.kind == JEMI_TARGET_STREAM;
+}
+
+static jem_status open_writer(jemi_writer *w, const char *path, bool keeps)
+{
+    w->path = path;
+    w->keeps = keeps;
+    w->dir = w->fd = w->lock = -1;
+    w->named = false;
+    jem_status status = jemi_target_find(&w->target, path);
+    if (status == JEM_OK)
+        status = is_stream(w) ? open_stream(w) : open_new_file(w);
+    if (status != JEM_OK)
+        jemi_writer_discard(w);
+    return status;
+}
+
+jem_status jemi_writer_open(jemi_writer *w, const char *path)
+{
+    return open_writer(w, path, false);
+}
+
+static void close_all(jemi_writer *w)
+{
+    int *const descriptors[] = {&w->fd, &w->lock, &w->dir};
+    for (int i = 0; i < 3; i++) {
+        if (*descriptors[i] >= 0)
+            close(*descriptors[i]);
+        *descriptors[i] = -1;
+    }
+}
+
+void jemi_writer_discard(jemi_writer *w)
+{
+    if (w->named)
+        unlinkat(w->dir, w->temp, 0);
+    w->named = false;
+    close_all(w);
 }
 
 // ---- writing -----------------------------------------------------------------------------------
 
-typedef struct writer {
-    const char *path;    // as the caller said it, for messages
-    char real[PATH_MAX]; // what it means; its last slash is cut
-    const char *name;    // within the directory
-    int dir;
-    bool keeps; // the old file
-    bool exists;
-    struct stat old; // if it exists
-    char temp[NAME_MAX + 1];
-    int fd; // of the temporary file
-} writer;
-
-// A symbolic link is followed, as open() would: whoever linked "model" to a file on another disk
-// wants the data there.
-static jem_status resolve(const char *path, char real[PATH_MAX])
+jem_status jemi_writer_write(jemi_writer *w, const void *data, size_t size)
 {
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
-        if (realpath(path, real) == NULL)
-            return fail_errno("follow the link", path, errno);
-    } else if (strlen(path) < PATH_MAX) {
-        memcpy(real, path, strlen(path) + 1);
-    } else {
-        return fail_errno("write", path, ENAMETOOLONG);
-    }
-    return JEM_OK;
-}
-
-// Directories, devices, pipes and sockets are not replaced by a file.
-static jem_status find_target(writer *w)
-{
-    JEMI_TRY(resolve(w->path, w->real));
-    w->exists = lstat(w->real, &w->old) == 0;
-    if (!w->exists && errno != ENOENT)
-        return fail_errno("write", w->path, errno);
-    if (w->exists && !S_ISREG(w->old.st_mode))
-        return jemi_fail(JEM_EIO, "cannot write '%.300s': it exists and is no regular file",
-                         w->path);
-    return JEM_OK;
-}
-
-static jem_status open_directory(writer *w)
-{
-    char *slash = strrchr(w->real, '/');
-    w->name = slash != NULL ? slash + 1 : w->real;
-    if (*w->name == '\0')
-        return fail_errno("write", w->path, *w->real == '\0' ? ENOENT : EISDIR);
-    const char *dir = slash == NULL ? "." : slash == w->real ? "/" : w->real;
-    if (slash != NULL)
-        *slash = '\0';
-    RETRY(w->dir, open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return w->dir >= 0 ? JEM_OK : fail_errno("open the directory of", w->path, errno);
-}
-
-enum { NAME_TRIES = 1000 };
-
-// ".name.<pid>-<number>.tmp"; the number skips what a killed process of the same id left.
-static void make_temp_name(const writer *w, char temp[NAME_MAX + 1])
-{
-    static atomic_uint counter;
-    const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
-    jemi_format(temp, NAME_MAX + 1, ".%.200s.%ld-%u.tmp", w->name, (long)getpid(), number);
-}
-
-static jem_status open_temp(writer *w)
-{
-    for (int tries = 0; tries < NAME_TRIES; tries++) {
-        make_temp_name(w, w->temp);
-        // A new file gets the host's umask; one that replaces another is private until it has
-        // the other's permissions.
-        RETRY(w->fd, openat(w->dir, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                            w->exists ? 0600 : 0666));
-        if (w->fd >= 0 || errno != EEXIST)
-            break;
-    }
-    return w->fd >= 0 ? JEM_OK : fail_errno("create a temporary file beside", w->path, errno);
-}
-
-static jem_status copy_permissions(const writer *w)
-{
-    if (!w->exists)
-        return JEM_OK;
-    // Only root can keep a foreign owner; a file that changes hands is better than none.
-    const int owner_kept = fchown(w->fd, w->old.st_uid, w->old.st_gid);
-    (void)owner_kept;
-    if (fchmod(w->fd, w->old.st_mode & 0777) != 0)
-        return fail_errno("keep the permissions of", w->path, errno);
-    return JEM_OK;
-}
-
-static jem_status write_part(const writer *w, const jemi_part *part)
-{
-    const unsigned char *at = part->data;
-    for (size_t left = part->size; left > 0;) {
+    const unsigned char *at = data;
+    while (size > 0) {
         ssize_t n;
-        RETRY(n, write(w->fd, at, left));
+        RETRY(n, write(w->fd, at, size));
         if (n <= 0)
-            return fail_errno("write", w->path, n < 0 ? errno : EIO);
+            return jemi_fail_errno(n < 0 ? errno : EIO, "write", w->path);
         at += n;
-        left -= (size_t)n;
+        size -= (size_t)n;
     }
     return JEM_OK;
 }
 
-static jem_status fill_temp(const writer *w, const jemi_part *parts, size_t n_parts)
+// ---- the end -----------------------------------------------------------------------------------
+
+// What is no file says EINVAL, or EROFS: it keeps nothing.
+static jem_status sync_file(const jemi_writer *w)
 {
-    JEMI_TRY(copy_permissions(w));
-    for (size_t i = 0; i < n_parts; i++)
-        JEMI_TRY(write_part(w, &parts[i]));
     int failed;
     RETRY(failed, fsync(w->fd));
-    return failed == 0 ? JEM_OK : fail_errno("write", w->path, errno);
+    if (failed == 0 || (is_stream(w) && (errno == EINVAL || errno == EROFS || errno == ENOTSUP)))
+        return JEM_OK;
+    return jemi_fail_errno(errno, "write", w->path);
 }
 
 // EINTR of close() on Linux: it is closed, and fsync has vouched for the data.
-static jem_status close_temp(const writer *w, jem_status status)
+static jem_status close_file(jemi_writer *w)
 {
-    if (close(w->fd) == 0 || errno == EINTR || status != JEM_OK)
-        return status;
-    return fail_errno("close", w->path, errno);
+    const int failed = close(w->fd);
+    w->fd = -1;
+    return failed == 0 || errno == EINTR ? JEM_OK : jemi_fail_errno(errno, "close", w->path);
 }
 
 // File systems that cannot fsync a directory say EINVAL; there is nothing more to do on them.
-static jem_status sync_directory(const writer *w)
+static jem_status sync_directory(const jemi_writer *w)
 {
     int failed;
     RETRY(failed, fsync(w->dir));
     if (failed == 0 || errno == EINVAL)
         return JEM_OK;
-    return fail_errno("make sure of the new name of the written", w->path, errno);
+    return jemi_fail_errno(errno, "make sure of the new name of the written", w->path);
+}
+
+static int link_unnamed(void *user, int dir, const char *name)
+{
+    const jemi_writer *w = user;
+    char path[FD_PATH_SIZE];
+    return linkat(AT_FDCWD, fd_path(w->lock, path), dir, name, AT_SYMLINK_FOLLOW);
+}
+
+static int link_old(void *user, int dir, const char *name)
+{
+    const jemi_writer *w = user;
+    return linkat(dir, name_of(w), dir, name, 0);
 }
 
 // A second name for the old file, by way of a link, as renaming would leave a moment without the
-// first. A rename onto another name of the same file does nothing, hence the unlink.
-static int link_previous(const writer *w, const char *previous)
+// first. A rename onto another name of the same file does nothing, hence the unlink. ENOENT: nobody
+// holds the old file, so another writer may have taken the link for left over.
+static int link_previous(jemi_writer *w, const char *previous)
 {
-    char temp[NAME_MAX + 1];
+    enum { TRIES = 10 };
+    char temp[JEMI_TEMP_SIZE];
     int failed = -1;
-    for (int tries = 0; tries < NAME_TRIES && failed != 0; tries++) {
-        make_temp_name(w, temp);
-        RETRY(failed, linkat(w->dir, w->name, w->dir, temp, 0));
-        if (failed != 0 && errno != EEXIST)
-            return failed;
-    }
-    if (failed == 0) {
+    for (int tries = 0; tries < TRIES && failed != 0; tries++) {
+        if (jemi_temp_take(w->dir, name_of(w), link_old, w, temp) != 0)
+            return -1;
         failed = renameat(w->dir, temp, w->dir, previous);
         const int error = errno;
         unlinkat(w->dir, temp, 0);
         errno = error;
+        if (failed != 0 && error != ENOENT)
+            return -1;
     }
     return failed;
 }
@@ -319,64 +242,128 @@ static bool cannot_link(int error)
     return error == EPERM || error == ENOTSUP || error == ENOSYS || error == EMLINK;
 }
 
-static jem_status keep_previous(const writer *w)
+static jem_status keep_previous(jemi_writer *w)
 {
     char previous[NAME_MAX + 1];
-    if (!w->keeps || !w->exists)
+    if (!w->keeps || !replaces(w))
         return JEM_OK;
-    if (jemi_format(previous, sizeof previous, "%s" JEMI_FILE_PREVIOUS, w->name) > NAME_MAX)
-        return fail_errno("keep the previous", w->path, ENAMETOOLONG);
+    if (jemi_format(previous, sizeof previous, "%s" JEMI_FILE_PREVIOUS, name_of(w)) > NAME_MAX)
+        return jemi_fail_errno(ENAMETOOLONG, "keep the previous", w->path);
     int failed = link_previous(w, previous);
     if (failed != 0 && cannot_link(errno))
-        failed = renameat(w->dir, w->name, w->dir, previous);
-    return failed == 0 ? JEM_OK : fail_errno("keep the previous", w->path, errno);
+        failed = renameat(w->dir, name_of(w), w->dir, previous);
+    return failed == 0 ? JEM_OK : jemi_fail_errno(errno, "keep the previous", w->path);
 }
 
-static jem_status replace(writer *w, const jemi_part *parts, size_t n_parts)
+// Only rename() can replace a file.
+static int rename_over(jemi_writer *w)
 {
-    JEMI_TRY(open_temp(w));
-    jem_status status = close_temp(w, fill_temp(w, parts, n_parts));
-    if (status == JEM_OK)
-        status = keep_previous(w);
-    if (status == JEM_OK && renameat(w->dir, w->temp, w->dir, w->name) != 0)
-        status = fail_errno("replace", w->path, errno);
-    if (status != JEM_OK) {
-        unlinkat(w->dir, w->temp, 0);
-        return status;
+    if (!w->named) {
+        if (jemi_temp_take(w->dir, name_of(w), link_unnamed, w, w->temp) != 0)
+            return -1;
+        w->named = true;
     }
+    const int failed = renameat(w->dir, w->temp, w->dir, name_of(w));
+    w->named = failed != 0;
+    return failed;
+}
+
+static jem_status take_name(jemi_writer *w)
+{
+    int failed = -1;
+    JEMI_TRY(keep_previous(w));
+    if (!w->named && !replaces(w))
+        RETRY(failed, link_unnamed(w, w->dir, name_of(w)));
+    if (w->named || replaces(w) || (failed != 0 && errno == EEXIST))
+        failed = rename_over(w);
+    return failed == 0 ? JEM_OK : jemi_fail_errno(errno, "replace", w->path);
+}
+
+static jem_status commit_file(jemi_writer *w)
+{
+    JEMI_TRY(sync_file(w));
+    w->lock = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
+    if (w->lock < 0)
+        return jemi_fail_errno(errno, "close", w->path);
+    JEMI_TRY(close_file(w));
+    JEMI_TRY(take_name(w));
     return sync_directory(w);
 }
 
-static jem_status write_file(writer *w, const jemi_part *parts, size_t n_parts)
+static jem_status commit_stream(jemi_writer *w)
 {
-    JEMI_TRY(find_target(w));
-    JEMI_TRY(open_directory(w));
-    size_signal signal_before;
-    size_signal_block(&signal_before);
-    const jem_status status = replace(w, parts, n_parts);
-    size_signal_restore(&signal_before);
-    close(w->dir);
+    JEMI_TRY(sync_file(w));
+    return close_file(w);
+}
+
+jem_status jemi_writer_commit(jemi_writer *w)
+{
+    const jem_status status = is_stream(w) ? commit_stream(w) : commit_file(w);
+    jemi_writer_discard(w);
+    return status;
+}
+
+// ---- whole files -------------------------------------------------------------------------------
+
+static jem_status write_parts(jemi_writer *w, const jemi_part *parts, size_t n_parts)
+{
+    for (size_t i = 0; i < n_parts; i++)
+        JEMI_TRY(jemi_writer_write(w, parts[i].data, parts[i].size));
+    return JEM_OK;
+}
+
+static jem_status write_file(const char *path, bool keeps, const jemi_part *parts, size_t n_parts)
+{
+    jemi_writer w;
+    jemi_held_signals signals;
+    jemi_signals_hold(&signals);
+    jem_status status = open_writer(&w, path, keeps);
+    if (status == JEM_OK) {
+        status = write_parts(&w, parts, n_parts);
+        if (status == JEM_OK)
+            status = jemi_writer_commit(&w);
+        else
+            jemi_writer_discard(&w);
+    }
+    jemi_signals_release(&signals);
     return status;
 }
 
 jem_status jemi_file_write_atomic(const char *path, const jemi_part *parts, size_t n_parts)
 {
-    return write_file(&(writer){.path = path, .dir = -1, .fd = -1}, parts, n_parts);
+    return write_file(path, false, parts, n_parts);
 }
 
 jem_status jemi_file_write_keeping(const char *path, const jemi_part *parts, size_t n_parts)
 {
-    return write_file(&(writer){.path = path, .keeps = true, .dir = -1, .fd = -1}, parts, n_parts);
+    return write_file(path, true, parts, n_parts);
 }
 
 jem_status jemi_file_previous(const char *path, char *previous, size_t size)
 {
-    char real[PATH_MAX];
-    JEMI_TRY(resolve(path, real));
-    if (jemi_format(previous, size, "%s" JEMI_FILE_PREVIOUS, real) >= (int)size)
-        return fail_errno("open", path, ENAMETOOLONG);
+    jemi_target target;
+    JEMI_TRY(jemi_target_find(&target, path));
+    if (jemi_format(previous, size, "%s" JEMI_FILE_PREVIOUS, target.path) >= (int)size)
+        return jemi_fail_errno(ENAMETOOLONG, "open", path);
     return JEM_OK;
 }
+
+// A pipe is not opened, as its reader would see it end.
+jem_status jemi_file_check(const char *path)
+{
+    jemi_target target;
+    jemi_writer w;
+    JEMI_TRY(jemi_target_find(&target, path));
+    if (target.kind == JEMI_TARGET_STREAM)
+        return access(path, W_OK) == 0 ? JEM_OK : jemi_fail_errno(errno, "write", path);
+    if (strlen(jemi_target_name(&target)) > NAME_MAX)
+        return jemi_fail_errno(ENAMETOOLONG, "write", path);
+    JEMI_TRY(open_writer(&w, path, false));
+    jemi_writer_discard(&w);
+    return JEM_OK;
+}
+
+// ---- identity ----------------------------------------------------------------------------------
 
 jemi_file_id jemi_file_identify(const char *path)
 {

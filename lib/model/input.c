@@ -1,5 +1,6 @@
 /*
- * 8-bit images to inputs and back, by the range or standardisation that the model carries.
+ * 8-bit images and plain numbers to inputs and back, by the range or standardisation that the model
+ * carries.
  */
 #include <math.h>
 #include <string.h>
@@ -50,8 +51,9 @@ void jemi_model_input_range(const jem_model *model, float *low, float *high)
     jemi_lock_enter(model->text_lock);
     *low = map->low;
     *high = map->high;
-    if (map->mean != NULL)
-        standardized_range(map, jemi_model_input(model).c, low, high);
+    const jemi_shape shape = jemi_model_input(model);
+    if (map->mean != NULL && shape.h * shape.w > 1) // features of a table have no 0 and no 255
+        standardized_range(map, shape.c, low, high);
     jemi_lock_leave(model->text_lock);
 }
 
@@ -107,6 +109,52 @@ jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float
             for (int64_t p = 0; p < pixels; p++)
                 to[p * at.pixel] = to_byte((from[p] - maps[c].offset) / maps[c].scale);
         }
+    jemi_free(maps);
+    return JEM_OK;
+}
+
+// The numbers that a standardisation is stated in; all others are inputs as they are.
+static jem_status copy_float_maps(const jem_model *model, affine **out)
+{
+    const int64_t channels = jemi_model_input(model).c;
+    affine *maps = jemi_alloc((size_t)channels, sizeof *maps);
+    if (maps == NULL)
+        return jemi_fail_memory("input map");
+    jemi_lock_enter(model->text_lock);
+    const jemi_input_map *map = &model->input_map;
+    for (int64_t c = 0; c < channels; c++)
+        maps[c] = map->mean != NULL ? (affine){map->std[c], map->mean[c]} : (affine){1.0f, 0.0f};
+    jemi_lock_leave(model->text_lock);
+    *out = maps;
+    return JEM_OK;
+}
+
+jem_status jemi_model_input_from_float(const jem_model *model, int64_t n, const float *values,
+                                       float *x)
+{
+    const jemi_shape shape = jemi_model_input(model);
+    const int64_t pixels = shape.h * shape.w;
+    affine *maps;
+    JEMI_TRY(copy_float_maps(model, &maps));
+    for (int64_t i = 0; i < n * shape.c; i++)
+        for (int64_t p = 0; p < pixels; p++)
+            x[i * pixels + p] =
+                (values[i * pixels + p] - maps[i % shape.c].offset) / maps[i % shape.c].scale;
+    jemi_free(maps);
+    return JEM_OK;
+}
+
+jem_status jemi_model_input_to_float(const jem_model *model, int64_t n, const float *x,
+                                     float *values)
+{
+    const jemi_shape shape = jemi_model_input(model);
+    const int64_t pixels = shape.h * shape.w;
+    affine *maps;
+    JEMI_TRY(copy_float_maps(model, &maps));
+    for (int64_t i = 0; i < n * shape.c; i++)
+        for (int64_t p = 0; p < pixels; p++)
+            values[i * pixels + p] =
+                x[i * pixels + p] * maps[i % shape.c].scale + maps[i % shape.c].offset;
     jemi_free(maps);
     return JEM_OK;
 }

@@ -78,6 +78,9 @@ void jemi_model_copy_class_name(const jem_model *model, int32_t label, char *buf
                                 size_t *length);
 jem_status jemi_model_set_metadata(jem_model *model, const char *key, const char *value);
 /** False when there is no such key. */
+/** Of the key at a place in the order in which they were set; false where there is none. */
+bool jemi_model_copy_metadata_key(const jem_model *model, int32_t index, char *buffer, size_t size,
+                                  size_t *length);
 bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buffer, size_t size,
                               size_t *length);
 jem_status jemi_model_set_standardization(jem_model *model, const float *mean, const float *std);
@@ -87,15 +90,18 @@ jem_status jemi_model_input_from_u8(const jem_model *model, int64_t n, const uin
                                     int32_t layout, float *x);
 jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float *x, int32_t layout,
                                   uint8_t *images);
+jem_status jemi_model_input_from_float(const jem_model *model, int64_t n, const float *values,
+                                       float *x);
+jem_status jemi_model_input_to_float(const jem_model *model, int64_t n, const float *x,
+                                     float *values);
 
 /* Files. (file.c) */
 
 jem_status jemi_model_save(const jem_model *model, const char *path);
-/** The model that a file describes. */
-jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
-                           const jem_exec_config *exec);
-/** Only the tensors whose name and shape agree; JEM_EMISMATCH when there are none. */
-jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *file,
-                                    int32_t *matched);
+/** The model that a file, opened or in memory, describes. */
+jem_status jemi_model_load(jem_model **out, jemi_safetensors *file, const jem_exec_config *exec);
+/** Only the floating-point tensors whose name and shape agree; JEM_EMISMATCH when there are none.
+ *  Nothing else of the file is looked at. */
+jem_status jemi_model_load_matching(jem_model *model, jemi_safetensors *file, int32_t *matched);
 
 #endif

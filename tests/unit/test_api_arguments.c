@@ -306,9 +306,17 @@ START_TEST(test_metadata)
     REFUSED(JEM_EINVAL, "key is NULL", jem_model_get_metadata(f.model, NULL, f.text, 16, &length));
     REFUSED(JEM_ENOTFOUND, "'age'", jem_model_get_metadata(f.model, "age", f.text, 16, &length));
     REFUSED(JEM_EINVAL, "buffer", jem_model_get_metadata(f.model, "author", NULL, 16, &length));
+    REFUSED(JEM_EINVAL, "model", jem_model_metadata_key(NULL, 0, f.text, 16, &length));
+    REFUSED(JEM_EINVAL, "buffer", jem_model_metadata_key(f.model, 0, NULL, 16, &length));
+    REFUSED(JEM_ENOTFOUND, "number -1", jem_model_metadata_key(f.model, -1, f.text, 16, &length));
+    REFUSED(JEM_ENOTFOUND, "number 2", jem_model_metadata_key(f.model, 2, f.text, 16, &length));
     ck_assert_uint_eq(length, 99);
     REFUSED(JEM_EINVAL, "size is 6", jem_model_get_metadata(f.model, "author", f.text, 6, &length));
     ck_assert_uint_eq(length, 6);
+    REFUSED(JEM_EINVAL, "size is 5", jem_model_metadata_key(f.model, 0, f.text, 5, &length));
+    ck_assert_uint_eq(length, strlen("author"));
+    MUST(jem_model_metadata_key(f.model, 1, NULL, 0, &length));
+    ck_assert_uint_eq(length, 255);
     MUST(jem_model_get_metadata(f.model, "author", f.text, 7, NULL));
     ck_assert_str_eq(f.text, "nobody");
     MUST(jem_model_get_metadata(f.model, "author", NULL, 0, &length));
@@ -355,6 +363,15 @@ START_TEST(test_inputs)
     REFUSED(JEM_EINVAL, "x is NULL", jem_input_to_u8(f.model, 1, NULL, 1, f.images));
     REFUSED(JEM_EINVAL, "images", jem_input_to_u8(f.model, 1, f.x, 1, NULL));
     REFUSED(JEM_EINVAL, "x is nan", jem_input_to_u8(f.model, ROWS, f.with_nan, 1, f.images));
+    REFUSED(JEM_EINVAL, "model", jem_input_from_float(NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "n is -1", jem_input_from_float(f.model, -1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "values is NULL", jem_input_from_float(f.model, 1, NULL, f.out));
+    REFUSED(JEM_EINVAL, "x is NULL", jem_input_from_float(f.model, 1, f.x, NULL));
+    REFUSED(JEM_EINVAL, "values is nan", jem_input_from_float(f.model, ROWS, f.with_nan, f.out));
+    REFUSED(JEM_EINVAL, "model", jem_input_to_float(NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "n is 2147", jem_input_to_float(f.model, too_many, f.x, f.out));
+    REFUSED(JEM_EINVAL, "values is NULL", jem_input_to_float(f.model, 1, f.x, NULL));
+    REFUSED(JEM_EINVAL, "x is nan", jem_input_to_float(f.model, ROWS, f.with_nan, f.out));
 }
 END_TEST
 

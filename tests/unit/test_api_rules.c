@@ -43,6 +43,8 @@ static void call_all_with_no_rows(void)
     MUST(jem_model_prepare(model, JEM_PREPARE_LOGITS, 0));
     MUST(jem_input_from_u8(model, 0, NULL, JEM_LAYOUT_NCHW, NULL));
     MUST(jem_input_to_u8(model, 0, NULL, JEM_LAYOUT_NHWC, NULL));
+    MUST(jem_input_from_float(model, 0, NULL, NULL));
+    MUST(jem_input_to_float(model, 0, NULL, NULL));
     MUST(jem_sampler_start(sampler, 0, NULL, NULL));
     MUST(jem_sgld_step(model, sampler, 0, NULL, NULL));
     MUST(jem_sampler_run(model, sampler, 0, NULL, NULL, 5, NULL, NULL));

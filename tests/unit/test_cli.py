@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 import pytest
-from cli_support import (CLASSES, JEM, SIDE, apply, idx, images, jem, model, train, write_cifar,
+from cli_support import (CLASSES, JEM, SIDE, apply, idx, images, jem, last_of, model, train, write_cifar,
                          write_idx, write_npy, x_test)
 
 COMMANDS = ["train", "eval", "sample", "info", "logits", "energy", "grad", "score", "bench"]
@@ -306,7 +306,7 @@ def test_options_have_an_effect(idx, options, tmp_path):
     for more in ([], options):
         args = ["train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--steps", 30,
                 "--batch", 8, "--capacity", 40, "--log", tmp_path / "log", *base, *more]
-        subprocess.run([JEM, *map(str, args)], capture_output=True, check=False)
+        subprocess.run([JEM, *last_of(args)], capture_output=True, check=False)
         lines = [json.loads(line) for line in (tmp_path / "log").open()]
         logs.append([(line["step"], line["event"], line["f_samples"]) for line in lines])
     assert logs[0] != logs[1]
@@ -450,7 +450,7 @@ def test_divergence_is_undone(idx, tmp_path):
     """A rate that is 20 times too high is halved until the run goes on; the log tells each time."""
     args = ["train", "--data", idx, "--arch", "mlp-16", "--out", tmp_path / "m", "--steps", 40,
             "--log", tmp_path / "log", "--batch", 16]
-    result = subprocess.run([JEM, *map(str, args), "--lr", "10"], capture_output=True, text=True,
+    result = subprocess.run([JEM, *last_of([*args, "--lr", 10])], capture_output=True, text=True,
                             check=True)
     events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     rollbacks = [line for line in events if line["event"] != 0]

@@ -19,14 +19,14 @@ import time
 
 import pytest
 
-from cli_support import JEM, idx, jem, write_idx  # noqa: F401 (idx is a fixture)
+from cli_support import JEM, idx, jem, last_of, write_idx  # noqa: F401 (idx is a fixture)
 
 LENGTH = 60
 
 
 def command(data, out, *options, steps=LENGTH):
-    return ["train", "--data", data, "--arch", "mlp-8", "--steps", steps, "--batch", 8,
-            "--sgld-steps", 2, "--chains", 6, "--capacity", 30, "--out", out, *options]
+    return last_of(["train", "--data", data, "--arch", "mlp-8", "--steps", steps, "--batch", 8,
+                    "--sgld-steps", 2, "--chains", 6, "--capacity", 30, "--out", out, *options])
 
 
 def straight(data, out, *options, **how):

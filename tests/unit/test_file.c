@@ -1,9 +1,10 @@
 /*
- * lib/io/file: which targets are written and which refused, links, permissions, the host's file
- * size limit, kills and threads. Failing system calls are in test_file_faults.c.
+ * lib/io/file: which targets are written and which refused, links, permissions, devices and pipes,
+ * what killed writers leave, the host's file size limit, kills and threads. Failing system calls are in test_file_faults.c.
  */
-#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "folder.h"
+#include "support.h"
 
 // `name` within the folder, until the next call but three.
 static const char *in_folder(const char *name)
@@ -34,20 +36,19 @@ typedef struct target_row {
 static const target_row bad_targets[] = {
     {"no directory", "none/target", "directory of"},
     {"a file as directory", "plain/target", "Not a directory"},
-    {"a directory", "sub", "no regular file"},
-    {"a directory with a slash", "sub/", "no regular file"},
-    {"the folder itself", ".", "no regular file"},
-    {"the root", "/", "no regular file"},
+    {"a directory", "sub", "Is a directory"},
+    {"a directory with a slash", "sub/", "Is a directory"},
+    {"the folder itself", ".", "Is a directory"},
+    {"the root", "/", "Is a directory"},
     {"a file with a slash", "plain/", "Not a directory"},
     {"a new name with a slash", "none/", "Is a directory"},
-    {"a fifo", "fifo", "no regular file"},
-    {"a full device", "/dev/full", "no regular file"},
-    {"a device", "/dev/null", "no regular file"},
+    {"a full device", "/dev/full", "No space left"},
     {"a directory that takes no files", "/proc/jem-test", "temporary file beside"},
-    {"a dangling link", "dangling", "follow the link"},
-    {"a loop of links", "loop", "follow the link"},
-    {"a link to a directory", "to-sub", "no regular file"},
-    {"a link to a device", "to-full", "no regular file"},
+    {"a descriptor that is closed", "/dev/fd/999", "temporary file beside"},
+    {"a link into no directory", "to-none", "directory of"},
+    {"a loop of links", "loop", "symbolic links"},
+    {"a link to a directory", "to-sub", "Is a directory"},
+    {"a link to a device", "to-full", "No space left"},
 };
 
 static void make_targets(void)
@@ -55,8 +56,8 @@ static void make_targets(void)
     put(in_folder("plain"), old_text);
     ck_assert_int_eq(mkdir(in_folder("sub"), 0700), 0);
     put(in_folder("sub/inner"), old_text);
-    ck_assert_int_eq(mkfifo(in_folder("fifo"), 0600), 0);
-    ck_assert_int_eq(symlink("nowhere", in_folder("dangling")), 0);
+    ck_assert_int_eq(symlink("none/target", in_folder("to-none")), 0);
+    ck_assert_int_eq(symlink("sub/new", in_folder("dangling")), 0);
     ck_assert_int_eq(symlink("loop", in_folder("loop")), 0);
     ck_assert_int_eq(symlink("sub", in_folder("to-sub")), 0);
     ck_assert_int_eq(symlink("/dev/full", in_folder("to-full")), 0);
@@ -65,8 +66,8 @@ static void make_targets(void)
 
 static void remove_targets(void)
 {
-    static const char *const names[] = {"plain",  "sub/inner", "fifo",     "dangling", "loop",
-                                        "to-sub", "to-full",   "to-inner", "target"};
+    static const char *const names[] = {"plain",  "sub/inner", "to-none",  "dangling", "loop",
+                                        "to-sub", "to-full",   "to-inner", "target",   "sub/new"};
     for (int i = 0; i < COUNT(names); i++)
         unlink(in_folder(names[i]));
     rmdir(in_folder("sub"));
@@ -121,6 +122,51 @@ START_TEST(link_is_followed)
 }
 END_TEST
 
+// The check before a long computation comes to the same answer as the writer.
+START_TEST(checked_as_written)
+{
+    static const char *const good[] = {"plain", "to-inner", "dangling", "new", "/dev/full"};
+    unlink(path);
+    make_targets();
+    const int entries = count_entries(folder);
+    for (int i = 0; i < COUNT(bad_targets); i++) {
+        const char *target = bad_targets[i].target;
+        const bool full = strcmp(bad_targets[i].word, "No space left") == 0; // shows when written
+        ck_assert_msg(jemi_file_check(target[0] == '/' ? target : in_folder(target)) ==
+                          (full ? 0 : JEM_EIO),
+                      "%s", bad_targets[i].name);
+    }
+    for (int i = 0; i < COUNT(good); i++)
+        ck_assert_msg(jemi_file_check(good[i][0] == '/' ? good[i] : in_folder(good[i])) == JEM_OK,
+                      "%s: %s", good[i], jemi_last_message());
+    char name[257];
+    memset(name, 'x', sizeof name);
+    name[256] = '\0';
+    ck_assert_int_eq(jemi_file_check(in_folder(name)), JEM_EIO);
+    name[255] = '\0';
+    ck_assert_int_eq(jemi_file_check(in_folder(name)), JEM_OK);
+    ck_assert_int_eq(count_entries(folder), entries);
+    ck_assert_str_eq(get(in_folder("plain")), old_text);
+    remove_targets();
+}
+END_TEST
+
+START_TEST(dangling_link_gets_its_target)
+{
+    unlink(path);
+    make_targets();
+    ck_assert_int_eq(symlink("dangling", path), 0); // a link to a link
+    for (int i = 0; i < 2; i++) {
+        ck_assert_msg(write_new(path) == JEM_OK, "%s", jemi_last_message());
+        ck_assert_str_eq(get(in_folder("sub/new")), new_text);
+    }
+    char link[64];
+    ck_assert_int_eq(readlink(in_folder("dangling"), link, sizeof link), 7);
+    ck_assert_int_eq(readlink(path, link, sizeof link), 8);
+    remove_targets();
+}
+END_TEST
+
 START_TEST(relative_path)
 {
     start(false);
@@ -153,6 +199,127 @@ START_TEST(permissions)
     ck_assert_int_eq(write_new(path), JEM_OK);
     stat(path, &st);
     ck_assert(st.st_uid == 65534 && st.st_gid == 65533);
+}
+END_TEST
+
+/* ---- what is no file ---------------------------------------------------------------------- */
+
+static void *read_fifo(void *text)
+{
+    FILE *fifo = fopen(in_folder("fifo"), "r");
+    const size_t n = fread(text, 1, 255, fifo);
+    ((char *)text)[n] = '\0';
+    fclose(fifo);
+    return NULL;
+}
+
+START_TEST(fifo_is_written)
+{
+    char text[256];
+    pthread_t reader;
+    ck_assert_int_eq(mkfifo(in_folder("fifo"), 0600), 0);
+    ck_assert_int_eq(jemi_file_check(in_folder("fifo")), JEM_OK); // and its reader sees no end
+    pthread_create(&reader, NULL, read_fifo, text);
+    ck_assert_msg(write_new(in_folder("fifo")) == JEM_OK, "%s", jemi_last_message());
+    pthread_join(reader, NULL);
+    ck_assert_str_eq(text, new_text);
+    struct stat st;
+    ck_assert(stat(in_folder("fifo"), &st) == 0 && S_ISFIFO(st.st_mode));
+    unlink(in_folder("fifo"));
+}
+END_TEST
+
+START_TEST(device_is_written_and_stays)
+{
+    struct stat before, now;
+    ck_assert_int_eq(stat("/dev/null", &before), 0);
+    ck_assert_int_eq(write_new("/dev/null"), JEM_OK);
+    ck_assert_int_eq(stat("/dev/null", &now), 0);
+    ck_assert(S_ISCHR(now.st_mode) && now.st_ino == before.st_ino);
+}
+END_TEST
+
+// As /dev/stdout is: the file stays the one that was opened, and what was printed before stays.
+START_TEST(descriptor_is_written_where_it_stands)
+{
+    char name[64], link_name[64];
+    start(false);
+    const int fd = open(path, O_RDWR | O_CREAT, 0600);
+    ck_assert_int_eq(write(fd, "before ", 7), 7);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    snprintf(link_name, sizeof link_name, "%s", in_folder("stdout"));
+    ck_assert_int_eq(symlink(name, link_name), 0);
+    ck_assert_msg(write_new(link_name) == JEM_OK, "%s", jemi_last_message());
+    ck_assert_int_eq(write(fd, " after", 6), 6);
+    char expected[128];
+    snprintf(expected, sizeof expected, "before %s after", new_text);
+    ck_assert_str_eq(get(path), expected);
+    struct stat st, opened;
+    ck_assert(lstat(link_name, &st) == 0 && S_ISLNK(st.st_mode));
+    ck_assert(stat(path, &st) == 0 && fstat(fd, &opened) == 0 && st.st_ino == opened.st_ino);
+    close(fd);
+    unlink(link_name);
+    ck_assert_int_eq(count_entries(folder), 1);
+}
+END_TEST
+
+// SIGPIPE would end the host.
+START_TEST(pipe_that_nobody_reads)
+{
+    int ends[2];
+    char name[64];
+    signal(SIGPIPE, SIG_DFL);
+    ck_assert_int_eq(pipe(ends), 0);
+    close(ends[0]);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[1]);
+    const surroundings before = look_around();
+    ck_assert_int_eq(write_new(name), JEM_EIO);
+    check_surroundings(&before);
+    ck_assert_ptr_nonnull(strstr(jemi_last_message(), "Broken pipe"));
+    close(ends[1]);
+}
+END_TEST
+
+/* ---- what killed writers leave ------------------------------------------------------------- */
+
+static const char *left_over(int number)
+{
+    char name[64];
+    snprintf(name, sizeof name, ".target.jem-%d.tmp", number);
+    return in_folder(name);
+}
+
+START_TEST(left_over_is_removed)
+{
+    for (int exists = 0; exists < 2; exists++) {
+        start(exists);
+        put(left_over(0), "half");
+        put(left_over(3), "");
+        put(in_folder(".other.jem-0.tmp"), "of another target");
+        ck_assert_int_eq(write_new(path), JEM_OK);
+        ck_assert_int_eq(count_entries(folder), 2);
+        ck_assert_str_eq(get(path), new_text);
+    }
+    unlink(in_folder(".other.jem-0.tmp"));
+}
+END_TEST
+
+// Its writer lives, in whatever container.
+START_TEST(held_file_stays)
+{
+    start(true);
+    put(left_over(0), "being written");
+    const int fd = open(left_over(0), O_RDONLY);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    ck_assert_int_eq(symlink("target", left_over(1)), 0); // nor is a link followed or removed
+    ck_assert_int_eq(write_new(path), JEM_OK);
+    ck_assert_str_eq(get(left_over(0)), "being written");
+    ck_assert_str_eq(get(path), new_text);
+    ck_assert_int_eq(count_entries(folder), 3);
+    close(fd);
+    unlink(left_over(1));
+    ck_assert_int_eq(write_new(path), JEM_OK);
+    ck_assert_int_eq(count_entries(folder), 1);
 }
 END_TEST
 
@@ -221,12 +388,11 @@ static void write_pattern(char c, char *buffer)
 
 static void check_pattern(void)
 {
-    void *data;
     size_t size;
-    ck_assert_int_eq(jemi_file_read(path, SIZE_MAX, &data, &size), JEM_OK);
+    char *data = support_read_file(path, &size);
     ck_assert_uint_eq(size, BIG);
-    ck_assert_int_eq(memcmp(data, (char *)data + 1, BIG - 1), 0); // one character throughout
-    jemi_free(data);
+    ck_assert_int_eq(memcmp(data, data + 1, BIG - 1), 0); // one character throughout
+    free(data);
 }
 
 // 100 kills here; the crash tests of whole models do the many.
@@ -246,8 +412,10 @@ START_TEST(killed_while_writing)
         waitpid(child, &state, 0);
         ck_assert(WIFSIGNALED(state));
         check_pattern();
+        ck_assert_int_le(count_entries(folder), 2);
     }
-    remove_entries();
+    write_pattern('.', buffer);
+    ck_assert_int_eq(count_entries(folder), 1);
 }
 END_TEST
 
@@ -274,39 +442,6 @@ START_TEST(threads_write_one_file)
 }
 END_TEST
 
-/* ---- reading -------------------------------------------------------------------------------- */
-
-static void *feed(void *user)
-{
-    (void)user;
-    FILE *fifo = fopen(in_folder("fifo"), "w");
-    for (int i = 0; i < 100000; i++)
-        fprintf(fifo, "%d\n", i);
-    fclose(fifo);
-    return NULL;
-}
-
-START_TEST(reads_fifo_and_empty)
-{
-    ck_assert_int_eq(mkfifo(in_folder("fifo"), 0600), 0);
-    pthread_t feeder;
-    pthread_create(&feeder, NULL, feed, NULL);
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read(in_folder("fifo"), SIZE_MAX, &data, &size), JEM_OK);
-    pthread_join(feeder, NULL);
-    ck_assert_uint_eq(size, 588890);
-    ck_assert_mem_eq((char *)data + size - 6, "99999\n", 6);
-    jemi_free(data);
-    unlink(in_folder("fifo"));
-
-    put(path, "");
-    ck_assert_int_eq(jemi_file_read(path, 0, &data, &size), JEM_OK);
-    ck_assert(data != NULL && size == 0);
-    jemi_free(data);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("file");
@@ -315,13 +450,20 @@ int main(void)
     tcase_add_loop_test(tests, bad_target_is_refused, 0, COUNT(bad_targets));
     tcase_add_test(tests, long_and_empty_names);
     tcase_add_test(tests, link_is_followed);
+    tcase_add_test(tests, checked_as_written);
+    tcase_add_test(tests, dangling_link_gets_its_target);
     tcase_add_test(tests, relative_path);
     tcase_add_test(tests, permissions);
+    tcase_add_test(tests, fifo_is_written);
+    tcase_add_test(tests, device_is_written_and_stays);
+    tcase_add_test(tests, descriptor_is_written_where_it_stands);
+    tcase_add_test(tests, pipe_that_nobody_reads);
+    tcase_add_test(tests, left_over_is_removed);
+    tcase_add_test(tests, held_file_stays);
     tcase_add_test(tests, size_limit_does_not_kill);
     tcase_add_test(tests, blocked_size_signal_stays);
     tcase_add_test(tests, killed_while_writing);
     tcase_add_test(tests, threads_write_one_file);
-    tcase_add_test(tests, reads_fifo_and_empty);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);
 }

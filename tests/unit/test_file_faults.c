@@ -5,9 +5,13 @@
  * This program defines the C library's file calls itself, so the library's calls come here; a fault
  * that is armed is reported in place of one of them. Unarmed, they go on to the kernel.
  */
+#define _GNU_SOURCE // O_TMPFILE
+
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -21,10 +25,16 @@ typedef enum call {
     NO_CALL,
     ANY,
     OPEN,
-    OPENAT,
-    LSTAT,
+    UNNAMED, /* openat() of a file without a name */
+    CREATE,  /* openat() of one with a name */
+    LOOK,    /* openat() of what may be left over */
+    STAT,
+    READLINK,
+    FSTATAT,
+    FACCESSAT,
+    FCNTL,
+    FLOCK,
     FSTAT,
-    READ,
     WRITE,
     FCHOWN,
     FCHMOD,
@@ -43,6 +53,8 @@ static struct {
     int error;
     int n_calls; /* of that kind so far */
 } fault;
+
+static bool names_only; /* a file system without O_TMPFILE */
 
 static int fault_of(call made)
 {
@@ -78,42 +90,64 @@ int open(const char *name, int flags, ...)
     return fails(OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, name, flags, mode);
 }
 
-static char temp_name[256]; // the last that was asked for
+static call openat_of(int flags)
+{
+    return (flags & O_TMPFILE) == O_TMPFILE ? UNNAMED : flags & O_CREAT ? CREATE : LOOK;
+}
 
 int openat(int dir, const char *name, int flags, ...)
 {
-    snprintf(temp_name, sizeof temp_name, "%s", name);
-    int mode;
-    MODE_OF(flags, mode);
-    return fails(OPENAT) ? -1 : (int)syscall(SYS_openat, dir, name, flags, mode);
+    int mode = 0;
+    va_list rest;
+    va_start(rest, flags);
+    if (openat_of(flags) != LOOK)
+        mode = va_arg(rest, int);
+    va_end(rest);
+    if (names_only && openat_of(flags) == UNNAMED) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return fails(openat_of(flags)) ? -1 : (int)syscall(SYS_openat, dir, name, flags, mode);
 }
 
-int lstat(const char *name, struct stat *st)
+int stat(const char *name, struct stat *st)
 {
-    return fails(LSTAT) ? -1 : fstatat(AT_FDCWD, name, st, AT_SYMLINK_NOFOLLOW);
+    return fails(STAT) ? -1 : (int)syscall(SYS_newfstatat, AT_FDCWD, name, st, 0);
 }
 
-// SHORT: the file seems empty, as one that grows or a file of /proc.
+ssize_t readlink(const char *name, char *link, size_t size)
+{
+    return fails(READLINK) ? -1 : syscall(SYS_readlinkat, AT_FDCWD, name, link, size);
+}
+
+int fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+    return fails(FSTATAT) ? -1 : (int)syscall(SYS_newfstatat, dir, name, st, flags);
+}
+
+int faccessat(int dir, const char *name, int mode, int flags)
+{
+    (void)flags; // 0
+    return fails(FACCESSAT) ? -1 : (int)syscall(SYS_faccessat, dir, name, mode);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list rest;
+    va_start(rest, command);
+    const long argument = va_arg(rest, long);
+    va_end(rest);
+    return fails(FCNTL) ? -1 : (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+int flock(int fd, int operation)
+{
+    return fails(FLOCK) ? -1 : (int)syscall(SYS_flock, fd, operation);
+}
+
 int fstat(int fd, struct stat *st)
 {
-    const int error = fault_of(FSTAT);
-    if (error > 0) {
-        errno = error;
-        return -1;
-    }
-    const int result = (int)syscall(SYS_fstat, fd, st);
-    st->st_size = error == SHORT ? 0 : st->st_size;
-    return result;
-}
-
-ssize_t read(int fd, void *data, size_t size)
-{
-    const int error = fault_of(READ);
-    if (error > 0) {
-        errno = error;
-        return -1;
-    }
-    return syscall(SYS_read, fd, data, error == SHORT && size > 1 ? 1 : size);
+    return fails(FSTAT) ? -1 : (int)syscall(SYS_fstat, fd, st);
 }
 
 ssize_t write(int fd, const void *data, size_t size)
@@ -180,6 +214,8 @@ static jem_status write_with(call which, int nth, int error)
     return write_by(write_new, which, nth, error);
 }
 
+typedef enum file_system { BOTH, WITH_UNNAMED, WITHOUT_UNNAMED } file_system;
+
 typedef struct fault_row {
     const char *name;
     call call;
@@ -187,48 +223,63 @@ typedef struct fault_row {
     jem_status status;
     bool replaced;
     const char *word;
+    file_system on;
 } fault_row;
 
 static const fault_row faults[] = {
-    {"none", NO_CALL, 1, 0, JEM_OK, true, ""},
-    {"look at the target", LSTAT, 1, EACCES, JEM_OK, true, ""}, // the second look decides
-    {"look at the target again", LSTAT, 2, EACCES, JEM_EIO, false, "Permission denied"},
-    {"open the directory", OPEN, 1, EMFILE, JEM_EIO, false, "open the directory of"},
-    {"open the directory, interrupted", OPEN, 1, EINTR, JEM_OK, true, ""},
-    {"create the temporary file", OPENAT, 1, EROFS, JEM_EIO, false, "temporary file beside"},
-    {"create it on a full disk", OPENAT, 1, ENOSPC, JEM_EIO, false, "No space left"},
-    {"create it, interrupted", OPENAT, 1, EINTR, JEM_OK, true, ""},
-    {"its name is taken", OPENAT, 1, EEXIST, JEM_OK, true, ""},
-    {"all names are taken", OPENAT, 0, EEXIST, JEM_EIO, false, "File exists"},
-    {"keep the owner", FCHOWN, 1, EPERM, JEM_OK, true, ""},
-    {"keep the permissions", FCHMOD, 1, EPERM, JEM_EIO, false, "keep the permissions of"},
-    {"first write", WRITE, 1, EIO, JEM_EIO, false, "Input/output error"},
-    {"first write, full disk", WRITE, 1, ENOSPC, JEM_EIO, false, "No space left on device"},
-    {"first write, quota", WRITE, 1, EDQUOT, JEM_EIO, false, "quota"},
-    {"first write, interrupted", WRITE, 1, EINTR, JEM_OK, true, ""},
-    {"first write, short", WRITE, 1, SHORT, JEM_OK, true, ""},
-    {"all writes short", WRITE, 0, SHORT, JEM_OK, true, ""},
-    {"write of nothing", WRITE, 1, NOTHING, JEM_EIO, false, "cannot write"},
-    {"first write, errno of the future", WRITE, 1, 4095, JEM_EIO, false, "error 4095"},
-    {"second write", WRITE, 2, EIO, JEM_EIO, false, "Input/output error"},
-    {"second write, full disk", WRITE, 2, ENOSPC, JEM_EIO, false, "No space left"},
-    {"second write, interrupted", WRITE, 2, EINTR, JEM_OK, true, ""},
-    {"fsync", FSYNC, 1, EIO, JEM_EIO, false, "cannot write"},
-    {"fsync, full disk", FSYNC, 1, ENOSPC, JEM_EIO, false, "No space left"},
-    {"fsync, interrupted", FSYNC, 1, EINTR, JEM_OK, true, ""},
-    {"close", CLOSE, 1, EIO, JEM_EIO, false, "cannot close"},
-    {"close, quota", CLOSE, 1, EDQUOT, JEM_EIO, false, "cannot close"},
-    {"close, interrupted", CLOSE, 1, EINTR, JEM_OK, true, ""},
-    {"rename", RENAMEAT, 1, EIO, JEM_EIO, false, "cannot replace"},
-    {"rename on a full disk", RENAMEAT, 1, ENOSPC, JEM_EIO, false, "cannot replace"},
-    {"fsync of the directory", FSYNC, 2, EIO, JEM_EIO, true, "make sure of the new name"},
-    {"fsync of the directory, interrupted", FSYNC, 2, EINTR, JEM_OK, true, ""},
-    {"fsync of a directory that has none", FSYNC, 2, EINVAL, JEM_OK, true, ""},
+    {"none", NO_CALL, 1, 0, JEM_OK, true, "", BOTH},
+    {"look at the target", STAT, 1, EACCES, JEM_EIO, false, "Permission denied", BOTH},
+    {"the target goes away", STAT, 1, ENOENT, JEM_OK, true, "", BOTH},
+    {"follow a link", READLINK, 1, EIO, JEM_EIO, false, "Input/output error", BOTH},
+    {"open the directory", OPEN, 1, EMFILE, JEM_EIO, false, "open the directory of", BOTH},
+    {"open the directory, interrupted", OPEN, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"look for what is left over", LOOK, 0, EIO, JEM_OK, true, "", BOTH},
+    {"no file without a name", UNNAMED, 1, EISDIR, JEM_OK, true, "", BOTH},
+    {"a file without a name, interrupted", UNNAMED, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"no /proc", FACCESSAT, 1, ENOENT, JEM_OK, true, "", BOTH},
+    {"create the temporary file", CREATE, 1, EROFS, JEM_EIO, false, "temporary file beside",
+     WITHOUT_UNNAMED},
+    {"create it on a full disk", CREATE, 1, ENOSPC, JEM_EIO, false, "No space left",
+     WITHOUT_UNNAMED},
+    {"create it, interrupted", CREATE, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"its name is taken", CREATE, 1, EEXIST, JEM_OK, true, "", BOTH},
+    {"all names are taken", CREATE, 0, EEXIST, JEM_EIO, false, "File exists", WITHOUT_UNNAMED},
+    {"no locks", FLOCK, 0, ENOLCK, JEM_OK, true, "", BOTH},
+    {"somebody else has the lock", FLOCK, 1, EWOULDBLOCK, JEM_OK, true, "", WITH_UNNAMED},
+    {"keep the owner", FCHOWN, 1, EPERM, JEM_OK, true, "", BOTH},
+    {"keep the permissions", FCHMOD, 1, EPERM, JEM_EIO, false, "keep the permissions of", BOTH},
+    {"first write", WRITE, 1, EIO, JEM_EIO, false, "Input/output error", BOTH},
+    {"first write, full disk", WRITE, 1, ENOSPC, JEM_EIO, false, "No space left on device", BOTH},
+    {"first write, quota", WRITE, 1, EDQUOT, JEM_EIO, false, "quota", BOTH},
+    {"first write, interrupted", WRITE, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"first write, short", WRITE, 1, SHORT, JEM_OK, true, "", BOTH},
+    {"all writes short", WRITE, 0, SHORT, JEM_OK, true, "", BOTH},
+    {"write of nothing", WRITE, 1, NOTHING, JEM_EIO, false, "cannot write", BOTH},
+    {"first write, errno of the future", WRITE, 1, 4095, JEM_EIO, false, "error 4095", BOTH},
+    {"second write", WRITE, 2, EIO, JEM_EIO, false, "Input/output error", BOTH},
+    {"second write, full disk", WRITE, 2, ENOSPC, JEM_EIO, false, "No space left", BOTH},
+    {"second write, interrupted", WRITE, 2, EINTR, JEM_OK, true, "", BOTH},
+    {"fsync", FSYNC, 1, EIO, JEM_EIO, false, "cannot write", BOTH},
+    {"fsync, full disk", FSYNC, 1, ENOSPC, JEM_EIO, false, "No space left", BOTH},
+    {"fsync, interrupted", FSYNC, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"close", CLOSE, 1, EIO, JEM_EIO, false, "cannot close", BOTH},
+    {"close, quota", CLOSE, 1, EDQUOT, JEM_EIO, false, "cannot close", BOTH},
+    {"close, interrupted", CLOSE, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"one more descriptor", FCNTL, 1, EMFILE, JEM_EIO, false, "Too many open files", BOTH},
+    {"name for a moment", LINKAT, 1, EIO, JEM_EIO, false, "cannot replace", WITH_UNNAMED},
+    {"name for a moment, interrupted", LINKAT, 1, EINTR, JEM_OK, true, "", BOTH},
+    {"name for a moment, taken", LINKAT, 1, EEXIST, JEM_OK, true, "", BOTH},
+    {"name for a moment, all taken", LINKAT, 0, EEXIST, JEM_EIO, false, "File exists",
+     WITH_UNNAMED},
+    {"rename", RENAMEAT, 1, EIO, JEM_EIO, false, "cannot replace", BOTH},
+    {"rename on a full disk", RENAMEAT, 1, ENOSPC, JEM_EIO, false, "cannot replace", BOTH},
+    {"fsync of the directory", FSYNC, 2, EIO, JEM_EIO, true, "make sure of the new name", BOTH},
+    {"fsync of the directory, interrupted", FSYNC, 2, EINTR, JEM_OK, true, "", BOTH},
+    {"fsync of a directory that has none", FSYNC, 2, EINVAL, JEM_OK, true, "", BOTH},
 };
 
-START_TEST(fault_is_survived)
+static void survive_fault(const fault_row *row)
 {
-    const fault_row *row = &faults[_i];
     start(true);
     const jem_status status = write_with(row->call, row->nth, row->error);
     ck_assert_msg(status == row->status, "%s: %s %s", row->name, jemi_status_name(status),
@@ -241,6 +292,16 @@ START_TEST(fault_is_survived)
     ck_assert_msg(strcmp(get(path), row->replaced ? new_text : old_text) == 0, "%s: '%s'",
                   row->name, get(path));
     ck_assert_msg(count_entries(folder) == 1, "%s: temporary file left", row->name);
+}
+
+START_TEST(fault_is_survived)
+{
+    for (int i = 0; i < 2; i++) {
+        names_only = i > 0;
+        if (faults[_i].on != (names_only ? WITH_UNNAMED : WITHOUT_UNNAMED))
+            survive_fault(&faults[_i]);
+    }
+    names_only = false;
 }
 END_TEST
 
@@ -272,12 +333,15 @@ static void fail_each_call(int error, bool exists)
 
 START_TEST(any_call_fails)
 {
-    for (int exists = 0; exists < 2; exists++) {
+    for (int i = 0; i < 4; i++) {
+        const bool exists = (i & 1) != 0;
+        names_only = i >= 2;
         fault.on = false;
-        fail_each_call(errors[_i], exists != 0);
+        fail_each_call(errors[_i], exists);
         fault.on = errors[_i] != EINTR; // that for ever is nobody's
-        fail_each_call(errors[_i], exists != 0);
+        fail_each_call(errors[_i], exists);
     }
+    names_only = false;
 }
 END_TEST
 
@@ -327,19 +391,20 @@ END_TEST
 START_TEST(file_system_without_links)
 {
     static const int refusals[] = {EPERM, ENOTSUP, ENOSYS, EMLINK};
+    names_only = true; // there are no files without names either
     for (int i = 0; i < COUNT(refusals); i++) {
         start_keeping();
         ck_assert_int_eq(write_by(write_keeping, LINKAT, 0, refusals[i]), JEM_OK);
         ck_assert(is_text(path, new_text) && is_text(kept, old_text));
         ck_assert_int_eq(count_entries(folder), 2);
     }
+    names_only = false;
     unlink(kept);
 }
 END_TEST
 
-START_TEST(any_call_fails_while_keeping)
+static void fail_each_call_while_keeping(int error)
 {
-    const int error = errors[_i];
     for (int nth = 1, reached = 1; reached; nth++) {
         start_keeping();
         const jem_status status = write_by(write_keeping, ANY, nth, error);
@@ -347,7 +412,7 @@ START_TEST(any_call_fails_while_keeping)
         const bool is_new = is_text(path, new_text);
         ck_assert_msg(is_new || (status == JEM_EIO && is_text(path, old_text)),
                       "call %d, errno %d: '%s'", nth, error, get(path));
-        const bool denied = error == ENOENT && nth == 2; // then nothing seemed to be there to keep
+        const bool denied = error == ENOENT && nth == 1; // then nothing seemed to be there to keep
         ck_assert_msg(is_text(kept, old_text) || ((!is_new || denied) && is_text(kept, older_text)),
                       "call %d, errno %d: kept '%s'", nth, error, get(kept));
         ck_assert_msg(count_entries(folder) == 2, "call %d: temporary left", nth);
@@ -355,140 +420,51 @@ START_TEST(any_call_fails_while_keeping)
     }
     unlink(kept);
 }
+
+START_TEST(any_call_fails_while_keeping)
+{
+    fail_each_call_while_keeping(errors[_i]);
+    names_only = true;
+    fail_each_call_while_keeping(errors[_i]);
+    names_only = false;
+}
+END_TEST
+
+static void *write_often(void *failed)
+{
+    for (int i = 0; i < 500; i++)
+        *(bool *)failed |= write_new(path) != JEM_OK;
+    return NULL;
+}
+
+START_TEST(threads_that_need_names)
+{
+    bool failed[3] = {false};
+    pthread_t threads[3];
+    names_only = true;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, write_often, &failed[i]);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    names_only = false;
+    ck_assert(!failed[0] && !failed[1] && !failed[2] && count_entries(folder) == 1);
+}
 END_TEST
 
 START_TEST(target_in_the_root)
 {
     const surroundings before = look_around();
-    fault.call = OPENAT; // so that nothing is made there
+    names_only = true;
+    fault.call = CREATE; // so that nothing is made there
     fault.nth = 1;
     fault.error = EROFS;
     fault.n_calls = 0;
     const jem_status status = write_new("/jem-test-target");
     fault.call = NO_CALL;
+    names_only = false;
     check_surroundings(&before);
     ck_assert_int_eq(status, JEM_EIO);
     ck_assert_ptr_nonnull(strstr(jemi_last_message(), "temporary file beside '/jem-test-target'"));
-}
-END_TEST
-
-// A temporary file of the next number, as a killed process of our id may have left it.
-START_TEST(stale_temporary_file)
-{
-    start(true);
-    ck_assert_int_eq(write_new(path), JEM_OK);
-    int number;
-    char stale[512];
-    ck_assert_int_eq(sscanf(strrchr(temp_name, '-'), "-%d.tmp", &number), 1);
-    const int front = (int)(strrchr(temp_name, '-') - temp_name);
-    snprintf(stale, sizeof stale, "%s/%.*s-%d.tmp", folder, front, temp_name, number + 1);
-    put(stale, "stale");
-    ck_assert_int_eq(write_new(path), JEM_OK);
-    ck_assert_str_eq(get(path), new_text);
-    ck_assert_str_eq(get(stale), "stale");
-    unlink(stale);
-    ck_assert_int_eq(count_entries(folder), 1);
-}
-END_TEST
-
-/* ---- reading -------------------------------------------------------------------------------- */
-
-typedef struct read_row {
-    const char *name;
-    const char *target; /* NULL = path, holding old_text */
-    size_t size_max;
-    call call;
-    int nth, error;
-    jem_status status;
-    const char *word;
-} read_row;
-
-#define OLD_SIZE (sizeof old_text - 1)
-
-static const read_row reads[] = {
-    {"plain", NULL, SIZE_MAX, NO_CALL, 0, 0, JEM_OK, ""},
-    {"exactly the limit", NULL, OLD_SIZE, NO_CALL, 0, 0, JEM_OK, ""},
-    {"above the limit", NULL, OLD_SIZE - 1, NO_CALL, 0, 0, JEM_EFORMAT, "larger than the 15"},
-    {"missing", "/tmp/jem/none", SIZE_MAX, NO_CALL, 0, 0, JEM_EIO,
-     "cannot open '/tmp/jem/none': No such file or directory"},
-    {"a directory", "/tmp", SIZE_MAX, NO_CALL, 0, 0, JEM_EIO, "Is a directory"},
-    {"endless device", "/dev/zero", 100000, NO_CALL, 0, 0, JEM_EFORMAT, "larger than the 100000"},
-    {"endless device, small limit", "/dev/zero", 10, NO_CALL, 0, 0, JEM_EFORMAT, "larger than"},
-    {"open fails", NULL, SIZE_MAX, OPEN, 1, EMFILE, JEM_EIO, "cannot open"},
-    {"open is interrupted", NULL, SIZE_MAX, OPEN, 1, EINTR, JEM_OK, ""},
-    {"fstat fails", NULL, SIZE_MAX, FSTAT, 1, EIO, JEM_EIO, "cannot read"},
-    {"size unknown", NULL, SIZE_MAX, FSTAT, 1, SHORT, JEM_OK, ""},
-    {"size unknown, at the limit", NULL, OLD_SIZE, FSTAT, 1, SHORT, JEM_OK, ""},
-    {"size unknown, above the limit", NULL, OLD_SIZE - 1, FSTAT, 1, SHORT, JEM_EFORMAT, "larger"},
-    {"read fails", NULL, SIZE_MAX, READ, 1, EIO, JEM_EIO, "Input/output error"},
-    {"second read fails", NULL, SIZE_MAX, READ, 2, ESTALE, JEM_EIO, "cannot read"},
-    {"read is interrupted", NULL, SIZE_MAX, READ, 1, EINTR, JEM_OK, ""},
-    {"reads are short", NULL, SIZE_MAX, READ, 0, SHORT, JEM_OK, ""},
-};
-
-START_TEST(reads_whole_or_not)
-{
-    const read_row *row = &reads[_i];
-    start(true);
-    const int descriptors = count_entries("/proc/self/fd");
-    fault.call = row->call;
-    fault.nth = row->nth;
-    fault.error = row->error;
-    fault.n_calls = 0;
-    void *data = folder;
-    size_t size = 1;
-    const jem_status status =
-        jemi_file_read(row->target != NULL ? row->target : path, row->size_max, &data, &size);
-    fault.call = NO_CALL;
-    ck_assert_msg(status == row->status, "%s: %s", row->name, jemi_last_message());
-    ck_assert_int_eq(count_entries("/proc/self/fd"), descriptors);
-    if (status != JEM_OK) {
-        ck_assert(data == NULL && size == 0);
-        ck_assert_msg(strstr(jemi_last_message(), row->word) != NULL, "%s: %s", row->name,
-                      jemi_last_message());
-        return;
-    }
-    ck_assert_uint_eq(size, OLD_SIZE);
-    ck_assert_mem_eq(data, old_text, size);
-    jemi_free(data);
-}
-END_TEST
-
-static void *second_fails(void *n_calls, size_t alignment, size_t size)
-{
-    return ++*(int *)n_calls == 2 ? NULL : aligned_alloc(alignment, size);
-}
-
-static void release(void *user, void *block)
-{
-    (void)user;
-    free(block);
-}
-
-START_TEST(large_file_costs_nothing)
-{
-    start(true);
-    ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
-    int n_calls = 0;
-    ck_assert(jemi_memory_set_allocator(&(jem_allocator){second_fails, release, &n_calls}));
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read(path, 1000, &data, &size), JEM_EFORMAT);
-    ck_assert_int_eq(n_calls, 0);
-    ck_assert(jemi_memory_set_allocator(NULL));
-}
-END_TEST
-
-START_TEST(no_memory_to_grow)
-{
-    int n_calls = 0;
-    ck_assert(jemi_memory_set_allocator(&(jem_allocator){second_fails, release, &n_calls}));
-    const surroundings before = look_around();
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read("/dev/zero", SIZE_MAX, &data, &size), JEM_ENOMEM);
-    check_surroundings(&before);
-    ck_assert(jemi_memory_set_allocator(NULL));
 }
 END_TEST
 
@@ -501,11 +477,8 @@ int main(void)
     tcase_add_test(tests, keeps_what_was_there);
     tcase_add_test(tests, file_system_without_links);
     tcase_add_loop_test(tests, any_call_fails_while_keeping, 0, COUNT(errors));
+    tcase_add_test(tests, threads_that_need_names);
     tcase_add_test(tests, target_in_the_root);
-    tcase_add_test(tests, stale_temporary_file);
-    tcase_add_loop_test(tests, reads_whole_or_not, 0, COUNT(reads));
-    tcase_add_test(tests, large_file_costs_nothing);
-    tcase_add_test(tests, no_memory_to_grow);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);
 }

@@ -76,6 +76,65 @@ static void check_values(const map_row *row, const float *x)
             }
 }
 
+static jem_model *table_of_two(void)
+{
+    jem_model_config config;
+    MUST(jem_model_config_init(&config, sizeof config));
+    config.arch = "mlp-2";
+    config.channels = 2;
+    config.height = config.width = 1;
+    config.classes = 2;
+    config.input_low = -3.0f;
+    config.input_high = 4.0f;
+    jem_model *model;
+    MUST(jem_model_create(&model, &config, NULL));
+    return model;
+}
+
+// Features are in their own units, whatever range their standardised values have.
+START_TEST(test_standardised_table)
+{
+    static const float mean[2] = {1000.0f, -0.5f}, std[2] = {250.0f, 0.125f};
+    static const float raw[4] = {1250.0f, -0.5f, 500.0f, 0.0f}, unit[4] = {1.0f, 0.0f, -2.0f, 4.0f};
+    float x[4], back[4];
+    jem_model *model = table_of_two();
+    MUST(jem_input_from_float(model, 2, raw, x));
+    ck_assert_mem_eq(x, raw, sizeof x); // without a standardisation
+    MUST(jem_model_set_standardization(model, 2, mean, std));
+    MUST(jem_input_from_float(model, 2, raw, x));
+    ck_assert_mem_eq(x, unit, sizeof x);
+    MUST(jem_input_to_float(model, 2, x, back));
+    ck_assert_mem_eq(back, raw, sizeof back);
+    MUST(jem_input_from_float(model, 2, back, back)); // in place
+    ck_assert_mem_eq(back, unit, sizeof back);
+    jem_model_info info = {.struct_size = sizeof info};
+    MUST(jem_model_get_info(model, &info));
+    ck_assert(info.input_low == -3.0f && info.input_high == 4.0f);
+    jem_model_destroy(model);
+}
+END_TEST
+
+// Of images, floats are bytes / 255: both ways give the same inputs.
+START_TEST(test_floats_are_bytes_by_255)
+{
+    static uint8_t images[CHANNELS * PIXELS];
+    static float values[CHANNELS * PIXELS], x[CHANNELS * PIXELS], y[CHANNELS * PIXELS];
+    jem_model *model = mapped_model(&maps[4]);
+    for (int i = 0; i < CHANNELS * PIXELS; i++) {
+        images[i] = (uint8_t)(7 * i);
+        values[i] = (float)images[i] / 255.0f;
+    }
+    MUST(jem_input_from_u8(model, 1, images, JEM_LAYOUT_NCHW, x));
+    MUST(jem_input_from_float(model, 1, values, y));
+    for (int i = 0; i < CHANNELS * PIXELS; i++) // of values up to 3, rounded three times
+        ck_assert_float_eq_tol(x[i], y[i], 1e-6f);
+    jem_model_info info = {.struct_size = sizeof info};
+    MUST(jem_model_get_info(model, &info));
+    ck_assert_float_eq_tol(info.input_low, -0.485f / 0.229f, 1e-6f);
+    jem_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_round_trip)
 {
     const map_row *row = &maps[_i];
@@ -135,6 +194,8 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_round_trip, 0, COUNT(maps));
+    tcase_add_test(tcase, test_standardised_table);
+    tcase_add_test(tcase, test_floats_are_bytes_by_255);
     tcase_add_test(tcase, test_to_u8_rounds_and_clamps);
 }
 

@@ -270,6 +270,7 @@ static jem_model *model_of_range(float low, float high)
     MUST(jem_model_config_init(&config, sizeof config));
     config.arch = "mlp-3";
     config.channels = 2;
+    config.height = config.width = 2;
     config.classes = 2;
     config.input_low = low;
     config.input_high = high;

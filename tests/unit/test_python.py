@@ -33,6 +33,7 @@ def test_compute_against_numpy(model, x, y):
     close(model.predict_proba(x), p)
     close(model.score(x, "max_softmax"), -p.max(axis=1))
     close(model.score(x, "gradient_norm"), np.linalg.norm(twin_grad(model, x), axis=1))
+    close(model.score(x, "max-softmax"), model.score(x, "max_softmax"))
     assert np.array_equal(model.predict(x), logits.argmax(axis=1))
     assert len(set(model.predict(x))) > 1, "the inputs tell classes apart"
 
@@ -149,6 +150,8 @@ def test_images():
     model.set_standardization([0.1, 0.2, 0.3], [1, 2, 4])
     mean, std = np.reshape([0.1, 0.2, 0.3, 1, 2, 4], (2, 1, 3, 1, 1))
     close(model.input_from_u8(images), (images / 255 - mean) / std)
+    close(model.input_from_float(images / 255), (images / 255 - mean) / std)
+    close(model.input_to_float(model.input_from_float(images / 255)), images / 255)
     gray = jem.Model.create("cnn-2", channels=1, height=2, width=4, classes=2)
     assert gray.input_from_u8(images[:, 0]).shape == (2, 1, 2, 4)
     assert gray.input_from_u8(images[:, 0], "nhwc").shape == (2, 1, 2, 4)
@@ -328,7 +331,7 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("uint8", TypeError, "input_from_u8", lambda m: m.logits(ROWS.astype(np.uint8))),
     ("images", TypeError, "expected uint8", lambda m: m.input_from_u8(ROWS)),
     ("tensor shape", ValueError, "expected", lambda m: m.set_tensor("head.bias", [[1, 2, 3]])),
-    ("kind", ValueError, "energy, max_softmax, gradient_norm", lambda m: m.score(ROWS, "x")),
+    ("kind", ValueError, "energy, max-softmax, gradient-norm", lambda m: m.score(ROWS, "x")),
     ("kind number", jem.JemInvalidError, "score kind is 9", lambda m: m.score(ROWS, 9)),
     ("layout", ValueError, "nchw, nhwc", lambda m: m.input_to_u8(ROWS, "x")),
     ("backend", ValueError, "ref, onednn", lambda m: m.clone(backend="x")),

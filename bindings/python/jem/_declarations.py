@@ -263,6 +263,7 @@ FUNCTIONS = {
     "jem_build_info": ("const char *",),
     "jem_status_string": ("const char *", "jem_status"),
     "jem_last_error": ("const char *",),
+    "jem_last_errno": ("int32_t",),
     "jem_set_log": ("jem_status", "jem_log_fn", "void *"),
     "jem_set_allocator": ("jem_status", "const jem_allocator *"),
     "jem_model_config_init": ("jem_status", "jem_model_config *", "size_t"),
@@ -300,6 +301,9 @@ FUNCTIONS = {
     "jem_model_get_metadata": (
         "jem_status", "const jem_model *", "const char *", "char *", "size_t", "size_t *",
     ),
+    "jem_model_metadata_key": (
+        "jem_status", "const jem_model *", "int32_t", "char *", "size_t", "size_t *",
+    ),
     "jem_model_set_class_name": ("jem_status", "jem_model *", "int32_t", "const char *"),
     "jem_model_get_class_name": (
         "jem_status", "const jem_model *", "int32_t", "char *", "size_t", "size_t *",
@@ -312,6 +316,12 @@ FUNCTIONS = {
     ),
     "jem_input_to_u8": (
         "jem_status", "const jem_model *", "int64_t", "const float *", "int32_t", "uint8_t *",
+    ),
+    "jem_input_from_float": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "float *",
+    ),
+    "jem_input_to_float": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "float *",
     ),
     "jem_logits": ("jem_status", "const jem_model *", "int64_t", "const float *", "float *"),
     "jem_energy": (

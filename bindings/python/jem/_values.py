@@ -149,13 +149,17 @@ def path(value: str | os.PathLike[str]) -> bytes:
 
 
 def constant(prefix: str, value: str | int, name: str) -> int:
-    """The number of a constant called by the rest of its name in lower case, or by its number."""
+    """The number of a constant called by the rest of its name in lower case, or by its number.
+
+    The words are those of the command, with hyphens; underscores do as well.
+    """
     if not isinstance(value, str):
         return integer(value, "int32_t", name)
     names = _constant_names(prefix)
-    if value.lower() not in names.values():
+    word = value.lower().replace("_", "-")
+    if word not in names.values():
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(names.values())}")
-    return CONSTANTS[prefix + value.upper()]
+    return CONSTANTS[prefix + word.upper().replace("-", "_")]
 
 
 def constant_name(prefix: str, value: int) -> str | int:
@@ -165,7 +169,7 @@ def constant_name(prefix: str, value: int) -> str | int:
 
 def _constant_names(prefix: str) -> dict[int, str]:
     return {
-        number: name.removeprefix(prefix).lower()
+        number: name.removeprefix(prefix).lower().replace("_", "-")
         for name, number in CONSTANTS.items()
         if name.startswith(prefix)
     }

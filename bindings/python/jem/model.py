@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import _values
 from ._native import STEP, Handle, call, create, struct_type
+from .errors import JemNotFoundError
 
 ModelInfo = _values.result_class("ModelInfo", "jem_model_info", "Shape and size of a model.")
 
@@ -231,6 +232,15 @@ class Model(Handle):
         encoded = None if value is None else _values.text(value, "value")
         call("jem_model_set_metadata", self, _values.text(key, "key"), encoded)
 
+    def metadata_keys(self) -> list[str]:
+        """The keys of all strings that travel with the file, in the order they were set."""
+        keys: list[str] = []
+        try:
+            while True:
+                keys.append(self._copied_text("jem_model_metadata_key", len(keys)))
+        except JemNotFoundError:
+            return keys
+
     @property
     def class_names(self) -> list[str]:
         """The names of all classes; unnamed classes are called by their number."""
@@ -247,7 +257,10 @@ class Model(Handle):
     # ---- input conversion ----------------------------------------------------------------------
 
     def set_standardization(self, mean: ArrayLike, std: ArrayLike) -> None:
-        """Inputs become (value / 255 - mean[c]) / std[c]. One number per channel each."""
+        """Inputs become (value - mean[c]) / std[c]. One number per channel each.
+
+        The values are those of input_from_float(); for images, those of input_from_u8() / 255.
+        """
         means = _values.vector(mean, "mean")
         stds = _values.vector(std, "std")
         if means.shape != stds.shape:
@@ -273,6 +286,20 @@ class Model(Handle):
         images = np.empty((len(inputs), *_values.image_shape(self.shape, number)), np.uint8)
         call("jem_input_to_u8", self, len(inputs), inputs, number, images)
         return images
+
+    def input_from_float(self, values: ArrayLike) -> np.ndarray:
+        """Numbers (n, C, H, W) to inputs by the stored standardization, or as they are."""
+        numbers = _values.rows(values, self.shape)
+        x = np.empty((len(numbers), *self.shape), np.float32)
+        call("jem_input_from_float", self, len(numbers), numbers, x)
+        return x
+
+    def input_to_float(self, x: ArrayLike) -> np.ndarray:
+        """The way back: float32, (n, C, H, W)."""
+        inputs = _values.rows(x, self.shape)
+        values = np.empty((len(inputs), *self.shape), np.float32)
+        call("jem_input_to_float", self, len(inputs), inputs, values)
+        return values
 
     # ---- compute -------------------------------------------------------------------------------
 
@@ -306,7 +333,7 @@ class Model(Handle):
         """Outlier scores, (n,). High = unusual, every kind.
 
         Args:
-            kind: "energy", "max_softmax" or "gradient_norm".
+            kind: "energy", "max-softmax" or "gradient-norm".
         """
         inputs = _values.rows(x, self.shape)
         out = np.empty(len(inputs), np.float32)
