@@ -1,7 +1,7 @@
 /*
- * Files by POSIX calls.
+ * Writing files by POSIX calls.
  *
- * Writing: a temporary file beside the target, in the same directory handle, is filled, fsynced and
+ * A temporary file beside the target, in the same directory handle, is filled, fsynced and
  * closed before it takes the target's name; then the directory is fsynced. Until the rename nothing
  * has touched the old file; a failure before it removes the temporary one. Where the old file is to
  * be kept, a second name for it is made first, so that its own never vanishes. SIGXFSZ, which would
@@ -21,7 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -39,90 +38,6 @@ static jem_status fail_errno(const char *verb, const char *path, int error)
     do {                                                                                           \
         (result) = (call);                                                                         \
     } while ((result) < 0 && errno == EINTR)
-
-// ---- reading -----------------------------------------------------------------------------------
-
-typedef struct contents {
-    unsigned char *data;
-    size_t size, capacity;
-} contents;
-
-static jem_status reserve(contents *c, size_t capacity)
-{
-    unsigned char *data = jemi_alloc(capacity, 1);
-    if (data == NULL)
-        return jemi_fail_memory("contents of a file");
-    if (c->size > 0)
-        memcpy(data, c->data, c->size);
-    jemi_free(c->data);
-    c->data = data;
-    c->capacity = capacity;
-    return JEM_OK;
-}
-
-static jem_status fail_size(const char *path, size_t size_max)
-{
-    return jemi_fail(JEM_EFORMAT, "'%.300s' is larger than the %zu bytes it may have", path,
-                     size_max);
-}
-
-// Room for a whole regular file and one byte, by which its end is noticed; else for a start.
-static jem_status reserve_first(int fd, const char *path, size_t size_max, contents *c)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return fail_errno("read", path, errno);
-    if (!S_ISREG(st.st_mode))
-        return reserve(c, 64 << 10);
-    if ((uintmax_t)st.st_size > size_max)
-        return fail_size(path, size_max);
-    return reserve(c, (size_t)st.st_size + 1);
-}
-
-// Twice as much, but no more than tells that there is too much.
-static size_t grown(size_t capacity, size_t size_max)
-{
-    const size_t more = 2 * capacity; // no block is larger than half the address space
-    return more <= size_max ? more : size_max + 1;
-}
-
-static jem_status read_all(int fd, const char *path, size_t size_max, contents *c)
-{
-    JEMI_TRY(reserve_first(fd, path, size_max, c));
-    for (;;) {
-        if (c->size > size_max)
-            return fail_size(path, size_max);
-        if (c->size == c->capacity)
-            JEMI_TRY(reserve(c, grown(c->capacity, size_max)));
-        ssize_t n;
-        RETRY(n, read(fd, c->data + c->size, c->capacity - c->size));
-        if (n < 0)
-            return fail_errno("read", path, errno);
-        if (n == 0)
-            return JEM_OK;
-        c->size += (size_t)n;
-    }
-}
-
-jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size)
-{
-    *data = NULL;
-    *size = 0;
-    int fd;
-    RETRY(fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (fd < 0)
-        return fail_errno("open", path, errno);
-    contents c = {0};
-    const jem_status status = read_all(fd, path, size_max, &c);
-    close(fd);
-    if (status != JEM_OK) {
-        jemi_free(c.data);
-        return status;
-    }
-    *data = c.data;
-    *size = c.size;
-    return JEM_OK;
-}
 
 // ---- the file size signal ----------------------------------------------------------------------
 

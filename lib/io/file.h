@@ -1,7 +1,6 @@
 /*
- * Whole files in, whole files out. A reader gets the complete contents or nothing; a writer
- * replaces the file in one step, so that a crash or a full disk leaves the old file or the new one
- * and never a mixture.
+ * Writing whole files. A writer replaces the file in one step, so that a crash or a full disk
+ * leaves the old file or the new one and never a mixture.
  */
 #ifndef JEMI_IO_FILE_H
 #define JEMI_IO_FILE_H
@@ -10,15 +9,6 @@
 #include <stddef.h>
 
 #include <jem/jem.h>
-
-/**
- * Reads all of a regular file, pipe or device.
- *
- * @param size_max  More bytes than this are JEM_EFORMAT; nothing larger is allocated for them.
- * @param data      Out. The contents, for jemi_free(); never NULL on JEM_OK, NULL otherwise.
- * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_ENOMEM.
- */
-jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size);
 
 /** One piece of what is to be written. `data` may be NULL when size is 0. */
 typedef struct jemi_part {

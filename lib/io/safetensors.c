@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "io/digest.h"
 #include "io/file.h"
+#include "io/file_read.h"
 #include "io/header.h"
 
 static size_t read_u64(const unsigned char bytes[8])

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "folder.h"
+#include "io/file_read.h"
 
 // `name` within the folder, until the next call but three.
 static const char *in_folder(const char *name)

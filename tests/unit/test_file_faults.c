@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "folder.h"
+#include "io/file_read.h"
 
 /* ---- faults --------------------------------------------------------------------------------- */
 

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "io/digest.h"
 #include "io/file.h"
+#include "io/file_read.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 
