@@ -95,9 +95,17 @@ JEM_API const char *jem_status_string(jem_status status);
 
 /**
  * One sentence on the last call of this thread that failed; "" if none has. Never NULL. Valid until
- * the next failing call of the same thread.
+ * the next failing call of the same thread. It is one line of UTF-8: in names that come from files,
+ * and in lines of the log, '?' stands for control characters, for controls of the writing direction
+ * and for bytes that are not UTF-8.
  */
 JEM_API const char *jem_last_error(void);
+
+/**
+ * The errno of the operating system behind that failure, ENOENT for example, where it returned
+ * JEM_EIO; 0 where no call of the operating system had failed.
+ */
+JEM_API int32_t jem_last_errno(void);
 
 enum { JEM_LOG_DEBUG = 1, JEM_LOG_INFO = 2, JEM_LOG_WARNING = 3 };
 

@@ -71,6 +71,11 @@ JEM_API const char *jem_last_error(void)
     return jemi_last_message();
 }
 
+JEM_API int32_t jem_last_errno(void)
+{
+    return jemi_last_errno();
+}
+
 JEM_API jem_status jem_set_log(jem_log_fn log, void *user)
 {
     jemi_log_set(log, user);

@@ -6,9 +6,6 @@
 
 #include "api/check.h"
 
-// No parameter vector is larger, so no model file can be.
-static const size_t file_size_max = (size_t)16 << 30;
-
 JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size)
 {
     const jem_model_config defaults = {
@@ -74,10 +71,11 @@ JEM_API jem_status jem_model_load(jem_model **out, const char *path, const jem_e
     jem_exec_config own_exec;
     JEMI_TRY(jemi_check_exec(exec, &own_exec));
     jemi_safetensors file;
-    JEMI_TRY(jemi_safetensors_read(path, file_size_max, &file));
-    const jem_status status = jemi_model_load(out, &file, &own_exec);
+    jem_status status = jemi_safetensors_open(path, &file);
+    if (status == JEM_OK)
+        status = jemi_model_load(out, &file, &own_exec);
     jemi_safetensors_fini(&file);
-    return status;
+    return jemi_fail_in_file(status, path);
 }
 
 JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size_t size,
@@ -254,11 +252,12 @@ JEM_API jem_status jem_model_load_matching(jem_model *model, const char *path, i
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(path, "path"));
     jemi_safetensors file;
-    JEMI_TRY(jemi_safetensors_read(path, file_size_max, &file));
     int32_t count;
-    const jem_status status = jemi_model_load_matching(model, &file, &count);
+    jem_status status = jemi_safetensors_open(path, &file);
+    if (status == JEM_OK)
+        status = jemi_model_load_matching(model, &file, &count);
     jemi_safetensors_fini(&file);
     if (status == JEM_OK && matched != NULL)
         *matched = count;
-    return status;
+    return jemi_fail_in_file(status, path);
 }

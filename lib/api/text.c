@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "api/check.h"
-#include "io/json.h"
+#include "base/utf8.h"
 #include "train/optimizer.h"
 
 // Now, not when the model is saved: then it would be too late to say whose fault it was.

@@ -8,6 +8,9 @@
 #include <stdarg.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
+
+enum { LINE_SIZE = 1024 };
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static jem_log_fn receiver;
@@ -25,11 +28,12 @@ void jemi_log(int32_t level, const char *format, ...)
 {
     pthread_rwlock_rdlock(&lock);
     if (receiver != NULL) {
-        char line[512];
+        char line[LINE_SIZE];
         va_list arguments;
         va_start(arguments, format);
         jemi_format_list(line, sizeof line, format, arguments);
         va_end(arguments);
+        jemi_utf8_make_showable(line);
         receiver(receiver_user, level, line);
     }
     pthread_rwlock_unlock(&lock);

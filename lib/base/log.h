@@ -6,7 +6,7 @@
 
 #include <jem/jem.h>
 
-/** `level` is JEM_LOG_*. */
+/** `level` is JEM_LOG_*. The line is made fit to be shown. */
 void jemi_log(int32_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** NULL removes the receiver. */

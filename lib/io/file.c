@@ -27,10 +27,7 @@
 // JEM_EIO: "cannot <verb> '<path>': <reason>".
 static jem_status fail_errno(const char *verb, const char *path, int error)
 {
-    char reason[96];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        jemi_format(reason, sizeof reason, "error %d", error);
-    return jemi_fail(JEM_EIO, "cannot %s '%.300s': %s", verb, path, reason);
+    return jemi_fail_errno(error, verb, path);
 }
 
 // Runs `call` again as long as a signal interrupts it.

@@ -1,26 +1,19 @@
 /*
- * Reading files by POSIX calls.
+ * Sources by POSIX calls.
+ *
+ * A file is opened without blocking, and only then asked what it is: between a look at the path and
+ * its opening another file could take its place.
  */
 #include "io/file_read.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/status.h"
-#include "base/text.h"
-
-// JEM_EIO: "cannot <verb> '<path>': <reason>".
-static jem_status fail_errno(const char *verb, const char *path, int error)
-{
-    char reason[96];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        jemi_format(reason, sizeof reason, "error %d", error);
-    return jemi_fail(JEM_EIO, "cannot %s '%.300s': %s", verb, path, reason);
-}
 
 // Runs `call` again as long as a signal interrupts it.
 #define RETRY(result, call)                                                                        \
@@ -28,84 +21,91 @@ static jem_status fail_errno(const char *verb, const char *path, int error)
         (result) = (call);                                                                         \
     } while ((result) < 0 && errno == EINTR)
 
-typedef struct contents {
-    unsigned char *data;
-    size_t size, capacity;
-} contents;
-
-static jem_status reserve(contents *c, size_t capacity)
+static jem_status fail_kind(const jemi_source *source, const char *kind)
 {
-    unsigned char *data = jemi_alloc(capacity, 1);
-    if (data == NULL)
-        return jemi_fail_memory("contents of a file");
-    if (c->size > 0)
-        memcpy(data, c->data, c->size);
-    jemi_free(c->data);
-    c->data = data;
-    c->capacity = capacity;
+    return jemi_fail(JEM_EIO, "cannot read '%.300s': it is %s; expected a regular file or a pipe",
+                     source->path, kind);
+}
+
+// Pipes that have no name lie in a file system of their own.
+static bool is_anonymous(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
+}
+
+static jem_status open_pipe(jemi_source *source)
+{
+    if (!is_anonymous(source->fd))
+        return fail_kind(source, "a named pipe");
+    // Its writer may take its time. The flags belong to this opening of the pipe, not to others.
+    const int flags = fcntl(source->fd, F_GETFL);
+    if (flags < 0 || fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return jemi_fail_errno(errno, "read", source->path);
+    source->is_pipe = true;
+    source->size = JEMI_PIPE_MAX;
     return JEM_OK;
 }
 
-static jem_status fail_size(const char *path, size_t size_max)
-{
-    return jemi_fail(JEM_EFORMAT, "'%.300s' is larger than the %zu bytes it may have", path,
-                     size_max);
-}
-
-// Room for a whole regular file and one byte, by which its end is noticed; else for a start.
-static jem_status reserve_first(int fd, const char *path, size_t size_max, contents *c)
+static jem_status identify(jemi_source *source)
 {
     struct stat st;
-    if (fstat(fd, &st) != 0)
-        return fail_errno("read", path, errno);
+    if (fstat(source->fd, &st) != 0)
+        return jemi_fail_errno(errno, "read", source->path);
+    if (S_ISFIFO(st.st_mode))
+        return open_pipe(source);
+    if (S_ISDIR(st.st_mode))
+        return jemi_fail_errno(EISDIR, "read", source->path);
     if (!S_ISREG(st.st_mode))
-        return reserve(c, 64 << 10);
-    if ((uintmax_t)st.st_size > size_max)
-        return fail_size(path, size_max);
-    return reserve(c, (size_t)st.st_size + 1);
-}
-
-// Twice as much, but no more than tells that there is too much.
-static size_t grown(size_t capacity, size_t size_max)
-{
-    const size_t more = 2 * capacity; // no block is larger than half the address space
-    return more <= size_max ? more : size_max + 1;
-}
-
-static jem_status read_all(int fd, const char *path, size_t size_max, contents *c)
-{
-    JEMI_TRY(reserve_first(fd, path, size_max, c));
-    for (;;) {
-        if (c->size > size_max)
-            return fail_size(path, size_max);
-        if (c->size == c->capacity)
-            JEMI_TRY(reserve(c, grown(c->capacity, size_max)));
-        ssize_t n;
-        RETRY(n, read(fd, c->data + c->size, c->capacity - c->size));
-        if (n < 0)
-            return fail_errno("read", path, errno);
-        if (n == 0)
-            return JEM_OK;
-        c->size += (size_t)n;
-    }
-}
-
-jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size)
-{
-    *data = NULL;
-    *size = 0;
-    int fd;
-    RETRY(fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (fd < 0)
-        return fail_errno("open", path, errno);
-    contents c = {0};
-    const jem_status status = read_all(fd, path, size_max, &c);
-    close(fd);
-    if (status != JEM_OK) {
-        jemi_free(c.data);
-        return status;
-    }
-    *data = c.data;
-    *size = c.size;
+        return fail_kind(source, "a device or socket");
+    source->size = (size_t)st.st_size;
     return JEM_OK;
+}
+
+jem_status jemi_source_open(jemi_source *source, const char *path)
+{
+    *source = (jemi_source){.path = path};
+    RETRY(source->fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    jem_status status = source->fd >= 0 ? identify(source) : jemi_fail_errno(errno, "open", path);
+    if (status == JEM_OK)
+        return JEM_OK;
+    if (source->fd >= 0)
+        close(source->fd);
+    *source = (jemi_source){0};
+    return status;
+}
+
+jem_status jemi_source_read(jemi_source *source, void *data, size_t size, size_t *got)
+{
+    for (*got = 0; *got < size;) {
+        ssize_t n;
+        RETRY(n, read(source->fd, (char *)data + *got, size - *got));
+        if (n < 0)
+            return jemi_fail_errno(errno, "read", source->path);
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    return JEM_OK;
+}
+
+jem_status jemi_source_skip(jemi_source *source, size_t size)
+{
+    if (!source->is_pipe) {
+        if (lseek(source->fd, (off_t)size, SEEK_CUR) < 0)
+            return jemi_fail_errno(errno, "read", source->path);
+        return JEM_OK;
+    }
+    char scraps[4096];
+    for (size_t got = 1; size > 0 && got > 0; size -= got)
+        JEMI_TRY(
+            jemi_source_read(source, scraps, size < sizeof scraps ? size : sizeof scraps, &got));
+    return JEM_OK;
+}
+
+void jemi_source_close(jemi_source *source)
+{
+    if (source->path != NULL)
+        close(source->fd);
+    *source = (jemi_source){0};
 }

@@ -1,20 +1,39 @@
 /*
- * Reading whole files: a reader gets the complete contents or nothing.
+ * Reading files piece by piece, so that a reader can look at the beginning before it asks for
+ * memory for the rest.
+ *
+ * A source is a regular file, or an anonymous pipe (standard input, the shell's process
+ * substitution). Opening anything else fails at once: a named pipe without a writer would block
+ * for ever, and devices have no end.
  */
 #ifndef JEMI_IO_FILE_READ_H
 #define JEMI_IO_FILE_READ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jem/jem.h>
 
-/**
- * Reads all of a regular file, pipe or device.
- *
- * @param size_max  More bytes than this are JEM_EFORMAT; nothing larger is allocated for them.
- * @param data      Out. The contents, for jemi_free(); never NULL on JEM_OK, NULL otherwise.
- * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_ENOMEM.
- */
-jem_status jemi_file_read(const char *path, size_t size_max, void **data, size_t *size);
+/** The most that is read from a pipe, whose size nobody knows beforehand. */
+#define JEMI_PIPE_MAX ((size_t)1 << 30)
+
+typedef struct jemi_source {
+    const char *path; /* of the caller's, for messages */
+    int fd;           /* valid while `path` is set */
+    bool is_pipe;
+    size_t size; /* of the file when it was opened; of a pipe JEMI_PIPE_MAX */
+} jemi_source;
+
+/** @return JEM_OK; JEM_EIO, and the source is zeroed. */
+jem_status jemi_source_open(jemi_source *source, const char *path);
+
+/** Reads the next `size` bytes; fewer, which *got tells, only where the file ends. JEM_EIO. */
+jem_status jemi_source_read(jemi_source *source, void *data, size_t size, size_t *got);
+
+/** Passes over `size` bytes, and over the end without noticing it. JEM_EIO. */
+jem_status jemi_source_skip(jemi_source *source, size_t size);
+
+/** Accepts a zeroed or closed source. */
+void jemi_source_close(jemi_source *source);
 
 #endif

@@ -14,47 +14,28 @@
 #include "io/json.h"
 
 const jemi_dtype_info jemi_dtypes[] = {
-    [JEMI_F32] = {"F32", 4},
-    [JEMI_F16] = {"F16", 2},
-    [JEMI_BF16] = {"BF16", 2},
-    [JEMI_I64] = {"I64", 8},
-    {"F64", 0},
-    {"F8_E4M3", 0},
-    {"F8_E5M2", 0},
-    {"F8_E8M0", 0},
-    {"F4", 0},
-    {"F6_E2M3", 0},
-    {"F6_E3M2", 0},
-    {"I8", 0},
-    {"I16", 0},
-    {"I32", 0},
-    {"U8", 0},
-    {"U16", 0},
-    {"U32", 0},
-    {"U64", 0},
-    {"BOOL", 0},
-    {"C64", 0},
+    [JEMI_F32] = {"F32", 32},
+    [JEMI_F16] = {"F16", 16},
+    [JEMI_BF16] = {"BF16", 16},
+    [JEMI_F64] = {"F64", 64},
+    [JEMI_I64] = {"I64", 64},
+    [JEMI_OTHER_DTYPE] = {"a dtype that libjem does not know", 0},
+    {"F8_E4M3", 8},
+    {"F8_E5M2", 8},
+    {"F8_E8M0", 8},
+    {"F4", 4},
+    {"F6_E2M3", 6},
+    {"F6_E3M2", 6},
+    {"I8", 8},
+    {"I16", 16},
+    {"I32", 32},
+    {"U8", 8},
+    {"U16", 16},
+    {"U32", 32},
+    {"U64", 64},
+    {"BOOL", 8},
+    {"C64", 64},
 };
-
-typedef struct shown {
-    char text[84];
-} shown;
-
-// A name from a file as it may stand in a one-line message.
-static shown show(const char *name)
-{
-    shown s;
-    size_t n = strlen(name);
-    if (n >= sizeof s.text) {
-        n = sizeof s.text - 1;
-        while (((unsigned char)name[n] & 0xC0) == 0x80) // not within a character
-            n--;
-    }
-    for (size_t i = 0; i < n; i++)
-        s.text[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i];
-    s.text[n] = '\0';
-    return s;
-}
 
 // `items` with room for one more than n; NULL when out of memory, then they are as before.
 // Capacities are powers of two, so n alone tells when an array is full.
@@ -73,23 +54,17 @@ static void *with_room(void *items, size_t n, size_t size)
 
 // ---- one tensor --------------------------------------------------------------------------------
 
+// A dtype that is not known is no fault of a file whose reader may want other tensors.
 static jem_status read_dtype(jemi_json *json, jemi_safetensor *tensor)
 {
     const char *name;
     size_t length;
     JEMI_TRY(jemi_json_string(json, &name, &length));
-    for (size_t i = 0; i < sizeof jemi_dtypes / sizeof jemi_dtypes[0]; i++) {
-        if (strcmp(jemi_dtypes[i].name, name) != 0)
-            continue;
-        tensor->dtype = (jemi_dtype)i;
-        if (jemi_dtypes[i].size > 0)
-            return JEM_OK;
-        return jemi_fail(JEM_EUNSUPPORTED,
-                         "tensor '%s' has dtype %s; F32, F16, BF16 and I64 are read",
-                         show(tensor->name).text, name);
-    }
-    return jemi_fail(JEM_EFORMAT, "tensor '%s' has dtype '%s', which safetensors does not know",
-                     show(tensor->name).text, show(name).text);
+    tensor->dtype = JEMI_OTHER_DTYPE;
+    for (size_t i = 0; i < sizeof jemi_dtypes / sizeof jemi_dtypes[0]; i++)
+        if (strcmp(jemi_dtypes[i].name, name) == 0)
+            tensor->dtype = (jemi_dtype)i;
+    return JEM_OK;
 }
 
 static jem_status read_shape(jemi_json *json, jemi_safetensor *tensor)
@@ -102,13 +77,13 @@ static jem_status read_shape(jemi_json *json, jemi_safetensor *tensor)
         if (!more)
             return JEM_OK;
         if (tensor->rank == JEMI_SAFETENSORS_RANK_MAX)
-            return jemi_fail(JEM_EFORMAT, "tensor '%s' has more than %d dimensions",
-                             show(tensor->name).text, JEMI_SAFETENSORS_RANK_MAX);
+            return jemi_fail(JEM_EFORMAT, "tensor '%.80s' has more than %d dimensions",
+                             tensor->name, JEMI_SAFETENSORS_RANK_MAX);
         JEMI_TRY(jemi_json_count(json, &tensor->shape[tensor->rank++]));
     }
 }
 
-static jem_status read_offsets(jemi_json *json, jemi_header_entry *entry, size_t data_size)
+static jem_status read_offsets(jemi_json *json, jemi_safetensor *tensor, size_t data_size)
 {
     int64_t offsets[2] = {0};
     JEMI_TRY(jemi_json_open(json, '['));
@@ -126,39 +101,36 @@ static jem_status read_offsets(jemi_json *json, jemi_header_entry *entry, size_t
         return jemi_json_fail(json, "two data_offsets before this");
     if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_size)
         return jemi_fail(JEM_EFORMAT,
-                         "tensor '%s' has data_offsets [%" PRId64 ", %" PRId64
+                         "tensor '%.80s' has data_offsets [%" PRId64 ", %" PRId64
                          "]; expected a range within the %zu bytes of data",
-                         show(entry->tensor.name).text, offsets[0], offsets[1], data_size);
-    entry->begin = (size_t)offsets[0];
-    entry->bytes = (size_t)(offsets[1] - offsets[0]);
+                         tensor->name, offsets[0], offsets[1], data_size);
+    tensor->begin = (size_t)offsets[0];
+    tensor->bytes = (size_t)(offsets[1] - offsets[0]);
     return JEM_OK;
 }
 
 // Shape times dtype must be the bytes that the offsets span.
-static jem_status check_size(jemi_header_entry *entry)
+static jem_status check_size(jemi_safetensor *tensor)
 {
-    jemi_safetensor *tensor = &entry->tensor;
-    size_t count = 1;
+    size_t count = 1, bits;
     bool fits = true;
     for (int32_t i = 0; i < tensor->rank && fits; i++)
         fits = jemi_mul(count, (size_t)tensor->shape[i], &count);
-    size_t bytes;
-    fits = fits && jemi_mul(count, jemi_dtypes[tensor->dtype].size, &bytes);
-    if (!fits)
-        return jemi_fail(JEM_EFORMAT, "the size of tensor '%s' overflows", show(tensor->name).text);
-    if (bytes != entry->bytes)
-        return jemi_fail(JEM_EFORMAT,
-                         "tensor '%s' has %zu elements of %s, %zu bytes, but data_offsets of %zu "
-                         "bytes",
-                         show(tensor->name).text, count, jemi_dtypes[tensor->dtype].name, bytes,
-                         entry->bytes);
+    const jemi_dtype_info *dtype = &jemi_dtypes[tensor->dtype];
+    if (!fits || !jemi_mul(count, dtype->bits, &bits) || count > INT64_MAX)
+        return jemi_fail(JEM_EFORMAT, "the size of tensor '%.80s' overflows", tensor->name);
     tensor->count = (int64_t)count;
+    if (tensor->dtype != JEMI_OTHER_DTYPE && (bits % 8 != 0 || bits / 8 != tensor->bytes))
+        return jemi_fail(JEM_EFORMAT,
+                         "tensor '%.80s' has %zu elements of %s, %zu bytes, but data_offsets of "
+                         "%zu bytes",
+                         tensor->name, count, dtype->name, bits / 8, tensor->bytes);
     return JEM_OK;
 }
 
 enum { HAS_DTYPE = 1, HAS_SHAPE = 2, HAS_OFFSETS = 4, HAS_ALL = 7 };
 
-static jem_status read_field(jemi_json *json, jemi_header_entry *entry, size_t data_size,
+static jem_status read_field(jemi_json *json, jemi_safetensor *tensor, size_t data_size,
                              unsigned *fields)
 {
     const char *key;
@@ -169,18 +141,17 @@ static jem_status read_field(jemi_json *json, jemi_header_entry *entry, size_t d
                            : strcmp(key, "data_offsets") == 0 ? HAS_OFFSETS
                                                               : 0;
     if (field == 0)
-        return jemi_fail(JEM_EFORMAT, "tensor '%s' has a field '%s', which safetensors lacks",
-                         show(entry->tensor.name).text, show(key).text);
+        return jemi_fail(JEM_EFORMAT, "tensor '%.80s' has a field '%.80s', which safetensors lacks",
+                         tensor->name, key);
     if (*fields & field)
-        return jemi_fail(JEM_EFORMAT, "tensor '%s' has its %s twice", show(entry->tensor.name).text,
-                         key);
+        return jemi_fail(JEM_EFORMAT, "tensor '%.80s' has its %s twice", tensor->name, key);
     *fields |= field;
-    return field == HAS_DTYPE   ? read_dtype(json, &entry->tensor)
-           : field == HAS_SHAPE ? read_shape(json, &entry->tensor)
-                                : read_offsets(json, entry, data_size);
+    return field == HAS_DTYPE   ? read_dtype(json, tensor)
+           : field == HAS_SHAPE ? read_shape(json, tensor)
+                                : read_offsets(json, tensor, data_size);
 }
 
-static jem_status read_entry(jemi_json *json, jemi_header_entry *entry, size_t data_size)
+static jem_status read_entry(jemi_json *json, jemi_safetensor *tensor, size_t data_size)
 {
     JEMI_TRY(jemi_json_open(json, '{'));
     unsigned fields = 0;
@@ -190,14 +161,14 @@ static jem_status read_entry(jemi_json *json, jemi_header_entry *entry, size_t d
         JEMI_TRY(jemi_json_next(json, '{', &n, &more));
         if (!more)
             break;
-        JEMI_TRY(read_field(json, entry, data_size, &fields));
+        JEMI_TRY(read_field(json, tensor, data_size, &fields));
     }
     if (fields != HAS_ALL)
-        return jemi_fail(JEM_EFORMAT, "tensor '%s' lacks its %s", show(entry->tensor.name).text,
+        return jemi_fail(JEM_EFORMAT, "tensor '%.80s' lacks its %s", tensor->name,
                          !(fields & HAS_DTYPE)   ? "dtype"
                          : !(fields & HAS_SHAPE) ? "shape"
                                                  : "data_offsets");
-    return check_size(entry);
+    return check_size(tensor);
 }
 
 // ---- the header's members ----------------------------------------------------------------------
@@ -206,15 +177,15 @@ static jem_status read_tensor(jemi_header *header, jemi_json *json, const char *
                               size_t data_size)
 {
     if (length == 0 || length > JEMI_SAFETENSORS_NAME_MAX)
-        return jemi_fail(JEM_EFORMAT, "tensor name '%s' has %zu bytes; expected 1 to %d",
-                         show(name).text, length, JEMI_SAFETENSORS_NAME_MAX);
-    void *items = with_room(header->entries, header->n_entries, sizeof header->entries[0]);
+        return jemi_fail(JEM_EFORMAT, "tensor name '%.80s' has %zu bytes; expected 1 to %d", name,
+                         length, JEMI_SAFETENSORS_NAME_MAX);
+    void *items = with_room(header->tensors, header->n_tensors, sizeof header->tensors[0]);
     if (items == NULL)
         return jemi_fail_memory("list of tensors");
-    header->entries = items;
-    jemi_header_entry *entry = &header->entries[header->n_entries++];
-    *entry = (jemi_header_entry){.tensor.name = name};
-    return read_entry(json, entry, data_size);
+    header->tensors = items;
+    jemi_safetensor *tensor = &header->tensors[header->n_tensors++];
+    *tensor = (jemi_safetensor){.name = name};
+    return read_entry(json, tensor, data_size);
 }
 
 static jem_status read_metadata(jemi_header *header, jemi_json *json)
@@ -267,7 +238,7 @@ typedef int (*compare_fn)(const jemi_header *header, size_t a, size_t b);
 
 static int by_name(const jemi_header *header, size_t a, size_t b)
 {
-    return strcmp(header->entries[a].tensor.name, header->entries[b].tensor.name);
+    return strcmp(header->tensors[a].name, header->tensors[b].name);
 }
 
 static int by_key(const jemi_header *header, size_t a, size_t b)
@@ -278,7 +249,7 @@ static int by_key(const jemi_header *header, size_t a, size_t b)
 // Of two that begin together, all but the last must be empty.
 static int by_place(const jemi_header *header, size_t a, size_t b)
 {
-    const jemi_header_entry *left = &header->entries[a], *right = &header->entries[b];
+    const jemi_safetensor *left = &header->tensors[a], *right = &header->tensors[b];
     if (left->begin != right->begin)
         return left->begin < right->begin ? -1 : 1;
     return (left->bytes > right->bytes) - (left->bytes < right->bytes);
@@ -326,51 +297,52 @@ static jem_status sort(const jemi_header *header, compare_fn compare, size_t n, 
 static jem_status order_by_place(jemi_header *header)
 {
     size_t *order = NULL;
-    JEMI_TRY(sort(header, by_place, header->n_entries, &order));
-    jemi_header_entry *sorted = jemi_alloc(header->n_entries, sizeof *sorted);
+    JEMI_TRY(sort(header, by_place, header->n_tensors, &order));
+    jemi_safetensor *sorted = jemi_alloc(header->n_tensors, sizeof *sorted);
     if (sorted == NULL) {
         jemi_free(order);
         return jemi_fail_memory("list of tensors");
     }
-    for (size_t i = 0; i < header->n_entries; i++)
-        sorted[i] = header->entries[order[i]];
+    for (size_t i = 0; i < header->n_tensors; i++)
+        sorted[i] = header->tensors[order[i]];
     jemi_free(order);
-    jemi_free(header->entries);
-    header->entries = sorted;
+    jemi_free(header->tensors);
+    header->tensors = sorted;
     return JEM_OK;
 }
 
-static jem_status check_tiling(const jemi_header *header, size_t data_size)
+static jem_status check_tiling(jemi_header *header, size_t data_size)
 {
     size_t end = 0;
-    for (size_t i = 0; i < header->n_entries; i++) {
-        const jemi_header_entry *entry = &header->entries[i];
-        if (entry->begin != end)
+    for (size_t i = 0; i < header->n_tensors; i++) {
+        const jemi_safetensor *tensor = &header->tensors[i];
+        if (tensor->begin != end)
             return jemi_fail(JEM_EFORMAT,
-                             "tensor '%s' begins at byte %zu of the data; expected %zu, without "
+                             "tensor '%.80s' begins at byte %zu of the data; expected %zu, without "
                              "%s",
-                             show(entry->tensor.name).text, entry->begin, end,
-                             entry->begin < end ? "overlap" : "gap");
-        end += entry->bytes; // at most data_size, as each entry
+                             tensor->name, tensor->begin, end,
+                             tensor->begin < end ? "overlap" : "gap");
+        end += tensor->bytes; // at most data_size, as each tensor
     }
-    if (end != data_size)
+    if (data_size != JEMI_DATA_SIZE_UNKNOWN && end != data_size)
         return jemi_fail(JEM_EFORMAT, "the tensors take %zu bytes, but the file has %zu of data",
                          end, data_size);
+    header->data_size = end;
     return JEM_OK;
 }
 
 static jem_status check_names(jemi_header *header)
 {
-    JEMI_TRY(sort(header, by_name, header->n_entries, &header->entries_by_name));
-    for (size_t i = 1; i < header->n_entries; i++)
-        if (by_name(header, header->entries_by_name[i - 1], header->entries_by_name[i]) == 0)
-            return jemi_fail(JEM_EFORMAT, "tensor '%s' appears twice",
-                             show(header->entries[header->entries_by_name[i]].tensor.name).text);
+    JEMI_TRY(sort(header, by_name, header->n_tensors, &header->tensors_by_name));
+    for (size_t i = 1; i < header->n_tensors; i++)
+        if (by_name(header, header->tensors_by_name[i - 1], header->tensors_by_name[i]) == 0)
+            return jemi_fail(JEM_EFORMAT, "tensor '%.80s' appears twice",
+                             header->tensors[header->tensors_by_name[i]].name);
     JEMI_TRY(sort(header, by_key, header->n_metadata, &header->metadata_by_key));
     for (size_t i = 1; i < header->n_metadata; i++)
         if (by_key(header, header->metadata_by_key[i - 1], header->metadata_by_key[i]) == 0)
-            return jemi_fail(JEM_EFORMAT, "metadata '%s' appears twice",
-                             show(header->metadata[header->metadata_by_key[i]].key).text);
+            return jemi_fail(JEM_EFORMAT, "metadata '%.80s' appears twice",
+                             header->metadata[header->metadata_by_key[i]].key);
     return JEM_OK;
 }
 
@@ -399,9 +371,9 @@ jem_status jemi_header_read(jemi_header *header, const char *json, size_t size, 
 
 void jemi_header_fini(jemi_header *header)
 {
-    jemi_free(header->entries);
+    jemi_free(header->tensors);
     jemi_free(header->metadata);
-    jemi_free(header->entries_by_name);
+    jemi_free(header->tensors_by_name);
     jemi_free(header->metadata_by_key);
     jemi_free(header->text);
     *header = (jemi_header){0};

@@ -17,33 +17,32 @@
 
 enum { JEMI_DIGEST_PLACE = sizeof JEMI_DIGEST_PREFIX - 1, JEMI_DIGEST_LENGTH = 16 };
 
-typedef struct jemi_header_entry {
-    jemi_safetensor tensor; /* without data */
-    size_t begin, bytes;    /* within the data */
-} jemi_header_entry;
-
 typedef struct jemi_header {
-    jemi_header_entry *entries; /* in the order of their data */
-    size_t n_entries;
+    jemi_safetensor *tensors; /* without data, in its order */
+    size_t n_tensors;
     jemi_string_pair *metadata; /* in the order of the header */
     size_t n_metadata;
-    size_t *entries_by_name; /* permutations */
+    size_t *tensors_by_name; /* permutations */
     size_t *metadata_by_key;
-    char *text; /* what all the strings point into */
+    char *text;       /* what all the strings point into */
+    size_t data_size; /* of all tensors */
 } jemi_header;
 
-/** @return JEM_OK; JEM_EFORMAT, JEM_EUNSUPPORTED (a dtype), JEM_ENOMEM: nothing is held. */
+/** For a file whose size is not known: the data is as long as the tensors say. */
+#define JEMI_DATA_SIZE_UNKNOWN SIZE_MAX
+
+/** @return JEM_OK; JEM_EFORMAT, JEM_ENOMEM: nothing is held. */
 jem_status jemi_header_read(jemi_header *header, const char *json, size_t size, size_t data_size);
 
 /** Accepts a zeroed header. */
 void jemi_header_fini(jemi_header *header);
 
 typedef struct jemi_dtype_info {
-    char name[8];
-    size_t size; /* bytes of an element; 0 = a dtype of the format that is not read here */
+    const char *name;
+    size_t bits; /* of an element */
 } jemi_dtype_info;
 
-/** By jemi_dtype; the dtypes that are not read come after. */
+/** By jemi_dtype. After those whose values are read come the others of the format. */
 extern const jemi_dtype_info jemi_dtypes[];
 
 #endif

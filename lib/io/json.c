@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 static void skip_space(jemi_json *json)
 {
@@ -54,42 +55,6 @@ jem_status jemi_json_next(jemi_json *json, char bracket, int64_t *n_seen, bool *
     (*n_seen)++;
     *more = true;
     return JEM_OK;
-}
-
-// Bytes of the UTF-8 sequence at `at`, of size >= 1; 0 if it is none. Table 3-7 of the Unicode
-// standard.
-static size_t utf8_length(const char *at, size_t size)
-{
-    const unsigned char *u = (const unsigned char *)at;
-    if (u[0] < 0x80)
-        return 1;
-    const size_t length = u[0] >= 0xC2 && u[0] <= 0xDF   ? 2
-                          : u[0] >= 0xE0 && u[0] <= 0xEF ? 3
-                          : u[0] >= 0xF0 && u[0] <= 0xF4 ? 4
-                                                         : 0;
-    if (length == 0 || length > size)
-        return 0;
-    const unsigned low = u[0] == 0xE0 ? 0xA0 : u[0] == 0xF0 ? 0x90 : 0x80;
-    const unsigned high = u[0] == 0xED ? 0x9F : u[0] == 0xF4 ? 0x8F : 0xBF;
-    if (u[1] < low || u[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((u[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
-bool jemi_utf8_valid(const char *string)
-{
-    size_t left = strlen(string);
-    while (left > 0) {
-        const size_t length = utf8_length(string, left);
-        if (length == 0)
-            return false;
-        string += length;
-        left -= length;
-    }
-    return true;
 }
 
 static size_t utf8_encode(uint32_t code, char *out)
@@ -175,7 +140,7 @@ static jem_status scan_escape(jemi_json *json)
 static jem_status scan_plain(jemi_json *json)
 {
     while (json->at < json->end && *json->at != '"' && *json->at != '\\') {
-        const size_t length = utf8_length(json->at, (size_t)(json->end - json->at));
+        const size_t length = jemi_utf8_length(json->at, (size_t)(json->end - json->at));
         if (length == 0)
             return jemi_json_fail(json, "UTF-8");
         if ((unsigned char)*json->at < 0x20)

@@ -45,7 +45,4 @@ jem_status jemi_json_finish(jemi_json *json);
 /** JEM_EFORMAT: "<what>, byte n: expected <expected>, found ...". */
 jem_status jemi_json_fail(const jemi_json *json, const char *expected);
 
-/** True of valid UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
-bool jemi_utf8_valid(const char *string);
-
 #endif

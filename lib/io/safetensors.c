@@ -1,158 +1,253 @@
 /*
- * The frame of a safetensors file: the length before the header, the digest over everything, and
- * the lookups by name.
+ * The frame of a safetensors file: the length before the header, the file behind it, and the
+ * lookups by name.
  */
 #include "io/safetensors.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/text.h"
-#include "io/digest.h"
-#include "io/file.h"
-#include "io/file_read.h"
+#include "io/foreign.h"
 #include "io/header.h"
+#include "io/safetensors_digest.h"
 
-static size_t read_u64(const unsigned char bytes[8])
+enum { LENGTH_SIZE = 8 };
+
+static size_t read_u64(const unsigned char bytes[LENGTH_SIZE])
 {
     uint64_t value = 0;
-    for (int i = 7; i >= 0; i--)
+    for (int i = LENGTH_SIZE - 1; i >= 0; i--)
         value = value << 8 | bytes[i];
     return value <= SIZE_MAX ? (size_t)value : SIZE_MAX;
 }
 
-static jem_status check_frame(const unsigned char *file, size_t size, size_t *header_size)
+// Says what else the file is, if that can be seen; else what is wrong with it as safetensors.
+static jem_status fail_frame(const unsigned char *head, size_t head_size, size_t size)
 {
-    if (size < 8)
+    const char *kind = jemi_foreign_kind(head, head_size);
+    if (kind != NULL)
+        return jemi_fail(JEM_EFORMAT, "this is %s; expected a safetensors file", kind);
+    if (size < LENGTH_SIZE)
         return jemi_fail(JEM_EFORMAT,
                          "%zu bytes are no safetensors file, which starts with its header's "
                          "length in 8",
                          size);
-    *header_size = read_u64(file);
-    if (*header_size > JEMI_SAFETENSORS_HEADER_MAX)
+    const size_t header_size = read_u64(head);
+    if (header_size > JEMI_SAFETENSORS_HEADER_MAX)
         return jemi_fail(JEM_EFORMAT,
                          "the safetensors header claims %zu bytes; at most %zu are read",
-                         *header_size, JEMI_SAFETENSORS_HEADER_MAX);
-    if (*header_size > size - 8)
+                         header_size, JEMI_SAFETENSORS_HEADER_MAX);
+    if (header_size > size - LENGTH_SIZE)
         return jemi_fail(JEM_EFORMAT,
                          "the safetensors header claims %zu bytes, but the file ends after %zu",
-                         *header_size, size - 8);
-    return JEM_OK;
+                         header_size, size - LENGTH_SIZE);
+    return jemi_fail(JEM_EFORMAT, "the safetensors header does not start with '{'");
 }
 
-// The file with the digits of its digest read as zeros.
-static uint64_t digest_of(const unsigned char *file, size_t size)
+// What the first 8 bytes of a file of `size` bytes say, unless that cannot be.
+static bool read_frame(const unsigned char *head, size_t size, size_t *header_size)
 {
-    static const char zeros[] = "0000000000000000";
-    const size_t place = 8 + JEMI_DIGEST_PLACE;
-    const uint64_t before = jemi_digest(0, file, place);
-    const uint64_t blanked = jemi_digest(before, zeros, JEMI_DIGEST_LENGTH);
-    const size_t after = place + JEMI_DIGEST_LENGTH;
-    return jemi_digest(blanked, file + after, size - after);
+    if (size < LENGTH_SIZE)
+        return false;
+    *header_size = read_u64(head);
+    return *header_size > 0 && *header_size <= JEMI_SAFETENSORS_HEADER_MAX &&
+           *header_size <= size - LENGTH_SIZE;
 }
 
-// Takes the digest's two keys out of the metadata. They are the first two.
-static void hide_digest(jemi_safetensors *file)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < file->n_metadata; i++)
-        if (file->metadata_by_key[i] >= 2)
-            file->metadata_by_key[n++] = file->metadata_by_key[i] - 2;
-    file->n_metadata = n;
-    memmove(file->metadata, file->metadata + 2, n * sizeof file->metadata[0]);
-}
+// ---- the header's contents ---------------------------------------------------------------------
 
-// Each of the two keys demands the other, so that no single flipped bit makes the digest vanish.
-static jem_status check_digest(jemi_safetensors *file, const unsigned char *bytes, size_t size)
+static void take_header(jemi_safetensors *file, const jemi_header *header)
 {
-    const char *kind = jemi_safetensors_metadata(file, JEMI_DIGEST_KIND_KEY);
-    const char *value = jemi_safetensors_metadata(file, JEMI_DIGEST_KEY);
-    if (kind == NULL && value == NULL)
-        return JEM_OK;
-    if (kind == NULL || value == NULL)
-        return jemi_fail(JEM_EFORMAT, "the file is damaged: it has one of %s and %s, not both",
-                         JEMI_DIGEST_KEY, JEMI_DIGEST_KIND_KEY);
-    if (strcmp(kind, JEMI_DIGEST_KIND) != 0)
-        return jemi_fail(JEM_EUNSUPPORTED, "the file's digest is of another kind than %s",
-                         JEMI_DIGEST_KIND);
-    if (memcmp(bytes + 8, JEMI_DIGEST_PREFIX, JEMI_DIGEST_PLACE) != 0 ||
-        strlen(value) != JEMI_DIGEST_LENGTH)
-        return jemi_fail(JEM_EFORMAT, "the file's digest is not where and as libjem writes it");
-    char actual[JEMI_DIGEST_LENGTH + 1];
-    jemi_format(actual, sizeof actual, "%016" PRIx64, digest_of(bytes, size));
-    if (strcmp(actual, value) != 0)
-        return jemi_fail(JEM_EFORMAT, "the file is damaged: its digest is %s, not %s as it says",
-                         actual, value);
-    file->has_digest = true;
-    hide_digest(file);
-    return JEM_OK;
-}
-
-// Takes over what the header holds, except its entries: tensors with data come in their place.
-static jem_status take_header(jemi_safetensors *file, jemi_header *header,
-                              const unsigned char *data)
-{
-    file->tensors = jemi_alloc(header->n_entries, sizeof file->tensors[0]);
-    if (file->tensors == NULL) {
-        jemi_header_fini(header);
-        return jemi_fail_memory("list of tensors");
-    }
-    for (size_t i = 0; i < header->n_entries; i++) {
-        file->tensors[i] = header->entries[i].tensor;
-        file->tensors[i].data = data + header->entries[i].begin;
-    }
-    jemi_free(header->entries);
-    file->n_tensors = header->n_entries;
+    file->tensors = header->tensors;
+    file->n_tensors = header->n_tensors;
     file->metadata = header->metadata;
     file->n_metadata = header->n_metadata;
-    file->tensors_by_name = header->entries_by_name;
+    file->tensors_by_name = header->tensors_by_name;
     file->metadata_by_key = header->metadata_by_key;
     file->text = header->text;
+    file->data_size = header->data_size;
+}
+
+// The header within `front`; `data_size` as of jemi_header_read().
+static jem_status read_header(jemi_safetensors *file, size_t data_size)
+{
+    const char *json = (const char *)file->front + LENGTH_SIZE;
+    const size_t size = file->front_size - LENGTH_SIZE;
+    jemi_header header;
+    JEMI_TRY(jemi_header_read(&header, json, size, data_size));
+    take_header(file, &header);
     return JEM_OK;
+}
+
+static void set_data(jemi_safetensors *file, const unsigned char *data)
+{
+    file->data = data;
+    for (size_t i = 0; i < file->n_tensors; i++)
+        file->tensors[i].data = data + file->tensors[i].begin;
+}
+
+// ---- from memory -------------------------------------------------------------------------------
+
+static jem_status parse(const unsigned char *bytes, size_t size, jemi_safetensors *file)
+{
+    size_t header_size = 0;
+    const size_t head_size = size < JEMI_FOREIGN_HEAD ? size : JEMI_FOREIGN_HEAD;
+    if (!read_frame(bytes, size, &header_size) || bytes[LENGTH_SIZE] != '{')
+        return fail_frame(bytes, head_size, size);
+    file->front = bytes;
+    file->front_size = LENGTH_SIZE + header_size;
+    JEMI_TRY(read_header(file, size - file->front_size));
+    set_data(file, bytes + file->front_size);
+    return jemi_safetensors_check_digest(file, "");
 }
 
 jem_status jemi_safetensors_parse(const void *data, size_t size, jemi_safetensors *out)
 {
     *out = (jemi_safetensors){0};
-    const unsigned char *bytes = data;
-    size_t header_size = 0;
-    JEMI_TRY(check_frame(bytes, size, &header_size));
-    jemi_header header;
-    JEMI_TRY(
-        jemi_header_read(&header, (const char *)bytes + 8, header_size, size - 8 - header_size));
-    JEMI_TRY(take_header(out, &header, bytes + 8 + header_size));
-    const jem_status status = check_digest(out, bytes, size);
+    const jem_status status = parse(data, size, out);
     if (status != JEM_OK)
         jemi_safetensors_fini(out);
     return status;
 }
 
-jem_status jemi_safetensors_read(const char *path, size_t size_max, jemi_safetensors *out)
+// ---- from a file -------------------------------------------------------------------------------
+
+static jem_status fail_ends(void)
+{
+    return jemi_fail(JEM_EFORMAT, "the file ended while it was read: it was cut meanwhile, or a "
+                                  "pipe gave less than its header says");
+}
+
+// Exactly these bytes.
+static jem_status read_exactly(jemi_source *source, void *data, size_t size)
+{
+    size_t got;
+    JEMI_TRY(jemi_source_read(source, data, size, &got));
+    return got == size ? JEM_OK : fail_ends();
+}
+
+// `head` holds 8 bytes, or all there are, of a file that begins unlike any of ours. More of a pipe
+// may never come.
+static jem_status fail_opened(jemi_source *source, unsigned char head[JEMI_FOREIGN_HEAD],
+                              size_t got)
+{
+    size_t more = 0;
+    if (got == LENGTH_SIZE && !source->is_pipe)
+        JEMI_TRY(jemi_source_read(source, head + got, JEMI_FOREIGN_HEAD - got, &more));
+    const size_t size = got < LENGTH_SIZE ? got : source->size;
+    return fail_frame(head, got + more, size);
+}
+
+static jem_status check_end(jemi_safetensors *file)
+{
+    const size_t most = file->source.size;
+    if (file->data_size > most - file->front_size)
+        return jemi_fail(JEM_EFORMAT,
+                         "the tensors take %zu bytes; at most %zu are read from a pipe",
+                         file->data_size, most);
+    return JEM_OK;
+}
+
+static jem_status read_front(jemi_safetensors *file)
+{
+    jemi_source *source = &file->source;
+    unsigned char head[JEMI_FOREIGN_HEAD];
+    size_t got, header_size = 0;
+    JEMI_TRY(jemi_source_read(source, head, LENGTH_SIZE, &got));
+    if (got < LENGTH_SIZE || !read_frame(head, source->size, &header_size))
+        return fail_opened(source, head, got);
+    file->front_size = LENGTH_SIZE + header_size;
+    unsigned char *front = file->owned[0] = jemi_alloc(file->front_size, 1);
+    if (front == NULL)
+        return jemi_fail_memory("header of a file");
+    file->front = memcpy(front, head, LENGTH_SIZE);
+    JEMI_TRY(read_exactly(source, front + LENGTH_SIZE, header_size));
+    if (front[LENGTH_SIZE] != '{')
+        return fail_frame(
+            front, file->front_size < JEMI_FOREIGN_HEAD ? file->front_size : JEMI_FOREIGN_HEAD,
+            source->size);
+    JEMI_TRY(read_header(file, source->is_pipe ? JEMI_DATA_SIZE_UNKNOWN
+                                               : source->size - file->front_size));
+    return source->is_pipe ? check_end(file) : JEM_OK;
+}
+
+jem_status jemi_safetensors_open(const char *path, jemi_safetensors *out)
 {
     *out = (jemi_safetensors){0};
-    void *data;
-    size_t size;
-    JEMI_TRY(jemi_file_read(path, size_max, &data, &size));
-    const jem_status status = jemi_safetensors_parse(data, size, out);
-    if (status == JEM_OK)
-        out->owned = data;
-    else
-        jemi_free(data);
+    JEMI_TRY(jemi_source_open(&out->source, path));
+    const jem_status status = read_front(out);
+    if (status != JEM_OK)
+        jemi_safetensors_fini(out);
+    return status;
+}
+
+// All bytes behind the header, and no more than those.
+static jem_status read_data(jemi_safetensors *file)
+{
+    unsigned char *data = file->owned[1] = jemi_alloc(file->data_size, 1);
+    if (data == NULL)
+        return jemi_fail_memory("contents of a file");
+    JEMI_TRY(read_exactly(&file->source, data, file->data_size));
+    char byte;
+    size_t got;
+    JEMI_TRY(jemi_source_read(&file->source, &byte, 1, &got));
+    if (got > 0)
+        return jemi_fail(JEM_EFORMAT, "the tensors take %zu bytes, but the file goes on after them",
+                         file->data_size);
+    set_data(file, data);
+    jemi_source_close(&file->source);
+    return JEM_OK;
+}
+
+jem_status jemi_safetensors_load(jemi_safetensors *file, jem_status fits, const char *remedy)
+{
+    if (file->data != NULL)
+        return fits;
+    if (fits == JEM_OK) {
+        JEMI_TRY(read_data(file));
+        return jemi_safetensors_check_digest(file, remedy);
+    }
+    const jemi_failure failure = jemi_failure_save(fits);
+    JEMI_TRY(jemi_safetensors_check_digest(file, remedy));
+    return jemi_failure_restore(&failure);
+}
+
+jem_status jemi_safetensors_pull(jemi_safetensors *file, const jemi_safetensor *tensor, void *bytes)
+{
+    if (file->data != NULL) {
+        memcpy(bytes, tensor->data, tensor->bytes);
+        return JEM_OK;
+    }
+    JEMI_TRY(jemi_source_skip(&file->source, tensor->begin - file->at));
+    JEMI_TRY(read_exactly(&file->source, bytes, tensor->bytes));
+    file->at = tensor->begin + tensor->bytes;
+    return JEM_OK;
+}
+
+jem_status jemi_safetensors_read(const char *path, jemi_safetensors *out)
+{
+    JEMI_TRY(jemi_safetensors_open(path, out));
+    const jem_status status = jemi_safetensors_load(out, JEM_OK, "");
+    if (status != JEM_OK)
+        jemi_safetensors_fini(out);
     return status;
 }
 
 void jemi_safetensors_fini(jemi_safetensors *file)
 {
+    jemi_source_close(&file->source);
     jemi_free(file->tensors);
     jemi_free(file->metadata);
     jemi_free(file->tensors_by_name);
     jemi_free(file->metadata_by_key);
     jemi_free(file->text);
-    jemi_free(file->owned);
+    jemi_free(file->owned[0]);
+    jemi_free(file->owned[1]);
     *file = (jemi_safetensors){0};
 }
+
+// ---- lookups -----------------------------------------------------------------------------------
 
 const jemi_safetensor *jemi_safetensors_find(const jemi_safetensors *file, const char *name)
 {

@@ -59,7 +59,7 @@ static void put_quoted(text *t, const char *string)
 
 static size_t bytes_of(const jemi_safetensor *tensor)
 {
-    size_t bytes = jemi_dtypes[tensor->dtype].size;
+    size_t bytes = jemi_dtypes[tensor->dtype].bits / 8;
     for (int32_t i = 0; i < tensor->rank; i++)
         bytes *= (size_t)tensor->shape[i]; // the header's rules find an overflow
     return bytes;

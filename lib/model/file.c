@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "kernels/vector.h"
@@ -81,8 +82,9 @@ static bool fill_metadata(const jem_model *model, save_metadata *m)
     add_int(m, "jem.classes", jemi_model_classes(model));
     add_float(m, "jem.input_low", model->input_map.low);
     add_float(m, "jem.input_high", model->input_map.high);
-    for (int32_t i = 0; i < model->metadata.count; i++)
-        add_text(m, model->metadata.entries[i].key, model->metadata.entries[i].value);
+    const jemi_string_entry *entry = jemi_strings_next(&model->metadata, NULL);
+    for (; entry != NULL; entry = jemi_strings_next(&model->metadata, entry))
+        add_text(m, entry->key, entry->value);
     const jemi_input_map *map = &model->input_map;
     if (map->mean != NULL && (!add_list(m, "jem.mean", jemi_floats_to_json(map->mean, input.c)) ||
                               !add_list(m, "jem.std", jemi_floats_to_json(map->std, input.c))))
@@ -116,7 +118,7 @@ jem_status jemi_model_save(const jem_model *model, const char *path)
     jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
     jemi_generation *now = jemi_generation_pin(model->generations);
     pthread_mutex_lock(model->text_lock);
-    m.pairs = jemi_alloc((size_t)model->metadata.count + OWN_KEYS + 3, sizeof *m.pairs);
+    m.pairs = jemi_alloc(model->metadata.count + OWN_KEYS + 3, sizeof *m.pairs);
     const jem_status status = tensors != NULL && m.pairs != NULL && fill_metadata(model, &m)
                                   ? write_file(model, now->params, path, tensors, &m)
                                   : jemi_fail_memory("metadata of a model file");
@@ -130,6 +132,8 @@ jem_status jemi_model_save(const jem_model *model, const char *path)
 }
 
 // ---- reading -----------------------------------------------------------------------------------
+
+static const char remedy[] = "; jem_model_load_matching takes its weights all the same";
 
 static jem_status find_text(const jemi_safetensors *file, const char *key, const char **value)
 {
@@ -166,6 +170,9 @@ static jem_status find_float(const jemi_safetensors *file, const char *key, floa
 static jem_status read_config(const jemi_safetensors *file, jem_model_config *config)
 {
     const char *format;
+    if (jemi_safetensors_metadata(file, "jem.checkpoint") != NULL)
+        return jemi_fail(JEM_EFORMAT, "the file is a checkpoint of a training run, not a model; "
+                                      "jem_checkpoint_load takes it");
     JEMI_TRY(find_text(file, "jem.format", &format));
     if (strcmp(format, "1") != 0)
         return jemi_fail(JEM_EUNSUPPORTED, "the file has format '%.40s'; this version reads '1'",
@@ -282,7 +289,6 @@ static jem_status read_text(const jemi_safetensors *file, jem_model *model)
 
 static jem_status read_params(const jemi_safetensors *file, jem_model *model)
 {
-    JEMI_TRY(check_tensors(&model->graph, file));
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
     const jem_status status = read_all_tensors(&model->graph, file, next->params);
@@ -290,17 +296,31 @@ static jem_status read_params(const jemi_safetensors *file, jem_model *model)
     return status;
 }
 
-jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
-                           const jem_exec_config *exec)
+// A model as the header describes it, without parameters, into which the file's tensors fit.
+static jem_status build_described(jem_model **out, const jemi_safetensors *file,
+                                  const jem_exec_config *exec)
 {
     jem_model_config config = {0};
     JEMI_TRY(read_config(file, &config));
-    jem_model *model;
-    jem_status status = jemi_model_build(&model, &config, exec);
+    jem_status status = jemi_model_build(out, &config, exec);
     if (status == JEM_EINVAL) // of a caller's config; here it is the file that is wrong
         return JEM_EFORMAT;
     JEMI_TRY(status);
-    status = read_params(file, model);
+    status = check_tensors(&(*out)->graph, file);
+    if (status != JEM_OK)
+        jemi_model_destroy(*out);
+    return status;
+}
+
+jem_status jemi_model_load(jem_model **out, jemi_safetensors *file, const jem_exec_config *exec)
+{
+    jem_model *model;
+    const jem_status fits = build_described(&model, file, exec);
+    jem_status status = jemi_safetensors_load(file, fits, remedy);
+    if (fits != JEM_OK)
+        return status;
+    if (status == JEM_OK)
+        status = read_params(file, model);
     if (status == JEM_OK)
         status = read_text(file, model);
     if (status != JEM_OK) {
@@ -311,33 +331,81 @@ jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
     return JEM_OK;
 }
 
-static jem_status read_matching(const jemi_graph *graph, const jemi_safetensors *file,
-                                float *params, int32_t *matched)
+// ---- only what matches -------------------------------------------------------------------------
+
+// What is to be taken of a file: for each of its tensors the model's of that name and shape.
+typedef struct matching {
+    const jemi_param **params; /* NULL where there is none */
+    int32_t count;
+    size_t bytes_max; /* of a tensor among them */
+} matching;
+
+static jem_status find_matching(const jemi_graph *graph, const jemi_safetensors *file, matching *m)
 {
-    *matched = 0;
+    m->params = jemi_calloc(file->n_tensors, sizeof *m->params);
+    if (m->params == NULL)
+        return jemi_fail_memory("list of tensors");
     for (int32_t i = 0; i < jemi_graph_n_tensors(graph); i++) {
         const jemi_param *param = jemi_graph_tensor(graph, i);
         const jemi_safetensor *tensor = jemi_safetensors_find(file, param->name);
         if (tensor == NULL || !same_shape(param, tensor))
             continue;
-        JEMI_TRY(read_tensor(param, tensor, params));
-        (*matched)++;
+        if (!jemi_dtype_is_float(tensor->dtype)) {
+            jemi_log(JEM_LOG_WARNING, "tensor '%s' holds %s and is left out", param->name,
+                     jemi_dtype_name(tensor->dtype));
+            continue;
+        }
+        m->params[tensor - file->tensors] = param;
+        m->bytes_max = tensor->bytes > m->bytes_max ? tensor->bytes : m->bytes_max;
+        m->count++;
     }
-    if (*matched == 0)
-        return jemi_fail(JEM_EMISMATCH,
-                         "no tensor of the file has a name and shape of %s; its first "
-                         "is '%s'",
-                         graph->arch, graph->params[0].name);
-    return jemi_graph_check_values(graph, params, JEM_EFORMAT);
+    if (m->count == 0)
+        return jemi_fail(
+            JEM_EMISMATCH,
+            "no tensor of floating-point numbers in the file has a name and shape of %s; "
+            "its first is '%s'",
+            graph->arch, graph->params[0].name);
+    return JEM_OK;
 }
 
-jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *file,
-                                    int32_t *matched)
+// Only one tensor of the file is in memory at a time.
+static jem_status read_matching(const jemi_graph *graph, jemi_safetensors *file, const matching *m,
+                                float *params)
+{
+    void *bytes = jemi_alloc(m->bytes_max, 1);
+    if (bytes == NULL)
+        return jemi_fail_memory("tensor of a file");
+    jem_status status = JEM_OK;
+    for (size_t i = 0; i < file->n_tensors && status == JEM_OK; i++) {
+        if (m->params[i] == NULL)
+            continue;
+        jemi_safetensor tensor = file->tensors[i];
+        status = jemi_safetensors_pull(file, &tensor, bytes);
+        tensor.data = bytes;
+        if (status == JEM_OK)
+            status = read_tensor(m->params[i], &tensor, params);
+    }
+    jemi_free(bytes);
+    return status == JEM_OK ? jemi_graph_check_values(graph, params, JEM_EFORMAT) : status;
+}
+
+static jem_status take_matching(jem_model *model, jemi_safetensors *file, const matching *m)
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
     jemi_model_read_params(model, 0, jemi_graph_size(&model->graph), next->params);
-    const jem_status status = read_matching(&model->graph, file, next->params, matched);
+    const jem_status status = read_matching(&model->graph, file, m, next->params);
     jemi_generations_end(model->generations, next, status);
+    return status;
+}
+
+jem_status jemi_model_load_matching(jem_model *model, jemi_safetensors *file, int32_t *matched)
+{
+    matching m = {0};
+    jem_status status = find_matching(&model->graph, file, &m);
+    if (status == JEM_OK)
+        status = take_matching(model, file, &m);
+    jemi_free(m.params);
+    *matched = m.count;
     return status;
 }

@@ -91,11 +91,10 @@ jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float
 /* Files. (file.c) */
 
 jem_status jemi_model_save(const jem_model *model, const char *path);
-/** The model that a file describes. */
-jem_status jemi_model_load(jem_model **out, const jemi_safetensors *file,
-                           const jem_exec_config *exec);
-/** Only the tensors whose name and shape agree; JEM_EMISMATCH when there are none. */
-jem_status jemi_model_load_matching(jem_model *model, const jemi_safetensors *file,
-                                    int32_t *matched);
+/** The model that a file, opened or in memory, describes. */
+jem_status jemi_model_load(jem_model **out, jemi_safetensors *file, const jem_exec_config *exec);
+/** Only the floating-point tensors whose name and shape agree; JEM_EMISMATCH when there are none.
+ *  Nothing else of the file is looked at. */
+jem_status jemi_model_load_matching(jem_model *model, jemi_safetensors *file, int32_t *matched);
 
 #endif

@@ -9,9 +9,7 @@
 #include "base/text.h"
 #include "train/checkpoint_contents.h"
 
-enum { PATH_SIZE = 4200, MESSAGE_SIZE = 512 };
-
-static const size_t file_size_max = (size_t)64 << 30;
+enum { PATH_SIZE = 4200 };
 
 static const char format_key[] = "jem.checkpoint";
 static const char *const formats[] = {"1", "2", "3"}; // from 1 to JEMI_CHECKPOINT_FORMAT
@@ -87,54 +85,30 @@ static int format_of(const char *text)
     return format;
 }
 
-static jem_status read_one(const char *path, jemi_safetensors *file)
+// The handles of a run.
+typedef struct run {
+    jem_model *model;
+    jem_optimizer *optimizer;
+    jem_sampler *sampler; /* NULL = none */
+} run;
+
+// A checkpoint that has been read. `fits` says whether it is one of this run.
+typedef struct opened {
+    jemi_safetensors file;
+    jemi_numbers numbers;
+    jem_status fits;
+    jemi_failure misfit; /* if it is not */
+} opened;
+
+static jem_status check_format(const jemi_safetensors *file)
 {
-    JEMI_TRY(jemi_safetensors_read(path, file_size_max, file));
     const char *kind = jemi_safetensors_metadata(file, format_key);
-    jem_status status = JEM_OK;
-    if (kind == NULL || !file->has_digest)
-        status = jemi_fail(JEM_EFORMAT, "'%.300s' is no checkpoint of libjem", path);
-    else if (format_of(kind) == 0)
-        status = jemi_fail(JEM_EUNSUPPORTED,
-                           "'%.300s' has format '%.40s'; this version reads up to '%s'", path, kind,
-                           formats[JEMI_CHECKPOINT_FORMAT - 1]);
-    if (status != JEM_OK)
-        jemi_safetensors_fini(file);
-    return status;
-}
-
-// `reason`: why the checkpoint itself cannot be read.
-static jem_status read_previous(const char *path, jem_status status, const char *reason,
-                                jemi_safetensors *file)
-{
-    char previous[PATH_SIZE];
-    if (jemi_file_previous(path, previous, sizeof previous) != JEM_OK ||
-        !jemi_file_identify(previous).exists)
-        return jemi_fail(status, "%s", reason);
-    if (read_one(previous, file) != JEM_OK) {
-        char other[MESSAGE_SIZE];
-        jemi_format(other, sizeof other, "%s", jemi_last_message());
-        return jemi_fail(status, "'%.110s' is not used (%.120s), nor is '%.110s' (%.120s)", path,
-                         reason, previous, other);
-    }
-    jemi_log(JEM_LOG_WARNING, "%.300s is not used (%s); going on from %.300s", path, reason,
-             previous);
+    if (kind == NULL)
+        return jemi_fail(JEM_EFORMAT, "this is no checkpoint of libjem");
+    if (format_of(kind) == 0)
+        return jemi_fail(JEM_EUNSUPPORTED, "this has format '%.40s'; this version reads up to '%s'",
+                         kind, formats[JEMI_CHECKPOINT_FORMAT - 1]);
     return JEM_OK;
-}
-
-// The checkpoint, or the one before when it is missing or, which is told, damaged. One that only
-// cannot be read now may be good: going on from the one before would lose it.
-static jem_status read_file(const char *path, jemi_safetensors *file, jemi_file_id *damaged)
-{
-    *damaged = (jemi_file_id){.exists = false};
-    const jem_status status = read_one(path, file);
-    const bool missing = status == JEM_EIO && !jemi_file_identify(path).exists;
-    if (status != JEM_EFORMAT && !missing)
-        return status;
-    char reason[MESSAGE_SIZE];
-    jemi_format(reason, sizeof reason, "%s", jemi_last_message());
-    *damaged = jemi_file_identify(path);
-    return read_previous(path, status, reason, file);
 }
 
 static jem_status check_arch(const jemi_safetensors *file, const jem_model *model)
@@ -145,6 +119,77 @@ static jem_status check_arch(const jemi_safetensors *file, const jem_model *mode
         return jemi_fail(JEM_EMISMATCH, "the checkpoint is of a %.200s; this model is a %.200s",
                          arch, model->graph.arch);
     return JEM_OK;
+}
+
+// What the header alone tells.
+static jem_status check_header(const jemi_safetensors *file, const run *r, jemi_numbers *n)
+{
+    const jemi_numbers own = jemi_numbers_of(r->model, r->optimizer, r->sampler);
+    JEMI_TRY(check_arch(file, r->model));
+    JEMI_TRY(
+        jemi_numbers_read(file, format_of(jemi_safetensors_metadata(file, format_key)), &own, n));
+    return jemi_arrays_find(file, n, r->optimizer);
+}
+
+// Reads no data of a checkpoint that is not one of this run, except for its digest. JEM_OK for
+// every whole checkpoint; the message is that of `fits` then.
+static jem_status read_contents(const run *r, opened *o)
+{
+    JEMI_TRY(check_format(&o->file));
+    o->fits = check_header(&o->file, r, &o->numbers);
+    const jem_status status = jemi_safetensors_load(&o->file, o->fits, "");
+    if (!o->file.has_digest)
+        return status != JEM_OK ? status : jemi_fail(JEM_EFORMAT, "the checkpoint has no digest");
+    if (o->fits == JEM_OK)
+        o->fits = jemi_arrays_check(&o->file, &o->numbers, &r->model->graph, r->optimizer);
+    return JEM_OK;
+}
+
+static jem_status read_one(const char *path, const run *r, opened *o)
+{
+    *o = (opened){.fits = JEM_OK};
+    jem_status status = jemi_safetensors_open(path, &o->file);
+    if (status == JEM_OK)
+        status = read_contents(r, o);
+    if (status != JEM_OK) {
+        jemi_safetensors_fini(&o->file);
+        return jemi_fail_in_file(status, path);
+    }
+    if (o->fits != JEM_OK)
+        o->misfit = jemi_failure_save(jemi_fail_in_file(o->fits, path));
+    return JEM_OK;
+}
+
+// `reason`: why the checkpoint itself cannot be read.
+static jem_status read_previous(const char *path, const jemi_failure *reason, const run *r,
+                                opened *o)
+{
+    char previous[PATH_SIZE];
+    if (jemi_file_previous(path, previous, sizeof previous) != JEM_OK ||
+        !jemi_file_identify(previous).exists)
+        return jemi_failure_restore(reason);
+    if (read_one(previous, r, o) != JEM_OK) {
+        const jemi_failure other = jemi_failure_save(reason->status);
+        return jemi_fail(reason->status, "%.450s; nor can the one before it be used: %.450s",
+                         reason->message, other.message);
+    }
+    jemi_log(JEM_LOG_WARNING, "%.450s; going on from the checkpoint before it, %.300s",
+             reason->message, previous);
+    return JEM_OK;
+}
+
+// The checkpoint, or the one before when it is missing or, which is told, damaged. One that only
+// cannot be read now may be good: going on from the one before would lose it.
+static jem_status read_file(const char *path, const run *r, opened *o, jemi_file_id *damaged)
+{
+    *damaged = (jemi_file_id){.exists = false};
+    const jem_status status = read_one(path, r, o);
+    const bool missing = status == JEM_EIO && !jemi_file_identify(path).exists;
+    if (status != JEM_EFORMAT && !missing)
+        return status;
+    const jemi_failure reason = jemi_failure_save(status);
+    *damaged = jemi_file_identify(path);
+    return read_previous(path, &reason, r, o);
 }
 
 // Not an error: models move between machines, and so may their training.
@@ -244,28 +289,12 @@ static void read_array(const jemi_safetensors *file, const jemi_array *array)
     memcpy(array->data, tensor->data, (size_t)tensor->count * element);
 }
 
-// Into memory that nobody sees yet.
-static jem_status read_values(const jemi_safetensors *file, const jemi_numbers *n,
-                              const jemi_graph *graph, const jemi_arrays *a)
-{
-    jemi_array list[JEMI_ARRAYS_MAX];
-    const int count = jemi_arrays_list(n, a, list);
-    for (int i = 0; i < count; i++) {
-        if (list[i].kind != JEMI_VALUES)
-            continue;
-        read_array(file, &list[i]);
-        JEMI_TRY(jemi_graph_check_values(graph, list[i].data, JEM_EFORMAT));
-    }
-    return JEM_OK;
-}
-
-static void read_rest(const jemi_safetensors *file, const jemi_numbers *n, const jemi_arrays *a)
+static void read_arrays(const jemi_safetensors *file, const jemi_numbers *n, const jemi_arrays *a)
 {
     jemi_array list[JEMI_ARRAYS_MAX];
     const int count = jemi_arrays_list(n, a, list);
     for (int i = 0; i < count; i++)
-        if (list[i].kind != JEMI_VALUES)
-            read_array(file, &list[i]);
+        read_array(file, &list[i]);
 }
 
 static jem_status make_guard(const jemi_numbers *n, const jem_optimizer *optimizer,
@@ -278,16 +307,17 @@ static jem_status make_guard(const jemi_numbers *n, const jem_optimizer *optimiz
 }
 
 // Everything that can still fail, then the handles change.
-static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, jem_model *model,
-                           jem_optimizer *optimizer, jem_sampler *sampler)
+static jem_status take_all(const opened *o, const run *r)
 {
+    const jemi_safetensors *file = &o->file;
+    const jemi_numbers *n = &o->numbers;
+    jem_optimizer *optimizer = r->optimizer;
+    jem_sampler *sampler = r->sampler;
     jemi_guard *guard = NULL;
     jemi_generation *next;
-    JEMI_TRY(jemi_generations_begin(model->generations, &next));
+    JEMI_TRY(jemi_generations_begin(r->model->generations, &next));
     jem_status status = make_guard(n, optimizer, sampler, &guard);
     jemi_arrays a = jemi_arrays_of(next->params, optimizer, guard, sampler);
-    if (status == JEM_OK)
-        status = read_values(file, n, &model->graph, &a);
     if (status == JEM_OK)
         status = allocate_starts(n, &a);
     if (status == JEM_OK) {
@@ -297,39 +327,31 @@ static jem_status take_all(const jemi_safetensors *file, const jemi_numbers *n, 
     }
     if (status != JEM_OK) {
         jemi_guard_destroy(guard);
-        jemi_generations_abort(model->generations, next);
+        jemi_generations_abort(r->model->generations, next);
         return status;
     }
-    read_rest(file, n, &a);
+    read_arrays(file, n, &a);
     take_optimizer(n, guard, optimizer);
     if (sampler != NULL)
         take_sampler(n, &a, sampler);
     if (guard != NULL)
         take_guard(n, guard, sampler, next->version);
-    jemi_generations_commit(model->generations, next);
+    jemi_generations_commit(r->model->generations, next);
     return JEM_OK;
 }
 
 jem_status jemi_checkpoint_load(const char *path, jem_model *model, jem_optimizer *optimizer,
                                 jem_sampler *sampler)
 {
-    jemi_safetensors file;
-    jemi_numbers n;
+    const run r = {model, optimizer, sampler};
+    opened o;
     jemi_file_id damaged;
-    JEMI_TRY(read_file(path, &file, &damaged));
-    const jemi_numbers own = jemi_numbers_of(model, optimizer, sampler);
-    jem_status status = check_arch(&file, model);
-    if (status == JEM_OK)
-        status = jemi_numbers_read(&file, format_of(jemi_safetensors_metadata(&file, format_key)),
-                                   &own, &n);
-    if (status == JEM_OK)
-        status = jemi_arrays_check(&file, &n, optimizer);
-    if (status == JEM_OK)
-        status = take_all(&file, &n, model, optimizer, sampler);
+    JEMI_TRY(read_file(path, &r, &o, &damaged));
+    const jem_status status = o.fits == JEM_OK ? take_all(&o, &r) : jemi_failure_restore(&o.misfit);
     if (status == JEM_OK) {
         optimizer->damaged = damaged;
-        compare_choices(&file, model);
+        compare_choices(&o.file, model);
     }
-    jemi_safetensors_fini(&file);
+    jemi_safetensors_fini(&o.file);
     return status;
 }

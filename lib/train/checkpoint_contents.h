@@ -11,6 +11,9 @@
  *  the snapshots of a run with a sampler always hold its chains. */
 enum { JEMI_CHECKPOINT_FORMAT = 3 };
 
+/** Of steps: as many again can be added before a count overflows. */
+#define JEMI_COUNT_MAX (INT64_MAX / 2)
+
 /** In the file they are metadata: JSON numbers could not hold 64 bits. */
 typedef struct jemi_numbers {
     int format; /* of the file */
@@ -45,7 +48,8 @@ void jemi_numbers_add_guard(jemi_numbers *n, const jemi_guard *guard, uint64_t v
 /** Number i < JEMI_NUMBERS as a pair of strings, the second in `text`. */
 jemi_string_pair jemi_numbers_format(const jemi_numbers *n, int i, char text[JEMI_NUMBER_SIZE]);
 
-/** Of a file of this format. JEM_EMISMATCH: those differ from `own` that must not; JEM_EFORMAT. */
+/** Of a file of this format. JEM_EMISMATCH: those differ from `own` that must not; JEM_EFORMAT: one
+ *  is out of its range, or they contradict each other. */
 jem_status jemi_numbers_read(const jemi_safetensors *file, int format, const jemi_numbers *own,
                              jemi_numbers *n);
 
@@ -68,14 +72,21 @@ typedef struct jemi_arrays {
 jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_guard *guard,
                            const jem_sampler *sampler);
 
-/** Parameters and state, which the graph has to accept; other F32; I64 from 0 on. */
-typedef enum jemi_array_kind { JEMI_VALUES, JEMI_FLOATS, JEMI_COUNTS } jemi_array_kind;
+/** What the values of an array may be. All but the last are F32. */
+typedef enum jemi_array_kind {
+    JEMI_FLOATS, /* any finite numbers */
+    JEMI_SIZES,  /* at least 0 */
+    JEMI_ZEROS,
+    JEMI_VALUES, /* parameters and state, which the graph has to accept */
+    JEMI_COUNTS  /* I64, 0 .. most */
+} jemi_array_kind;
 
 typedef struct jemi_array {
     const char *name;
     jemi_array_kind kind;
     uint64_t rows, row_len;
-    void *data; /* NULL while only sizes are asked for */
+    void *data;    /* NULL while only sizes are asked for */
+    uint64_t most; /* of counts */
 } jemi_array;
 
 static inline jemi_dtype jemi_array_dtype(const jemi_array *array)
@@ -88,8 +99,12 @@ enum { JEMI_ARRAYS_MAX = 24 };
 /** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
 int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX]);
 
-/** JEM_EFORMAT unless the file holds these and no others, with values that can be taken. */
+/** JEM_EFORMAT unless the file's header lists these and no others. */
+jem_status jemi_arrays_find(const jemi_safetensors *file, const jemi_numbers *n,
+                            const jem_optimizer *optimizer);
+
+/** JEM_EFORMAT unless the data, which has been read, holds values that a run can have. */
 jem_status jemi_arrays_check(const jemi_safetensors *file, const jemi_numbers *n,
-                             const jem_optimizer *optimizer);
+                             const jemi_graph *graph, const jem_optimizer *optimizer);
 
 #endif

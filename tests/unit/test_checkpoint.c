@@ -313,7 +313,7 @@ END_TEST
 static void make_format_1(void)
 {
     jemi_safetensors file;
-    MUST(jemi_safetensors_read(path, SIZE_MAX, &file));
+    MUST(jemi_safetensors_read(path, &file));
     size_t n = 0, n_tensors = 0;
     for (size_t i = 0; i < file.n_metadata; i++) {
         jemi_string_pair pair = file.metadata[i];
@@ -514,9 +514,9 @@ static const forged_row forgeries[] = {
     {"optimizer.steps", "9223372036854775808", NULL, 0, 0, 0, "optimizer.steps"},
     {"optimizer.steps", "4611686018427387904", NULL, 0, 0, 0, "optimizer.steps"},
     {"optimizer.steps", NULL, NULL, 0, 0, 0, "optimizer.steps"},
-    {"optimizer.lr", "0", NULL, 0, 0, 0, "contradict"},
+    {"optimizer.lr", "0", NULL, 0, 0, 0, "above 0"},
     {"optimizer.lr", "nan", NULL, 0, 0, 0, "optimizer.lr"},
-    {"optimizer.progress", "-1", NULL, 0, 0, 0, "contradict"},
+    {"optimizer.progress", "-1", NULL, 0, 0, 0, "from 0 to 1"},
     {"sampler.draws", "18446744073709551616", NULL, 0, 0, 0, "sampler.draws"},
     {"sampler.epoch", "4294967296", NULL, 0, 0, 0, "sampler.epoch"},
     {"sampler.filled", "2", NULL, 0, 0, 0, "sampler.filled"},
@@ -531,7 +531,7 @@ static const forged_row forgeries[] = {
     {"guard.older.filled", "0", NULL, 0, 0, 0, "tensors"},
     {"guard.newer.filled", "0", NULL, 0, 0, 0, "tensors"},
     {"guard.newer.draws", NULL, NULL, 0, 0, 0, "guard.newer.draws"},
-    {"sampler.gaussians", "1", NULL, 0, 0, 0, "sampler.mean"},
+    {"sampler.gaussians", "1", NULL, 0, 0, 0, "kind of the sampler's starts"},
     {"sampler.gaussians", "2", NULL, 0, 0, 0, "contradict"},
     {"sampler.kept_rows", "0", NULL, 0, 0, 0, "contradict"},
     {"sampler.kept_rows", "47", NULL, 0, 0, 0, "sampler.rows"},
@@ -552,14 +552,14 @@ static const forged_row forgeries[] = {
     {NULL, NULL, "guard.older.ages", 0, 0, INT64_MIN, "guard.older.ages"},
     {NULL, NULL, "sampler.first", 0, 0, 1, "rise"},
     {NULL, NULL, "sampler.first", 2, 0, 1, "rise"},
-    {NULL, NULL, "sampler.first", 2, 0, 49, "rise"},
+    {NULL, NULL, "sampler.first", 2, 0, 49, "0 to 48"},
     {NULL, NULL, "sampler.first", 3, 0, 47, "end"},
 };
 
 static void forge(const forged_row *row)
 {
     jemi_safetensors file;
-    MUST(jemi_safetensors_read(path, SIZE_MAX, &file));
+    MUST(jemi_safetensors_read(path, &file));
     size_t n = 0;
     for (size_t i = 0; i < file.n_metadata; i++) {
         const bool hit = row->key != NULL && strcmp(row->key, file.metadata[i].key) == 0;

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "folder.h"
-#include "io/file_read.h"
+#include "support.h"
 
 // `name` within the folder, until the next call but three.
 static const char *in_folder(const char *name)
@@ -222,12 +222,11 @@ static void write_pattern(char c, char *buffer)
 
 static void check_pattern(void)
 {
-    void *data;
     size_t size;
-    ck_assert_int_eq(jemi_file_read(path, SIZE_MAX, &data, &size), JEM_OK);
+    char *data = support_read_file(path, &size);
     ck_assert_uint_eq(size, BIG);
-    ck_assert_int_eq(memcmp(data, (char *)data + 1, BIG - 1), 0); // one character throughout
-    jemi_free(data);
+    ck_assert_int_eq(memcmp(data, data + 1, BIG - 1), 0); // one character throughout
+    free(data);
 }
 
 // 100 kills here; the crash tests of whole models do the many.
@@ -275,39 +274,6 @@ START_TEST(threads_write_one_file)
 }
 END_TEST
 
-/* ---- reading -------------------------------------------------------------------------------- */
-
-static void *feed(void *user)
-{
-    (void)user;
-    FILE *fifo = fopen(in_folder("fifo"), "w");
-    for (int i = 0; i < 100000; i++)
-        fprintf(fifo, "%d\n", i);
-    fclose(fifo);
-    return NULL;
-}
-
-START_TEST(reads_fifo_and_empty)
-{
-    ck_assert_int_eq(mkfifo(in_folder("fifo"), 0600), 0);
-    pthread_t feeder;
-    pthread_create(&feeder, NULL, feed, NULL);
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read(in_folder("fifo"), SIZE_MAX, &data, &size), JEM_OK);
-    pthread_join(feeder, NULL);
-    ck_assert_uint_eq(size, 588890);
-    ck_assert_mem_eq((char *)data + size - 6, "99999\n", 6);
-    jemi_free(data);
-    unlink(in_folder("fifo"));
-
-    put(path, "");
-    ck_assert_int_eq(jemi_file_read(path, 0, &data, &size), JEM_OK);
-    ck_assert(data != NULL && size == 0);
-    jemi_free(data);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("file");
@@ -322,7 +288,6 @@ int main(void)
     tcase_add_test(tests, blocked_size_signal_stays);
     tcase_add_test(tests, killed_while_writing);
     tcase_add_test(tests, threads_write_one_file);
-    tcase_add_test(tests, reads_fifo_and_empty);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);
 }

@@ -14,7 +14,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "folder.h"
-#include "io/file_read.h"
 
 /* ---- faults --------------------------------------------------------------------------------- */
 
@@ -25,7 +24,6 @@ typedef enum call {
     OPENAT,
     LSTAT,
     FSTAT,
-    READ,
     WRITE,
     FCHOWN,
     FCHMOD,
@@ -94,27 +92,9 @@ int lstat(const char *name, struct stat *st)
     return fails(LSTAT) ? -1 : fstatat(AT_FDCWD, name, st, AT_SYMLINK_NOFOLLOW);
 }
 
-// SHORT: the file seems empty, as one that grows or a file of /proc.
 int fstat(int fd, struct stat *st)
 {
-    const int error = fault_of(FSTAT);
-    if (error > 0) {
-        errno = error;
-        return -1;
-    }
-    const int result = (int)syscall(SYS_fstat, fd, st);
-    st->st_size = error == SHORT ? 0 : st->st_size;
-    return result;
-}
-
-ssize_t read(int fd, void *data, size_t size)
-{
-    const int error = fault_of(READ);
-    if (error > 0) {
-        errno = error;
-        return -1;
-    }
-    return syscall(SYS_read, fd, data, error == SHORT && size > 1 ? 1 : size);
+    return fails(FSTAT) ? -1 : (int)syscall(SYS_fstat, fd, st);
 }
 
 ssize_t write(int fd, const void *data, size_t size)
@@ -392,107 +372,6 @@ START_TEST(stale_temporary_file)
 }
 END_TEST
 
-/* ---- reading -------------------------------------------------------------------------------- */
-
-typedef struct read_row {
-    const char *name;
-    const char *target; /* NULL = path, holding old_text */
-    size_t size_max;
-    call call;
-    int nth, error;
-    jem_status status;
-    const char *word;
-} read_row;
-
-#define OLD_SIZE (sizeof old_text - 1)
-
-static const read_row reads[] = {
-    {"plain", NULL, SIZE_MAX, NO_CALL, 0, 0, JEM_OK, ""},
-    {"exactly the limit", NULL, OLD_SIZE, NO_CALL, 0, 0, JEM_OK, ""},
-    {"above the limit", NULL, OLD_SIZE - 1, NO_CALL, 0, 0, JEM_EFORMAT, "larger than the 15"},
-    {"missing", "/tmp/jem/none", SIZE_MAX, NO_CALL, 0, 0, JEM_EIO,
-     "cannot open '/tmp/jem/none': No such file or directory"},
-    {"a directory", "/tmp", SIZE_MAX, NO_CALL, 0, 0, JEM_EIO, "Is a directory"},
-    {"endless device", "/dev/zero", 100000, NO_CALL, 0, 0, JEM_EFORMAT, "larger than the 100000"},
-    {"endless device, small limit", "/dev/zero", 10, NO_CALL, 0, 0, JEM_EFORMAT, "larger than"},
-    {"open fails", NULL, SIZE_MAX, OPEN, 1, EMFILE, JEM_EIO, "cannot open"},
-    {"open is interrupted", NULL, SIZE_MAX, OPEN, 1, EINTR, JEM_OK, ""},
-    {"fstat fails", NULL, SIZE_MAX, FSTAT, 1, EIO, JEM_EIO, "cannot read"},
-    {"size unknown", NULL, SIZE_MAX, FSTAT, 1, SHORT, JEM_OK, ""},
-    {"size unknown, at the limit", NULL, OLD_SIZE, FSTAT, 1, SHORT, JEM_OK, ""},
-    {"size unknown, above the limit", NULL, OLD_SIZE - 1, FSTAT, 1, SHORT, JEM_EFORMAT, "larger"},
-    {"read fails", NULL, SIZE_MAX, READ, 1, EIO, JEM_EIO, "Input/output error"},
-    {"second read fails", NULL, SIZE_MAX, READ, 2, ESTALE, JEM_EIO, "cannot read"},
-    {"read is interrupted", NULL, SIZE_MAX, READ, 1, EINTR, JEM_OK, ""},
-    {"reads are short", NULL, SIZE_MAX, READ, 0, SHORT, JEM_OK, ""},
-};
-
-START_TEST(reads_whole_or_not)
-{
-    const read_row *row = &reads[_i];
-    start(true);
-    const int descriptors = count_entries("/proc/self/fd");
-    fault.call = row->call;
-    fault.nth = row->nth;
-    fault.error = row->error;
-    fault.n_calls = 0;
-    void *data = folder;
-    size_t size = 1;
-    const jem_status status =
-        jemi_file_read(row->target != NULL ? row->target : path, row->size_max, &data, &size);
-    fault.call = NO_CALL;
-    ck_assert_msg(status == row->status, "%s: %s", row->name, jemi_last_message());
-    ck_assert_int_eq(count_entries("/proc/self/fd"), descriptors);
-    if (status != JEM_OK) {
-        ck_assert(data == NULL && size == 0);
-        ck_assert_msg(strstr(jemi_last_message(), row->word) != NULL, "%s: %s", row->name,
-                      jemi_last_message());
-        return;
-    }
-    ck_assert_uint_eq(size, OLD_SIZE);
-    ck_assert_mem_eq(data, old_text, size);
-    jemi_free(data);
-}
-END_TEST
-
-static void *second_fails(void *n_calls, size_t alignment, size_t size)
-{
-    return ++*(int *)n_calls == 2 ? NULL : aligned_alloc(alignment, size);
-}
-
-static void release(void *user, void *block)
-{
-    (void)user;
-    free(block);
-}
-
-START_TEST(large_file_costs_nothing)
-{
-    start(true);
-    ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
-    int n_calls = 0;
-    ck_assert(jemi_memory_set_allocator(&(jem_allocator){second_fails, release, &n_calls}));
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read(path, 1000, &data, &size), JEM_EFORMAT);
-    ck_assert_int_eq(n_calls, 0);
-    ck_assert(jemi_memory_set_allocator(NULL));
-}
-END_TEST
-
-START_TEST(no_memory_to_grow)
-{
-    int n_calls = 0;
-    ck_assert(jemi_memory_set_allocator(&(jem_allocator){second_fails, release, &n_calls}));
-    const surroundings before = look_around();
-    void *data;
-    size_t size;
-    ck_assert_int_eq(jemi_file_read("/dev/zero", SIZE_MAX, &data, &size), JEM_ENOMEM);
-    check_surroundings(&before);
-    ck_assert(jemi_memory_set_allocator(NULL));
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("file_faults");
@@ -504,9 +383,6 @@ int main(void)
     tcase_add_loop_test(tests, any_call_fails_while_keeping, 0, COUNT(errors));
     tcase_add_test(tests, target_in_the_root);
     tcase_add_test(tests, stale_temporary_file);
-    tcase_add_loop_test(tests, reads_whole_or_not, 0, COUNT(reads));
-    tcase_add_test(tests, large_file_costs_nothing);
-    tcase_add_test(tests, no_memory_to_grow);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);
 }

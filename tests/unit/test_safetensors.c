@@ -17,11 +17,10 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "io/digest.h"
-#include "io/file.h"
-#include "io/file_read.h"
-#include "io/json.h"
 #include "io/safetensors.h"
+#include "support.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -63,7 +62,7 @@ START_TEST(round_trip)
 {
     write_sample();
     jemi_safetensors file;
-    ck_assert_int_eq(jemi_safetensors_read(path, SIZE_MAX, &file), JEM_OK);
+    ck_assert_int_eq(jemi_safetensors_read(path, &file), JEM_OK);
     ck_assert(file.has_digest);
     ck_assert_uint_eq(file.n_tensors, COUNT(sample));
     for (int i = 0; i < COUNT(sample); i++) {
@@ -102,12 +101,12 @@ START_TEST(writes_nothing_too)
 {
     ck_assert_int_eq(jemi_safetensors_write(path, NULL, 0, NULL, 0), JEM_OK);
     jemi_safetensors file;
-    ck_assert_int_eq(jemi_safetensors_read(path, SIZE_MAX, &file), JEM_OK);
+    ck_assert_int_eq(jemi_safetensors_read(path, &file), JEM_OK);
     ck_assert(file.has_digest && file.n_tensors == 0 && file.n_metadata == 0);
     ck_assert_ptr_null(jemi_safetensors_find(&file, "x"));
     jemi_safetensors_fini(&file);
-    ck_assert_int_eq(jemi_safetensors_read("/tmp/no/such", SIZE_MAX, &file), JEM_EIO);
-    ck_assert_int_eq(jemi_safetensors_read("/dev/null", SIZE_MAX, &file), JEM_EFORMAT);
+    ck_assert_int_eq(jemi_safetensors_read("/tmp/no/such", &file), JEM_EIO);
+    ck_assert_int_eq(jemi_safetensors_read("/dev/null", &file), JEM_EIO);
 }
 END_TEST
 
@@ -194,10 +193,8 @@ END_TEST
 START_TEST(every_flip_and_cut)
 {
     write_sample();
-    void *data;
     size_t size;
-    ck_assert_int_eq(jemi_file_read(path, SIZE_MAX, &data, &size), JEM_OK);
-    unsigned char *bytes = data;
+    unsigned char *bytes = support_read_file(path, &size);
     jemi_safetensors file;
     for (size_t bit = 0; bit < 8 * size; bit++) {
         bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
@@ -214,7 +211,7 @@ START_TEST(every_flip_and_cut)
     }
     ck_assert_int_eq(jemi_safetensors_parse(bytes, size, &file), JEM_OK);
     jemi_safetensors_fini(&file);
-    jemi_free(data);
+    free(bytes);
 }
 END_TEST
 
@@ -288,7 +285,7 @@ END_TEST
 static int dump(const char *name)
 {
     jemi_safetensors file;
-    if (jemi_safetensors_read(name, SIZE_MAX, &file) != JEM_OK) {
+    if (jemi_safetensors_read(name, &file) != JEM_OK) {
         printf("error %s\n", jemi_last_message());
         return EXIT_FAILURE;
     }

@@ -77,7 +77,7 @@ static jem_status write_sample(void)
 static jem_status read_sample(void)
 {
     jemi_safetensors file;
-    const jem_status status = jemi_safetensors_read(path, SIZE_MAX, &file);
+    const jem_status status = jemi_safetensors_read(path, &file);
     if (status == JEM_OK)
         ck_assert_uint_eq(file.n_tensors, COUNT(sample));
     jemi_safetensors_fini(&file);

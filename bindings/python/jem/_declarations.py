@@ -263,6 +263,7 @@ FUNCTIONS = {
     "jem_build_info": ("const char *",),
     "jem_status_string": ("const char *", "jem_status"),
     "jem_last_error": ("const char *",),
+    "jem_last_errno": ("int32_t",),
     "jem_set_log": ("jem_status", "jem_log_fn", "void *"),
     "jem_set_allocator": ("jem_status", "const jem_allocator *"),
     "jem_model_config_init": ("jem_status", "jem_model_config *", "size_t"),
