@@ -4,10 +4,11 @@
 #include "cli.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/utf8.h"
 
 static void store(cli_error *err, const char *format, va_list args)
 {
@@ -65,6 +66,16 @@ cli_status cli_alloc(void *out, int64_t count, size_t size, cli_error *err)
         return cli_fail(err, "out of memory: %lld times %zu bytes were needed", (long long)count,
                         size);
     return CLI_OK;
+}
+
+void cli_put_text(FILE *stream, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        return;
+    jemi_utf8_make_showable(copy);
+    fputs(copy, stream);
+    free(copy);
 }
 
 double cli_seconds(void)

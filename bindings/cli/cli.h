@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "jem/jem.h"
 
@@ -48,6 +49,10 @@ cli_status cli_jem_usage(cli_error *err, jem_status status);
 
 /** count * size zeroed bytes in *out, which must be freed; never NULL on CLI_OK. */
 cli_status cli_alloc(void *out, int64_t count, size_t size, cli_error *err);
+
+/** Prints text that may come from a file or another stranger: what could steer the terminal is
+ *  replaced by '?', as in libjem's messages. */
+void cli_put_text(FILE *stream, const char *text);
 
 /** Seconds of a clock that only goes forward. */
 double cli_seconds(void);

@@ -101,13 +101,11 @@ static cli_status run(int argc, char **argv, char *name, size_t name_size, cli_e
                 : run_command(command, argc - 2, argv + 2, err);
 }
 
-// Names out of hostile files must not steer the terminal.
-static void print_error(const char *name, char *text)
+static void print_error(const char *name, const char *text)
 {
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    fprintf(stderr, "%s: %s\n", name, text);
+    fprintf(stderr, "%s: ", name);
+    cli_put_text(stderr, text);
+    fputc('\n', stderr);
 }
 
 // libgomp's threads spin for milliseconds at every barrier; on a machine that others use too, that

@@ -57,11 +57,13 @@ void cli_progress_end(cli_progress *progress)
 
 void cli_progress_say(cli_progress *progress, const char *format, ...)
 {
+    char line[2048];
     va_list args;
     cli_progress_end(progress);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    cli_put_text(stderr, line);
     fputc('\n', stderr);
 }
 

@@ -17,11 +17,22 @@ cli_status cli_report_begin(cli_report *report, bool json, cli_error *err)
     return CLI_OK;
 }
 
+// JSON in ASCII holds no control characters but DEL, which is escaped here.
+static int put_json(const char *text, size_t size, void *user)
+{
+    (void)user;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == 0x7f ? fputs("\\u007f", stdout) < 0 : putchar(text[i]) == EOF)
+            return -1;
+    return 0;
+}
+
 cli_status cli_report_end(cli_report *report, cli_error *err)
 {
     if (report->root == NULL)
         return CLI_OK;
-    const int status = json_dumpf(report->root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII;
+    const int status = json_dump_callback(report->root, put_json, NULL, flags);
     putchar('\n');
     json_decref(report->root);
     report->root = NULL;
@@ -41,7 +52,9 @@ void cli_report_json(cli_report *report, const char *key, const char *label, jso
         return;
     }
     json_decref(value);
-    printf("%-*s %s\n", LABEL_WIDTH, label, text);
+    printf("%-*s ", LABEL_WIDTH, label);
+    cli_put_text(stdout, text);
+    putchar('\n');
 }
 
 void cli_report_text(cli_report *report, const char *key, const char *label, const char *value)
@@ -67,8 +80,10 @@ void cli_report_number(cli_report *report, const char *key, const char *label, d
 
 void cli_report_note(const cli_report *report, const char *text)
 {
-    if (report->root == NULL)
-        puts(text);
+    if (report->root != NULL)
+        return;
+    cli_put_text(stdout, text);
+    putchar('\n');
 }
 
 void cli_table_begin(cli_table *table, cli_report *report, const char *key, const char *title,
@@ -97,10 +112,10 @@ void cli_table_row(cli_table *table, const char *name, const double *values, int
         json_object_set_new(table->rows, name, row);
         return;
     }
-    if (strlen(name) > LABEL_WIDTH)
-        printf("%s\n%*s", name, LABEL_WIDTH, "");
-    else
-        printf("%-*s", LABEL_WIDTH, name);
+    cli_put_text(stdout, name);
+    const int length = (int)strlen(name);
+    printf("%s%*s", length > LABEL_WIDTH ? "\n" : "",
+           length > LABEL_WIDTH ? LABEL_WIDTH : LABEL_WIDTH - length, "");
     for (int i = 0; i < table->n_columns; i++)
         printf(" %*.*f", COLUMN_WIDTH, decimals, values[i]);
     putchar('\n');

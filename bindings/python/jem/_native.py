@@ -240,8 +240,14 @@ def call(name: str, *args: Any) -> Any:
         for handle in pinned:
             handle._unpin()
     if FUNCTIONS[name][0] == "jem_status" and result != 0:
-        raise errors.error_of(result, functions["jem_last_error"]().decode(errors="replace"))
+        raise _last_error(result, args)
     return result
+
+
+def _last_error(status: int, args: tuple[Any, ...]) -> errors.JemError:
+    message = functions["jem_last_error"]().decode(errors="replace")
+    path = next((os.fsdecode(arg) for arg in args if isinstance(arg, bytes)), None)
+    return errors.error_of(status, message, functions["jem_last_errno"](), path)
 
 
 PROGRESS = value_type("jem_progress_fn")

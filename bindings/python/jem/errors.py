@@ -7,6 +7,10 @@ would expect: `except ValueError` catches a wrong argument, `except OSError` an 
 
 from __future__ import annotations
 
+import functools
+import os
+from typing import Any
+
 from ._declarations import CONSTANTS
 
 
@@ -43,9 +47,40 @@ class JemMemoryError(JemError, MemoryError):
 
 
 class JemIOError(JemError, OSError):
-    """A file could not be opened, read or written."""
+    """A file could not be opened, read or written.
+
+    It is also the OSError that Python itself would raise: `except FileNotFoundError` catches the
+    one for a file that is missing, PermissionError the one for a file that is forbidden.
+
+    Attributes:
+        errno: Of the operating system; None where none of its calls had failed.
+        filename: The path as it was given; None when there was none.
+    """
 
     name = "JEM_EIO"
+
+    def __new__(cls, message: str, errno: int | None = None, filename: str | None = None) -> Any:
+        builtin = type(OSError(errno, message)) if errno is not None else OSError
+        return super().__new__(_io_error_like(cls, builtin), message)
+
+    def __init__(
+        self, message: str, errno: int | None = None, filename: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.strerror = os.strerror(errno) if errno is not None else None
+        self.filename = filename
+
+    def __reduce__(self) -> Any:
+        return JemIOError, (self.message, self.errno, self.filename)
+
+
+@functools.cache
+def _io_error_like(cls: type[JemIOError], builtin: type[OSError]) -> type[JemIOError]:
+    """The class that is both; `cls` itself when it is a `builtin` already."""
+    if issubclass(cls, builtin):
+        return cls
+    return type(f"Jem{builtin.__name__}", (cls, builtin), {"__module__": __name__})
 
 
 class JemFormatError(JemError, ValueError):
@@ -102,8 +137,16 @@ for _class in JemError.__subclasses__():
     _BY_STATUS[_class.status] = _class
 
 
-def error_of(status: int, message: str) -> JemError:
-    """The exception for a status; a JemError with that number when a newer library invented it."""
-    error = _BY_STATUS.get(status, JemError)(message)
+def error_of(
+    status: int, message: str, errno: int = 0, filename: str | None = None
+) -> JemError:
+    """The exception for a status; a JemError with that number when a newer library invented it.
+
+    Args:
+        errno: What the operating system said, 0 for nothing; and
+        filename: which file it was about. Both are for JemIOError.
+    """
+    kind = _BY_STATUS.get(status, JemError)
+    error = kind(message, errno or None, filename) if kind is JemIOError else kind(message)
     error.status = status
     return error
