@@ -246,7 +246,13 @@ JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
 
 /**
  * Reads a model file written by jem_model_save(): safetensors, with architecture, input range and
- * class names in its metadata. The file is read strictly and whole before anything is built.
+ * class names in its metadata.
+ *
+ * The header is read first and strictly: a file that is none of ours, or whose tensors are not those
+ * of its architecture, costs no more than its header, of at most 16 MiB. A file that was changed or
+ * damaged after libjem wrote it is refused, as its digest tells. `path` is a regular file, or an
+ * anonymous pipe such as /dev/stdin, of which up to 1 GiB are read; named pipes, devices and
+ * directories are JEM_EIO at once. Messages name the file, and what it is instead of a model.
  *
  * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_EMISMATCH, JEM_EUNSUPPORTED, JEM_ENOMEM, JEM_EBACKEND.
  */
@@ -350,6 +356,11 @@ JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int6
  * Takes from a safetensors file the tensors whose name and shape match, and leaves the others: a
  * new head on old weights, or weights of another program.
  *
+ * F64, F16 and BF16 are converted to float; an F64 beyond the range of floats is JEM_EFORMAT. Nothing
+ * else of the file is looked at: tensors of other names, shapes and dtypes, metadata, digests. A
+ * tensor of the model's that holds other numbers is left out, with a warning in the log.
+ *
+ * @param path     As of jem_model_load().
  * @param matched  Out, may be NULL. How many of the model's tensors were replaced.
  * @return also JEM_EMISMATCH when none matches.
  */
@@ -993,6 +1004,8 @@ JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
  *
  * When `path` is missing or damaged, the checkpoint before it is taken, with a warning in the log;
  * not when it cannot be read for another reason, such as permissions, which is JEM_EIO.
+ * Every number and array is checked before anything changes: one that holds what no run can have, a
+ * negative second moment or a snapshot that lies ahead of its run for example, is JEM_EFORMAT.
  * When other kernels compute than those which the checkpoint records (another processor, library or
  * precision), a warning says so: the run goes on, but not to the bits of one that never stopped.
  *

@@ -6,6 +6,9 @@ fit must reach the library as they lie in memory, which the latest arguments of 
 
 import copy
 import ctypes
+import errno
+import os
+import pickle
 import re
 
 import numpy as np
@@ -296,6 +299,11 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("arch", jem.JemInvalidError, "unknown arch", lambda m: jem.Model.create("x-1", 1, 1)),
     ("channels", jem.JemInvalidError, "channels is 0", lambda m: jem.Model.create("mlp-1", 0, 1)),
     ("no file", jem.JemIOError, "/no/such", lambda m: jem.Model.load("/no/such")),
+    ("no file", FileNotFoundError, "/no/such", lambda m: jem.Model.load("/no/such")),
+    ("a folder", IsADirectoryError, "/tmp", lambda m: m.load_matching("/tmp")),
+    ("no folder", FileNotFoundError, "/no/such", lambda m: m.save("/no/such/file")),
+    ("below a file", NotADirectoryError, "passwd/x", lambda m: jem.Model.load("/etc/passwd/x")),
+    ("device", jem.JemIOError, "it is a device", lambda m: jem.Model.load("/dev/full")),
     ("no file", OSError, "/no/such", lambda m: m.load_matching("/no/such")),
     ("unwritable", jem.JemIOError, "/no/such", lambda m: m.save("/no/such/file")),
     ("foreign", jem.JemFormatError, "safetensors", lambda m: jem.Model.load_bytes(b"")),
@@ -381,3 +389,17 @@ def test_none_is_the_default(model):
     with jem.Sampler(model, capacity=None, steps=np.int64(3)) as sampler:
         assert sampler.capacity == 10000
         assert set(sampler.draw(4) and sampler.chains().ages) == {0, 3}
+
+
+def test_io_errors_are_pythons_own():
+    with pytest.raises(FileNotFoundError) as caught:
+        jem.Model.load("/no/such/ä")
+    error = caught.value
+    assert isinstance(error, jem.JemIOError) and error.errno == errno.ENOENT
+    assert error.filename == "/no/such/ä" and error.strerror == os.strerror(errno.ENOENT)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error) and again.errno == error.errno
+    assert again.filename == error.filename and str(again) == str(error)
+    with pytest.raises(jem.JemIOError) as caught:
+        jem.Model.load("/dev/full")  # refused by the library, not by the operating system
+    assert caught.value.errno is None and caught.value.filename == "/dev/full"
