@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 
-/** A file without a folder, made anew for each content; `path` may be opened any number of times. */
+/** A file without a folder, filled anew for each input; `path` may be opened at any time. */
 typedef struct fuzz_file {
     int fd;
     char path[64];

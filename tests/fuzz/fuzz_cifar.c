@@ -1,6 +1,6 @@
 /*
- * Fuzzing of the readers of CIFAR: the input is a file of records, and also an archive of tar, plain
- * or packed.
+ * Fuzzing of the readers of CIFAR: the input is a file of records, and also an archive of tar,
+ * plain or packed.
  */
 #include <stdlib.h>
 #include <string.h>

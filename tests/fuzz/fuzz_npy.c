@@ -1,6 +1,6 @@
 /*
- * Fuzzing of the .npy reader. What is accepted is written anew in the plainest dress and must be read
- * back as the same array; its values as floats must be finite and its labels in range.
+ * Fuzzing of the .npy reader. What is accepted is written anew in the plainest dress and must be
+ * read back as the same array; its values as floats must be finite and its labels in range.
  */
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 /*
- * Fuzzing of the parser of options, on the tables of all commands. Words are the lines of the input.
- * What is accepted is turned into text and parsed again, which must give the same text.
+ * Fuzzing of the parser of options, on the commands' tables. Words are the lines of the input. What is accepted is turned into text and parsed again, which must give the same text.
  */
 #include <string.h>
 

@@ -111,7 +111,7 @@ BAD = {
 def test_other_types_are_named(model, case, tmp_path):
     descr, word = BAD[case]
     (tmp_path / "x.npy").write_bytes(header(DICTS[0] % descr) + bytes(6 * 64 * 16))
-    assert word in jem("energy", "--model", model, "--in", tmp_path / "x.npy", "--out", "y",
+    assert word in jem("energy", "--model", model, "--in", tmp_path / "x.npy", "--out", tmp_path / "y",
                        expect=1)
 
 
@@ -131,7 +131,7 @@ def test_headers_that_numpy_refuses_too(model, text, tmp_path):
     path.write_bytes(header(text) + bytes(6 * 64 * 4))
     with pytest.raises((ValueError, OverflowError)):
         np.load(path)
-    assert "damaged" in jem("energy", "--model", model, "--in", path, "--out", "y", expect=1)
+    assert "damaged" in jem("energy", "--model", model, "--in", path, "--out", tmp_path / "y", expect=1)
 
 
 @pytest.mark.parametrize("array, word", [
@@ -142,7 +142,7 @@ def test_headers_that_numpy_refuses_too(model, text, tmp_path):
 ])
 def test_values_that_are_no_floats(model, array, word, tmp_path):
     np.save(tmp_path / "x.npy", array)
-    message = jem("score", "--model", model, "--in", tmp_path / "x.npy", "--out", "y", expect=1)
+    message = jem("score", "--model", model, "--in", tmp_path / "x.npy", "--out", tmp_path / "y", expect=1)
     assert word in message and ("float32" in message) == ("holds NaN" not in message)
 
 
