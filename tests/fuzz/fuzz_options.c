@@ -1,5 +1,6 @@
 /*
- * Fuzzing of the parser of options, on the commands' tables. Words are the lines of the input. What is accepted is turned into text and parsed again, which must give the same text.
+ * Fuzzing of the parser of options, on the commands' tables. Words are the lines of the input. What
+ * is accepted is turned into text and parsed again, which must give the same text.
  */
 #include <string.h>
 
@@ -74,6 +75,15 @@ static void *new_args(const cli_command *command)
     return args;
 }
 
+static void check_range(const cli_option *row, const void *args)
+{
+    const void *value = (const char *)args + row->offset;
+    if (row->kind == CLI_COUNT)
+        MUST((double)*(const int64_t *)value <= row->high);
+    if (row->kind == CLI_NUMBER) // NaN: not given
+        MUST(!(*(const double *)value > row->high) || (row->flags & CLI_OR_NONE));
+}
+
 // Every value that can be written as "--name=text".
 static void check_again(const cli_command *command, const void *args)
 {
@@ -81,6 +91,7 @@ static void check_again(const cli_command *command, const void *args)
         char text[VALUE_SIZE] = "", option[VALUE_SIZE + 64], now[VALUE_SIZE];
         if (row->kind == CLI_HEADING)
             continue;
+        check_range(row, args);
         cli_option_text(row, args, text, sizeof text);
         if (row->kind == CLI_FLAG || row->kind == CLI_LIST || text[0] == '\0' ||
             strlen(text) == sizeof text - 1)
