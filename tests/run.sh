@@ -1,33 +1,89 @@
 #!/bin/sh
 # Installs the test dependencies, builds, and runs every test:
 #
-#     sh tests/run.sh            Release build, build without oneDNN, sanitizer build
-#     sh tests/run.sh --quick    Release build only
+#     sh tests/run.sh              all rows below
+#     sh tests/run.sh --quick      the release row only
+#     sh tests/run.sh --coverage   a build that counts lines and branches: figures per room of lib/
 #
-# Builds go to build-test/<name>. The last lines of each run are the test runner's own.
+#     release     as it is installed, with oneDNN
+#     native      without oneDNN
+#     sanitizers  address and undefined behaviour
+#     threads     ThreadSanitizer over the tests in which threads meet, with a planted race as control;
+#                 by clang, whose OpenMP runtime tells the sanitizer what it orders
+#
+# Builds go to build-test/<row>. The last lines say of each row what it ran, or why it did not.
 set -eu
 cd "$(dirname "$0")/.."
+
+mode=${1-}
+case $mode in
+'' | --quick | --coverage) ;;
+*)
+    echo "usage: sh tests/run.sh [--quick | --coverage]" >&2
+    exit 2
+    ;;
+esac
 
 sh .ci/require build-essential g++ clang cmake ninja-build pkg-config git \
     libdnnl-dev libjansson-dev librandom123-dev libpng-dev zlib1g-dev check \
     binutils locales python3 python3-numpy python3-pytest python3-sklearn python3-matplotlib \
-    dataset-fashion-mnist
-
-run() {
-    name=$1
-    shift
-    echo "== $name"
-    cmake -S . -B "build-test/$name" -G Ninja -DCMAKE_C_COMPILER=gcc -DJEM_BUILD_TESTS=ON \
-        -DJEM_BUILD_EXAMPLES=ON "$@" >"build-test/$name.configure.log" 2>&1 ||
-        { cat "build-test/$name.configure.log"; return 1; }
-    cmake --build "build-test/$name" >"build-test/$name.build.log" 2>&1 ||
-        { cat "build-test/$name.build.log"; return 1; }
-    ! grep -n 'warning:' "build-test/$name.build.log" || { echo "warnings are errors here"; return 1; }
-    ctest --test-dir "build-test/$name" --output-on-failure
-}
+    dataset-fashion-mnist libomp-dev
+[ "$mode" != --coverage ] || sh .ci/require gcovr
 
 mkdir -p build-test
-run release -DJEM_WITH_ONEDNN=ON
-[ "${1-}" != --quick ] || exit 0
-run without-onednn -DJEM_WITH_ONEDNN=OFF
-run sanitize -DJEM_WITH_ONEDNN=ON -DJEM_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+summary=build-test/summary
+: >"$summary"
+
+# note ROW TEXT: a line of the summary.
+note() {
+    printf '%-11s %s\n' "$1" "$2" >>"$summary"
+}
+
+# build ROW CMAKE-OPTION...: warnings are errors here.
+build() {
+    row=$1
+    shift
+    echo "== $row"
+    cmake -S . -B "build-test/$row" -G Ninja -DJEM_BUILD_TESTS=ON "$@" \
+        >"build-test/$row.configure.log" 2>&1 || { cat "build-test/$row.configure.log"; return 1; }
+    cmake --build "build-test/$row" >"build-test/$row.build.log" 2>&1 ||
+        { cat "build-test/$row.build.log"; return 1; }
+    ! grep -n 'warning:' "build-test/$row.build.log" || { echo "warnings are errors here"; return 1; }
+}
+
+# run ROW WHAT CMAKE-OPTION...: a row that fails does not keep the others from running.
+run() {
+    row=$1 what=$2 start=$(date +%s)
+    shift 2
+    if ! build "$row" "$@"; then
+        note "$row" "FAILED to build ($what)"
+    elif ctest --test-dir "build-test/$row" -j 2 --output-on-failure; then
+        tests=$(ctest --test-dir "build-test/$row" -N | sed -n 's/^Total Tests: *//p')
+        note "$row" "all $tests tests passed in $(($(date +%s) - start)) s ($what)"
+    else
+        log=build-test/$row/Testing/Temporary/LastTestsFailed.log
+        failed=$([ ! -f "$log" ] || sed 's/.*://' "$log" | tr '\n' ' ')
+        note "$row" "FAILED: $failed($what)"
+    fi
+}
+
+if [ "$mode" = --coverage ]; then
+    run coverage "gcc -O1 --coverage" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_COVERAGE=ON
+    python3 tests/coverage.py "$PWD" "$PWD/build-test/coverage"
+else
+    run release "gcc, oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_BUILD_EXAMPLES=ON
+fi
+if [ -z "$mode" ]; then
+    run native "gcc, without oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=OFF \
+        -DJEM_BUILD_EXAMPLES=ON
+    run sanitizers "gcc, oneDNN, address and undefined" -DCMAKE_C_COMPILER=gcc \
+        -DJEM_WITH_ONEDNN=ON -DJEM_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    run threads "clang, without oneDNN" -DCMAKE_C_COMPILER=clang -DJEM_WITH_ONEDNN=OFF \
+        -DJEM_SANITIZE=thread -DJEM_BUILD_CLI=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    # A row for another processor goes here: a cross compiler, CMAKE_CROSSCOMPILING_EMULATOR, and
+    # note ROW "skipped, WHY" where they cannot be had.
+fi
+
+echo "== summary"
+cat "$summary"
+! grep -q FAILED "$summary"

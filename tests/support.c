@@ -67,6 +67,7 @@ uint64_t support_hash(const void *data, size_t size)
 
 const int32_t support_backends[] = {
     JEM_BACKEND_REF,
+    JEM_BACKEND_NATIVE,
 #if JEM_HAVE_ONEDNN
     JEM_BACKEND_ONEDNN,
 #endif

@@ -277,7 +277,7 @@ static bool involves(const row *r, int32_t kernel)
     return kernels[r->kernel[ASKED]].kernel == kernel || kernels[fastest(r)].kernel == kernel;
 }
 
-// As lib/backend/onednn/choice_table.c has it. f32 kernels are chosen alike in f32 and bf16.
+// As lib/backend/cpu/choice_table.c has it. f32 kernels are chosen alike in f32 and bf16.
 static void format_row(const tune *t, const row *r, char *text, size_t size)
 {
     const shape *s = &r->shape;
@@ -349,7 +349,7 @@ static void print_table(const tune *t)
         return;
     }
     puts("* Another kernel is faster by more than 10 %. What is so in several runs is a row of\n"
-         "  lib/backend/onednn/choice_table.c:\n");
+         "  lib/backend/cpu/choice_table.c:\n");
     for (int i = 0; i < t->n_rows; i++) {
         char text[LINE];
         format_row(t, &t->rows[i], text, sizeof text);

@@ -265,8 +265,9 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
 static cli_status run_bench(bench *b, cli_error *err)
 {
     CLI_TRY(create_model(b, err));
-    if (b->args->tune && b->info.backend != JEM_BACKEND_ONEDNN)
-        return cli_usage(err, "--tune compares kernels of oneDNN plans; this model has none");
+    if (b->args->tune && b->info.backend == JEM_BACKEND_REF)
+        return cli_usage(err, "--tune compares kernels, of which the reference backend has one; "
+                              "leave out --backend ref");
     if (b->args->tune && precision_of(b->args) == JEM_PRECISION_F32_STRICT)
         return cli_usage(err, "--tune compares kernels that f32-strict does without; leave it out");
     CLI_TRY(create_helpers(b, err));

@@ -10,8 +10,10 @@
 enum { FIT_ROWS_MAX = 10000 };
 static const int64_t fit_floats_max = 1 << 26;
 
-const cli_choice cli_backends[] = {
-    {"ref", JEM_BACKEND_REF}, {"onednn", JEM_BACKEND_ONEDNN}, {NULL, 0}};
+const cli_choice cli_backends[] = {{"ref", JEM_BACKEND_REF},
+                                   {"onednn", JEM_BACKEND_ONEDNN},
+                                   {"native", JEM_BACKEND_NATIVE},
+                                   {NULL, 0}};
 
 const cli_choice cli_precisions[] = {{"f32", JEM_PRECISION_F32},
                                      {"f32-strict", JEM_PRECISION_F32_STRICT},

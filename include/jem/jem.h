@@ -165,7 +165,14 @@ typedef struct jem_model_config {
 
 JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size);
 
-enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2 };
+/**
+ * What computes a network.
+ *
+ *   REF     naive and in double: an oracle for tests
+ *   ONEDNN  our own kernels, and oneDNN's where these were measured to be faster
+ *   NATIVE  our own kernels alone
+ */
+enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2, JEM_BACKEND_NATIVE = 3 };
 /**
  * How products are computed; parameters, values and sums are floats in all of them.
  *
@@ -182,11 +189,11 @@ enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 =
 /**
  * What computes convolutions and linear layers: for each the kernel that is chosen by a fixed
  * table, or, to measure (jem bench --tune), one kernel wherever it can, and the chosen one
- * elsewhere. Bits differ between kernels. Only JEM_BACKEND_ONEDNN has several.
+ * elsewhere. Bits differ between kernels. JEM_BACKEND_REF has only one.
  */
 enum {
     JEM_KERNEL_CHOSEN = 0,
-    JEM_KERNEL_ONEDNN = 1,      /* oneDNN's direct convolution */
+    JEM_KERNEL_ONEDNN = 1,      /* oneDNN's direct convolution, in JEM_BACKEND_ONEDNN */
     JEM_KERNEL_WINOGRAD = 2,    /* the others need AVX-512 */
     JEM_KERNEL_DIRECT = 3,      /* direct summation */
     JEM_KERNEL_DIRECT_BF16 = 4, /* with factors in bfloat16, by JEM_PRECISION_BF16 */

@@ -139,13 +139,13 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
         JEMI_TRY(jemi_config_read(own, sizeof *own, exec, "jem_exec_config"));
     JEMI_TRY(jemi_check_range_int(own->threads, 1, THREADS_MAX, "threads"));
     JEMI_TRY(jemi_check_range_int(own->runners_max, 1, 1024, "runners_max"));
-    JEMI_TRY(jemi_check_range_int(own->backend, JEM_BACKEND_REF, JEM_BACKEND_ONEDNN, "backend"));
+    JEMI_TRY(jemi_check_range_int(own->backend, JEM_BACKEND_REF, JEM_BACKEND_NATIVE, "backend"));
     JEMI_TRY(check_precision(own->precision_scoring, "precision_scoring"));
     JEMI_TRY(check_precision(own->precision_chains, "precision_chains"));
     JEMI_TRY(check_precision(own->precision_training, "precision_training"));
     JEMI_TRY(jemi_check_range_int(own->kernel, JEM_KERNEL_CHOSEN, JEM_KERNEL_STEM, "kernel"));
     if (jemi_backend_find(own->backend) == NULL)
-        return jemi_fail(JEM_EUNSUPPORTED, "this build has no oneDNN backend; use JEM_BACKEND_REF");
+        return jemi_fail(JEM_EUNSUPPORTED, "this build has no oneDNN backend; use JEM_BACKEND_NATIVE");
     return JEM_OK;
 }
 

@@ -32,6 +32,13 @@ static const char *json_bool(bool value)
 static char build_info[512];
 static pthread_once_t build_info_once = PTHREAD_ONCE_INIT;
 
+// Clang generates no parallel regions for libgomp, and then has no version to tell.
+#ifdef _OPENMP
+static const int openmp_version = _OPENMP;
+#else
+static const int openmp_version = 0;
+#endif
+
 static void make_build_info(void)
 {
     char onednn[128] = "null";
@@ -42,12 +49,11 @@ static void make_build_info(void)
     jemi_format(build_info, sizeof build_info,
                 "{\"version\": \"%s\", \"backends\": [%s\"ref\"], \"default_backend\": \"%s\", "
                 "\"onednn\": %s, \"kernels\": {\"avx512\": %s, \"bf16\": %s}, \"openmp\": "
-                "\"libgomp\", \"openmp_version\": %d, "
+                "\"" JEM_OPENMP_RUNTIME "\", \"openmp_version\": %d, "
                 "\"compiler\": \"%s\", \"options\": {\"assert\": %s}}",
-                jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", " : "",
-                jemi_backend_default()->name, onednn,
-                json_bool(JEM_HAVE_ONEDNN && jemi_avx512_available()),
-                json_bool(JEM_HAVE_ONEDNN && jemi_bf16_available()), _OPENMP, __VERSION__,
+                jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", \"native\", " : "\"native\", ",
+                jemi_backend_default()->name, onednn, json_bool(jemi_avx512_available()),
+                json_bool(jemi_bf16_available()), openmp_version, __VERSION__,
 #ifdef NDEBUG
                 "false"
 #else

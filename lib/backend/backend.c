@@ -7,6 +7,7 @@ static const jemi_backend *const backends[] = {
 #if JEM_HAVE_ONEDNN
     &jemi_backend_onednn,
 #endif
+    &jemi_backend_native,
     &jemi_backend_ref,
 };
 

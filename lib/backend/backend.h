@@ -132,7 +132,7 @@ struct jemi_backend {
     void (*library_info)(char *out, size_t size);
 };
 
-extern const jemi_backend jemi_backend_ref;
+extern const jemi_backend jemi_backend_ref, jemi_backend_native;
 #if JEM_HAVE_ONEDNN
 extern const jemi_backend jemi_backend_onednn;
 #endif

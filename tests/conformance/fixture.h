@@ -1,5 +1,5 @@
 /*
- * A network of networks.h with parameters, data and a oneDNN program, and how its plans are run.
+ * A network of networks.h with parameters, data and a program of one backend, and how its plans are run.
  */
 #ifndef JEM_TESTS_CONFORMANCE_FIXTURE_H
 #define JEM_TESTS_CONFORMANCE_FIXTURE_H
@@ -7,14 +7,29 @@
 #include <check.h>
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
-#include "backend/onednn/choose.h"
+#include "backend/cpu/choose.h"
+#include "backend/cpu/cpu_program.h"
 #include "base/memory.h"
 #include "conformance/networks.h"
 
-static const jemi_backend *const backend = &jemi_backend_onednn;
+static const jemi_backend *backend;
+
+// The backend that the program is called with, "native" or "onednn".
+static inline void choose_backend(int argc, char **argv)
+{
+    for (int32_t id = JEM_BACKEND_REF; argc == 2 && id <= JEM_BACKEND_NATIVE; id++)
+        if (jemi_backend_find(id) != NULL && strcmp(jemi_backend_find(id)->name, argv[1]) == 0)
+            backend = jemi_backend_find(id);
+    if (backend != NULL)
+        return;
+    fprintf(stderr, "the one argument is the name of a backend of this build\n");
+    exit(EXIT_FAILURE);
+}
 
 typedef struct net {
     jemi_graph graph;
@@ -78,6 +93,20 @@ static inline net_case row_case(const jemi_choice *row, char name[ROW_NAME])
     snprintf(name, ROW_NAME, "made:layer-%d-%d-%d", (int)row->out, (int)row->kernel,
              (int)row->stride);
     return (net_case){name, (int32_t)row->in, (int32_t)row->h, (int32_t)row->w, 0, 3, 2, 2};
+}
+
+// Does the backend have kernels for this network? oneDNN's are for all.
+static inline bool computes(const net_case *c)
+{
+    jemi_graph graph;
+    jemi_program *program;
+    ok(net_graph(&graph, c));
+    const jem_status status = backend->program_create(&program, &graph);
+    ck_assert(status == JEM_OK ||
+              (status == JEM_EUNSUPPORTED && backend->id == JEM_BACKEND_NATIVE));
+    backend->program_destroy(program);
+    jemi_graph_fini(&graph);
+    return status == JEM_OK;
 }
 
 static void net_init(net *t, const net_case *c, int64_t rows)

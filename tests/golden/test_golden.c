@@ -50,6 +50,8 @@ typedef struct run {
 static const run runs[] = {
     {"ref, 1 thread", JEM_BACKEND_REF, 1},
     {"ref, 3 threads", JEM_BACKEND_REF, 3},
+    {"native, 1 thread", JEM_BACKEND_NATIVE, 1},
+    {"native, 3 threads", JEM_BACKEND_NATIVE, 3},
 #if JEM_HAVE_ONEDNN
     {"onednn, 1 thread", JEM_BACKEND_ONEDNN, 1},
     {"onednn, 3 threads", JEM_BACKEND_ONEDNN, 3},

@@ -1,22 +1,12 @@
 """The installed tree: complete, movable, and usable through pkg-config (shared, static) and CMake."""
 
 import os
-import pathlib
 import shutil
-import subprocess
 
 import pytest
 
-SOURCE = pathlib.Path(os.environ["JEM_SOURCE"])
-BUILD = pathlib.Path(os.environ["JEM_BUILD"])
-CONSUMER = SOURCE / "tests" / "install" / "consumer.c"
-
-
-def run(*command, **options):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                            **options)
-    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
+from building import (BUILD, CONSUMER, SOURCE, attempt, build_setting, compile_consumer,
+                      library_dir, pkg_config, run)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +20,6 @@ def tree(tmp_path_factory):
     return moved
 
 
-def library_dir(tree):
-    return next(tree.rglob("libjem.so")).parent
-
-
 def environment(tree):
     return {**os.environ, "LD_LIBRARY_PATH": str(library_dir(tree)),
             "PKG_CONFIG_PATH": str(library_dir(tree) / "pkgconfig")}
@@ -42,7 +28,7 @@ def environment(tree):
 def test_files(tree):
     names = {path.name for path in tree.rglob("*")}
     assert {"jem.h", "libjem.so", "libjem.so.0", "libjem.so.0.1.0", "libjem.a", "jem.pc",
-            "jem-config.cmake", "jem-config-version.cmake"} <= names
+            "jem-static.pc", "LICENSE", "THIRD-PARTY.txt", "jem-config.cmake", "jem-config-version.cmake"} <= names
     installed = next(tree.rglob("jem.h"))
     assert installed.read_bytes() == (SOURCE / "include" / "jem" / "jem.h").read_bytes()
     assert installed.parent.name == "jem" and installed.parent.parent.name == "include"
@@ -55,29 +41,58 @@ def test_no_path_of_the_build_is_left(tree):
             assert place not in text, f"{path.name} names {place}"
 
 
-def build_by_pkg_config(libraries, tmp_path, *options):
-    env = {**os.environ, "PKG_CONFIG_PATH": str(libraries / "pkgconfig")}
-    words = run("pkg-config", *options, "--cflags", "--libs", "jem", env=env).split()
-    program = tmp_path / "consumer"
-    run("gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", CONSUMER, "-o", program, *words)
-    return program
+def test_notices(tree):
+    documents = tree / "share" / "doc" / "jem"
+    assert (documents / "LICENSE").read_bytes() == (SOURCE / "LICENSE").read_bytes()
+    assert "D. E. Shaw Research" in (documents / "THIRD-PARTY.txt").read_text()
+
+
+def dynamic_section(program):
+    return run("readelf", "-d", program)
 
 
 def test_pkg_config_shared(tree, tmp_path):
-    program = build_by_pkg_config(library_dir(tree), tmp_path)
+    program = compile_consumer(tmp_path / "consumer",
+                               *pkg_config(library_dir(tree), "--cflags", "--libs", "jem"))
     assert run(program, env=environment(tree)).startswith("libjem 0.1.0")
-    assert "libjem.so.0" in run("readelf", "-d", program)
+    assert "libjem.so.0" in dynamic_section(program)
+
+
+def test_pkg_config_with_run_path(tree, tmp_path):
+    """README's line for those who cannot run ldconfig."""
+    libraries = library_dir(tree)
+    folder = pkg_config(libraries, "--variable=libdir", "jem")[0]
+    program = compile_consumer(tmp_path / "consumer", f"-Wl,-rpath,{folder}",
+                               *pkg_config(libraries, "--cflags", "--libs", "jem"))
+    assert run(program).startswith("libjem 0.1.0")
 
 
 def test_pkg_config_static(tree, tmp_path):
+    """The archive beside the shared library, which "-ljem" would prefer."""
+    program = compile_consumer(tmp_path / "consumer",
+                               *pkg_config(library_dir(tree), "--cflags", "--libs", "jem-static"))
+    assert "libjem" not in dynamic_section(program)
+    assert run(program).startswith("libjem 0.1.0")
+
+
+def test_pkg_config_static_without_shared(tree, tmp_path):
     copy = tmp_path / "static"
     shutil.copytree(tree, copy, symlinks=True)
     libraries = library_dir(copy)
     for library in libraries.glob("libjem.so*"):  # so that -ljem can only be the archive
         library.unlink()
-    program = build_by_pkg_config(libraries, tmp_path, "--static")
+    program = compile_consumer(tmp_path / "consumer",
+                               *pkg_config(libraries, "--static", "--cflags", "--libs", "jem"))
+    assert "libjem" not in dynamic_section(program)
     assert run(program).startswith("libjem 0.1.0")
-    assert "libjem" not in run("readelf", "-d", program)
+
+
+@pytest.mark.skipif(build_setting("JEM_WITH_ONEDNN") != "OFF", reason="oneDNN has no archive")
+def test_pkg_config_fully_static(tree, tmp_path):
+    program = compile_consumer(tmp_path / "consumer", "-static", *pkg_config(
+        library_dir(tree), "--static", "--cflags", "--libs", "jem"))
+    assert "no dynamic section" in dynamic_section(program)
+    assert run(program).startswith("libjem 0.1.0")
 
 
 def test_version_is_asked_for(tree):
@@ -87,7 +102,7 @@ def test_version_is_asked_for(tree):
 LISTS = """cmake_minimum_required(VERSION 3.18)
 project(consumer LANGUAGES {languages})
 find_package(jem {version} REQUIRED)
-add_executable(consumer {source})
+add_executable(consumer "{source}")
 target_link_libraries(consumer PRIVATE jem::jem)
 """
 
@@ -96,8 +111,7 @@ def configure(tree, folder, version="0.1", languages="C", source=CONSUMER):
     folder.mkdir(exist_ok=True)
     (folder / "CMakeLists.txt").write_text(
         LISTS.format(version=version, languages=languages, source=source))
-    return subprocess.run(["cmake", "-S", folder, "-B", folder / "build",
-                           f"-DCMAKE_PREFIX_PATH={tree}"], capture_output=True, text=True)
+    return attempt("cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={tree}")
 
 
 def test_cmake_package(tree, tmp_path):

@@ -189,7 +189,7 @@ static const field_row fields[] = {
     {OF_EXEC(threads), INT, -1, JEM_EINVAL, NULL},
     {OF_EXEC(threads), INT, 1025, JEM_EINVAL, NULL},
     {OF_EXEC(backend), INT, 0, JEM_EINVAL, NULL},
-    {OF_EXEC(backend), INT, 3, JEM_EINVAL, NULL},
+    {OF_EXEC(backend), INT, 4, JEM_EINVAL, NULL},
 #if !JEM_HAVE_ONEDNN
     {OF_EXEC(backend), INT, JEM_BACKEND_ONEDNN, JEM_EUNSUPPORTED, NULL},
 #endif

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 import pytest
-from cli_support import (JEM, idx, idx_images, idx_labels, images, jem, model, train, write,
-                         write_cifar, write_idx, write_npy, x_test)
+from cli_support import (JEM, idx, idx_images, idx_labels, images, jem, model, not_counting, train,
+                         write, write_cifar, write_idx, write_npy, x_test)
 
 
 # ---- wrong command lines ------------------------------------------------------------------------
@@ -355,6 +355,7 @@ def test_unwritable_log(idx, tmp_path):
     jem("info", "--model", tmp_path / "m")
 
 
+@not_counting
 def test_full_disk_leaves_the_old_file(idx, model, x_test, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))

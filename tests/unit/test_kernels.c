@@ -8,12 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/arena.h"
 #include "base/memory.h"
 #include "kernels/pooling.h"
 #include "kernels/vector.h"
-#if JEM_HAVE_ONEDNN
-#include "backend/onednn/arena.h"
-#endif
 
 static uint32_t state = 1;
 
@@ -320,8 +318,6 @@ END_TEST
 
 // ---- arena -------------------------------------------------------------------------------------
 
-#if JEM_HAVE_ONEDNN
-
 START_TEST(arena_keeps_the_living_apart)
 {
     enum { N = 60 };
@@ -351,8 +347,6 @@ START_TEST(arena_keeps_the_living_apart)
     }
 }
 END_TEST
-
-#endif
 
 // ---- sums over vectors -------------------------------------------------------------------------
 
@@ -401,9 +395,7 @@ int main(void)
     tcase_add_loop_test(tcase, layouts_hold_what_was_loaded, 0, N_LAYOUTS);
     tcase_add_loop_test(tcase, pooling_is_a_mean, 0, N_LAYOUTS);
     tcase_add_loop_test(tcase, sums_and_largest, 0, N_LENGTHS);
-#if JEM_HAVE_ONEDNN
     tcase_add_loop_test(tcase, arena_keeps_the_living_apart, 0, 20);
-#endif
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

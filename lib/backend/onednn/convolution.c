@@ -10,9 +10,10 @@
  */
 #include <string.h>
 
-#include "backend/onednn/choose.h"
-#include "backend/onednn/compile.h"
-#include "backend/onednn/packed.h"
+#include "backend/cpu/ops.h"
+#include "backend/onednn/engine.h"
+#include "backend/onednn/primitive.h"
+#include "base/memory.h"
 #include "base/status.h"
 
 typedef struct geometry {
@@ -103,12 +104,12 @@ static bool read_layouts(chosen *ch, const geometry *g)
            (jemi_md_layout(&ch->src, &ch->src_layout) && jemi_md_layout(&ch->dst, &ch->dst_layout));
 }
 
-static dnnl_status_t try_order(chosen *ch, jemi_compile *c, jemi_conv_desc *desc, const geometry *g,
-                               jemi_md_order order)
+static dnnl_status_t try_order(chosen *ch, dnnl_engine_t engine, jemi_conv_desc *desc,
+                               const geometry *g, jemi_md_order order)
 {
     dnnl_status_t status = desc_init(desc, g, order);
     if (status == dnnl_success)
-        status = jemi_dnnl_conv_create(&ch->pd, desc, c->plan->engine);
+        status = jemi_dnnl_conv_create(&ch->pd, desc, engine);
     if (status == dnnl_success)
         status = query(ch, desc->direction);
     if (status == dnnl_success && !read_layouts(ch, g))
@@ -120,12 +121,13 @@ static dnnl_status_t try_order(chosen *ch, jemi_compile *c, jemi_conv_desc *desc
 }
 
 // The first order with a fast implementation; otherwise the first that works at all.
-static dnnl_status_t choose(chosen *ch, jemi_compile *c, jemi_conv_desc *desc, const geometry *g)
+static dnnl_status_t choose(chosen *ch, dnnl_engine_t engine, jemi_conv_desc *desc,
+                            const geometry *g)
 {
     static const jemi_md_order orders[] = {JEMI_MD_ANY, JEMI_MD_PIXELS, JEMI_MD_PLAIN};
     dnnl_status_t first_status = dnnl_unimplemented;
     for (int i = 0; i < 3; i++) {
-        const dnnl_status_t status = try_order(ch, c, desc, g, orders[i]);
+        const dnnl_status_t status = try_order(ch, engine, desc, g, orders[i]);
         if (i == 0)
             first_status = status;
         if (status == dnnl_success && !is_reference(ch))
@@ -134,7 +136,42 @@ static dnnl_status_t choose(chosen *ch, jemi_compile *c, jemi_conv_desc *desc, c
         if (status == dnnl_out_of_memory)
             return status;
     }
-    return first_status == dnnl_success ? try_order(ch, c, desc, g, JEMI_MD_ANY) : first_status;
+    return first_status == dnnl_success ? try_order(ch, engine, desc, g, JEMI_MD_ANY)
+                                        : first_status;
+}
+
+// The forward descriptors of a plan's nodes, which the descriptors of their gradients refer to.
+typedef struct hints {
+    int32_t count;
+    dnnl_primitive_desc_t at[];
+} hints;
+
+static void destroy_hints(void *opaque)
+{
+    hints *h = opaque;
+    for (int32_t i = 0; i < h->count; i++)
+        if (h->at[i] != NULL)
+            dnnl_primitive_desc_destroy(h->at[i]);
+    jemi_free(h);
+}
+
+static jem_status need_hints(jemi_compile *c)
+{
+    if (c->provider != NULL)
+        return JEM_OK;
+    const size_t n_nodes = (size_t)c->graph->n_nodes;
+    hints *h = jemi_calloc(1, sizeof *h + n_nodes * sizeof h->at[0]);
+    if (h == NULL)
+        return jemi_fail_memory("plan");
+    h->count = c->graph->n_nodes;
+    c->provider = h;
+    c->provider_destroy = destroy_hints;
+    return JEM_OK;
+}
+
+static dnnl_primitive_desc_t *hint_of(const jemi_compile *c, int32_t node)
+{
+    return &((hints *)c->provider)->at[node];
 }
 
 static jemi_conv_desc desc_of(const jemi_compile *c, int32_t index, jemi_conv_direction direction)
@@ -145,74 +182,54 @@ static jemi_conv_desc desc_of(const jemi_compile *c, int32_t index, jemi_conv_di
         .direction = direction,
         .stride = linear ? 1 : node->stride,
         .pad = linear ? 0 : node->pad,
-        .hint = c->hints[index],
+        .hint = *hint_of(c, index),
     };
 }
 
-static jem_status weight_arg(jemi_compile *c, int name, int32_t param, const geometry *g,
-                             const jemi_md *packed)
+// The op's weights, in the flat vector's own order or reordered.
+static jem_status weights_arg(jemi_compile *c, jemi_op *op, const geometry *g,
+                              const jemi_md *packed)
 {
-    const bool bias = name == DNNL_ARG_BIAS;
+    const int32_t param = c->graph->nodes[op->node].weight;
     jemi_md plain = {0};
-    jemi_arg arg = {.source = JEMI_ARG_WEIGHT};
-    jem_status status = jemi_dnnl_check(
-        jemi_md_init(&plain, bias ? 1 : 4, bias ? g->bias : g->weights, JEMI_MD_PLAIN), "weights");
-    if (status == JEM_OK)
-        status = jemi_dnnl_program_slot(c->plan->base.program, param, &plain,
-                                        bias ? &plain : packed, &arg.index);
+    jem_status status =
+        jemi_dnnl_check(jemi_md_init(&plain, 4, g->weights, JEMI_MD_PLAIN), "weights");
+    const bool as_they_are = status == JEM_OK && jemi_md_equal(&plain, packed);
+    if (status == JEM_OK && !as_they_are)
+        status = jemi_dnnl_reorder_slot(c->plan->base.program, param, &plain, packed, &op->slot);
     jemi_md_fini(&plain);
-    return status == JEM_OK ? jemi_compile_arg(c, name, NULL, arg) : status;
+    if (status != JEM_OK)
+        return status;
+    return jemi_dnnl_op_arg(op, DNNL_ARG_WEIGHTS, packed,
+                            as_they_are ? JEMI_DNNL_PARAM : JEMI_DNNL_PACKED, param);
 }
 
-static jem_status tensor_arg(jemi_compile *c, int name, const jemi_md *md, int32_t tensor)
-{
-    return jemi_compile_arg(c, name, md, (jemi_arg){.source = JEMI_ARG_TENSOR, .index = tensor});
-}
-
-static jem_status scratchpad_arg(jemi_compile *c, const_dnnl_primitive_desc_t pd)
+static jem_status bias_arg(jemi_compile *c, jemi_op *op, const geometry *g)
 {
     jemi_md md = {0};
-    jem_status status =
-        jemi_dnnl_check(jemi_pd_query(pd, JEMI_PD_SCRATCHPAD, &md), "size of a scratchpad");
-    if (status == JEM_OK && jemi_md_bytes(&md) > 0)
-        status = jemi_compile_arg(c, DNNL_ARG_SCRATCHPAD, &md,
-                                  (jemi_arg){.source = JEMI_ARG_SCRATCHPAD});
+    jem_status status = jemi_dnnl_check(jemi_md_init(&md, 1, g->bias, JEMI_MD_PLAIN), "bias");
+    if (status == JEM_OK)
+        status = jemi_dnnl_op_arg(op, DNNL_ARG_BIAS, &md, JEMI_DNNL_PARAM,
+                                  c->graph->nodes[op->node].bias);
     jemi_md_fini(&md);
     return status;
 }
 
-// Appends the step of a primitive; its arguments follow.
-static jem_status primitive_op(jemi_compile *c, const char *what, int32_t node, uint32_t wants,
-                               const_dnnl_primitive_desc_t pd)
+static jem_status tensor_arg(jemi_op *op, int name, const jemi_md *md, int32_t tensor)
 {
-    jemi_op *op = jemi_compile_op(c, JEMI_OP_PRIMITIVE, node, wants);
-    if (op == NULL)
-        return jemi_fail_memory("plan");
-    op->what = what;
-    op->impl = jemi_pd_impl(pd);
-    JEMI_TRY(jemi_dnnl_check(dnnl_primitive_create(&op->primitive, pd), what));
-    // The name belongs to a descriptor: take it from the primitive's own, which lives on.
-    const_dnnl_primitive_desc_t own;
-    if (dnnl_primitive_get_primitive_desc(op->primitive, &own) == dnnl_success)
-        op->impl = jemi_pd_impl(own);
-    return scratchpad_arg(c, pd);
+    return jemi_dnnl_op_arg(op, name, md, JEMI_DNNL_TENSOR, tensor);
 }
 
-static int32_t kernel_of(const jemi_compile *c, int32_t node, jemi_conv_direction direction)
+// The gradients want a forward descriptor even where the forward pass took another way.
+static jem_status need_hint(jemi_compile *c, dnnl_engine_t engine, int32_t node, const geometry *g)
 {
-    return jemi_choose(c->graph, node, direction, c->plan->base.spec.precision,
-                       c->plan->base.program->kernel);
-}
-
-// The backward directions want a forward descriptor even where the forward pass took another way.
-static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
-{
-    if (c->hints[node] != NULL)
+    JEMI_TRY(need_hints(c));
+    if (*hint_of(c, node) != NULL)
         return JEM_OK;
     chosen ch = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_FORWARD);
-    JEMI_TRY(jemi_dnnl_check(choose(&ch, c, &desc, g), "convolution"));
-    c->hints[node] = ch.pd;
+    JEMI_TRY(jemi_dnnl_check(choose(&ch, engine, &desc, g), "convolution"));
+    *hint_of(c, node) = ch.pd;
     ch.pd = NULL;
     chosen_fini(&ch);
     return JEM_OK;
@@ -221,8 +238,8 @@ static jem_status need_hint(jemi_compile *c, int32_t node, const geometry *g)
 // ---- forward -----------------------------------------------------------------------------------
 
 // With as many of the absorbed operations as have a fast implementation.
-static dnnl_status_t choose_fused(chosen *ch, jemi_compile *c, int32_t index, const geometry *g,
-                                  jemi_conv_fused *fused)
+static dnnl_status_t choose_fused(chosen *ch, jemi_compile *c, dnnl_engine_t engine, int32_t index,
+                                  const geometry *g, jemi_conv_fused *fused)
 {
     const jemi_lowered *low = &c->lowered[index];
     jemi_conv_desc desc = desc_of(c, index, JEMI_CONV_FORWARD);
@@ -230,7 +247,7 @@ static dnnl_status_t choose_fused(chosen *ch, jemi_compile *c, int32_t index, co
     desc.lrelu = low->act >= 0;
     desc.slope = desc.lrelu ? c->graph->nodes[low->act].slope : 0.0f;
     for (;;) {
-        const dnnl_status_t status = choose(ch, c, &desc, g);
+        const dnnl_status_t status = choose(ch, engine, &desc, g);
         *fused = (jemi_conv_fused){desc.sum, desc.lrelu};
         const bool good = status == dnnl_success && !is_reference(ch);
         if (good || (!desc.lrelu && !desc.sum) || status == dnnl_out_of_memory)
@@ -246,103 +263,106 @@ static dnnl_status_t choose_fused(chosen *ch, jemi_compile *c, int32_t index, co
 static jem_status forward_with(jemi_compile *c, int32_t index, const geometry *g, const chosen *ch,
                                jemi_conv_fused fused, int32_t *dst)
 {
-    const jemi_node *node = &c->graph->nodes[index];
-    const jemi_lowered *low = &c->lowered[index];
-    int32_t src = c->values[node->input[0]];
-    JEMI_TRY(jemi_compile_convert(c, &src, &ch->src_layout, index, 0));
+    int32_t src = c->values[c->graph->nodes[index].input[0]];
+    JEMI_TRY(jemi_op_convert(c, &src, &ch->src_layout, index, 0));
     if (fused.add) {
-        *dst = c->values[low->addend];
-        JEMI_TRY(jemi_compile_convert(c, dst, &ch->dst_layout, index, 0));
+        *dst = c->values[c->lowered[index].addend];
+        JEMI_TRY(jemi_op_convert(c, dst, &ch->dst_layout, index, 0));
     } else {
         JEMI_TRY(jemi_compile_tensor(c, &ch->dst_layout, 0, dst));
     }
-    JEMI_TRY(primitive_op(c, g->linear ? "linear" : "convolution", index, 0, ch->pd));
-    jemi_op *op = &c->plan->ops[c->plan->n_ops - 1];
-    op->src = src;
-    op->dst = *dst;
-    op->fused_sum = fused.add;
-    op->fused_act = fused.act;
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_SRC, &ch->src, src));
-    JEMI_TRY(weight_arg(c, DNNL_ARG_WEIGHTS, node->weight, g, &ch->weights));
-    JEMI_TRY(weight_arg(c, DNNL_ARG_BIAS, node->bias, g, NULL));
-    return tensor_arg(c, DNNL_ARG_DST, &ch->dst, *dst);
+    const jemi_dnnl_words words = {
+        .what = g->linear ? "linear" : "convolution",
+        .sum = fused.add,
+        .lrelu = fused.act,
+        .contracts = true,
+    };
+    jemi_op *op;
+    JEMI_TRY(jemi_dnnl_op(c, words, (jemi_op_place){index, 0}, ch->pd, &op));
+    op->reads[0] = src;
+    op->reads[1] = fused.add ? *dst : -1;
+    op->writes[0] = *dst;
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_SRC, &ch->src, src));
+    JEMI_TRY(weights_arg(c, op, g, &ch->weights));
+    JEMI_TRY(bias_arg(c, op, g));
+    return tensor_arg(op, DNNL_ARG_DST, &ch->dst, *dst);
 }
 
-jem_status jemi_compile_conv_forward(jemi_compile *c, int32_t node, int32_t *dst,
-                                     jemi_conv_fused *fused)
+static jem_status forward(jemi_compile *c, int32_t node, int32_t *dst, jemi_conv_fused *fused)
 {
-    const int32_t kernel = kernel_of(c, node, JEMI_CONV_FORWARD);
-    if (kernel != JEM_KERNEL_ONEDNN)
-        return jemi_compile_own_forward(c, kernel, node, dst, fused);
     const geometry g = geometry_of(c, node);
+    dnnl_engine_t engine;
+    JEMI_TRY(jemi_dnnl_engine(&engine));
+    JEMI_TRY(need_hints(c));
     chosen ch = {0};
-    jem_status status = jemi_dnnl_check(choose_fused(&ch, c, node, &g, fused), "convolution");
+    jem_status status =
+        jemi_dnnl_check(choose_fused(&ch, c, engine, node, &g, fused), "convolution");
     if (status == JEM_OK)
         status = forward_with(c, node, &g, &ch, *fused, dst);
-    c->hints[node] = ch.pd; // kept for the backward directions
+    *hint_of(c, node) = ch.pd; // for the gradients
     ch.pd = NULL;
     chosen_fini(&ch);
     return status;
 }
 
-// ---- backward data -----------------------------------------------------------------------------
+// ---- gradient of the source --------------------------------------------------------------------
 
 static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, const chosen *ch,
                             int32_t diff_dst, int32_t *diff_src)
 {
-    const jemi_node *node = &c->graph->nodes[index];
-    const uint32_t wants = c->lowered[node->input[0]].wants;
-    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &ch->dst_layout, index, wants));
+    const uint32_t wants = c->lowered[c->graph->nodes[index].input[0]].wants;
+    JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, wants));
     JEMI_TRY(jemi_compile_tensor(c, &ch->src_layout, 0, diff_src));
-    JEMI_TRY(primitive_op(c, g->linear ? "linear backward data" : "convolution backward data",
-                          index, wants, ch->pd));
-    jemi_op *op = &c->plan->ops[c->plan->n_ops - 1];
-    op->src = diff_dst;
-    op->dst = *diff_src;
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_DIFF_DST, &ch->dst, diff_dst));
-    JEMI_TRY(weight_arg(c, DNNL_ARG_WEIGHTS, node->weight, g, &ch->weights));
-    return tensor_arg(c, DNNL_ARG_DIFF_SRC, &ch->src, *diff_src);
+    const jemi_dnnl_words words = {
+        .what = g->linear ? "linear backward data" : "convolution backward data",
+        .contracts = true,
+    };
+    jemi_op *op;
+    JEMI_TRY(jemi_dnnl_op(c, words, (jemi_op_place){index, wants}, ch->pd, &op));
+    op->reads[0] = diff_dst;
+    op->writes[0] = *diff_src;
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_DIFF_DST, &ch->dst, diff_dst));
+    JEMI_TRY(weights_arg(c, op, g, &ch->weights));
+    return tensor_arg(op, DNNL_ARG_DIFF_SRC, &ch->src, *diff_src);
 }
 
-jem_status jemi_compile_conv_data(jemi_compile *c, int32_t node, int32_t diff_dst,
-                                  int32_t *diff_src)
+static jem_status data(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
 {
-    const int32_t kernel = kernel_of(c, node, JEMI_CONV_DATA);
-    if (kernel != JEM_KERNEL_ONEDNN)
-        return jemi_compile_own_data(c, kernel, node, diff_dst, diff_src);
     const geometry g = geometry_of(c, node);
-    JEMI_TRY(need_hint(c, node, &g));
+    dnnl_engine_t engine;
+    JEMI_TRY(jemi_dnnl_engine(&engine));
+    JEMI_TRY(need_hint(c, engine, node, &g));
     chosen ch = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_DATA);
     jem_status status =
-        jemi_dnnl_check(choose(&ch, c, &desc, &g), "gradient of a convolution's input");
+        jemi_dnnl_check(choose(&ch, engine, &desc, &g), "gradient of a convolution's input");
     if (status == JEM_OK)
         status = data_with(c, node, &g, &ch, diff_dst, diff_src);
     chosen_fini(&ch);
     return status;
 }
 
-// ---- backward weights --------------------------------------------------------------------------
-
-static jemi_arg dparam(const jemi_compile *c, int32_t param)
-{
-    return (jemi_arg){.source = JEMI_ARG_DPARAM, .offset = c->graph->params[param].offset};
-}
+// ---- gradients of weights and bias -------------------------------------------------------------
 
 static jem_status unpack_with(jemi_compile *c, int32_t index, const chosen *ch, int32_t packed,
                               const jemi_md *plain, const_dnnl_primitive_desc_t pd)
 {
-    const jemi_node *node = &c->graph->nodes[index];
-    JEMI_TRY(primitive_op(c, "reorder of diff_weights", index, JEMI_WANT_DPARAMS, pd));
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_FROM, &ch->weights, packed));
-    return jemi_compile_arg(c, DNNL_ARG_TO, plain, dparam(c, node->weight));
+    jemi_op *op;
+    JEMI_TRY(jemi_dnnl_op(c, (jemi_dnnl_words){.what = "reorder of diff_weights"},
+                          (jemi_op_place){index, JEMI_WANT_DPARAMS}, pd, &op));
+    op->reads[0] = packed;
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_FROM, &ch->weights, packed));
+    return jemi_dnnl_op_arg(op, DNNL_ARG_TO, plain, JEMI_DNNL_DPARAM,
+                            c->graph->nodes[index].weight);
 }
 
 static jem_status unpack(jemi_compile *c, int32_t index, const chosen *ch, int32_t packed,
                          const jemi_md *plain)
 {
+    dnnl_engine_t engine;
     dnnl_primitive_desc_t pd;
-    JEMI_TRY(jemi_dnnl_check(jemi_dnnl_reorder_create(&pd, &ch->weights, plain, c->plan->engine),
+    JEMI_TRY(jemi_dnnl_engine(&engine));
+    JEMI_TRY(jemi_dnnl_check(jemi_dnnl_reorder_create(&pd, &ch->weights, plain, engine),
                              "reorder of diff_weights"));
     const jem_status status = unpack_with(c, index, ch, packed, plain, pd);
     dnnl_primitive_desc_destroy(pd);
@@ -353,39 +373,41 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
                                int32_t diff_dst, const jemi_md *plain, const jemi_md *bias)
 {
     const jemi_node *node = &c->graph->nodes[index];
-    const bool direct = jemi_md_equal(plain, &ch->weights);
-    int32_t src = c->values[node->input[0]];
-    JEMI_TRY(jemi_compile_convert(c, &src, &ch->src_layout, index, JEMI_WANT_DPARAMS));
-    JEMI_TRY(jemi_compile_convert(c, &diff_dst, &ch->dst_layout, index, JEMI_WANT_DPARAMS));
-    int32_t packed = -1;
-    if (!direct)
+    const bool as_they_are = jemi_md_equal(plain, &ch->weights);
+    int32_t src = c->values[node->input[0]], packed = -1;
+    JEMI_TRY(jemi_op_convert(c, &src, &ch->src_layout, index, JEMI_WANT_DPARAMS));
+    JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, JEMI_WANT_DPARAMS));
+    if (!as_they_are)
         JEMI_TRY(jemi_compile_tensor(c, NULL, jemi_md_bytes(&ch->weights), &packed));
-    JEMI_TRY(primitive_op(c, g->linear ? "linear backward weights" : "convolution backward weights",
-                          index, JEMI_WANT_DPARAMS, ch->pd));
-    jemi_op *op = &c->plan->ops[c->plan->n_ops - 1];
-    op->src = src;
-    op->dst = diff_dst;
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_SRC, &ch->src, src));
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_DIFF_DST, &ch->dst, diff_dst));
-    JEMI_TRY(jemi_compile_arg(c, DNNL_ARG_DIFF_BIAS, bias, dparam(c, node->bias)));
-    if (direct)
-        return jemi_compile_arg(c, DNNL_ARG_DIFF_WEIGHTS, plain, dparam(c, node->weight));
-    JEMI_TRY(tensor_arg(c, DNNL_ARG_DIFF_WEIGHTS, &ch->weights, packed));
+    const jemi_dnnl_words words = {
+        .what = g->linear ? "linear backward weights" : "convolution backward weights",
+        .contracts = true,
+    };
+    jemi_op *op;
+    JEMI_TRY(jemi_dnnl_op(c, words, (jemi_op_place){index, JEMI_WANT_DPARAMS}, ch->pd, &op));
+    op->reads[0] = src;
+    op->reads[1] = diff_dst;
+    op->writes[0] = packed;
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_SRC, &ch->src, src));
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_DIFF_DST, &ch->dst, diff_dst));
+    JEMI_TRY(jemi_dnnl_op_arg(op, DNNL_ARG_DIFF_BIAS, bias, JEMI_DNNL_DPARAM, node->bias));
+    if (as_they_are)
+        return jemi_dnnl_op_arg(op, DNNL_ARG_DIFF_WEIGHTS, plain, JEMI_DNNL_DPARAM, node->weight);
+    JEMI_TRY(tensor_arg(op, DNNL_ARG_DIFF_WEIGHTS, &ch->weights, packed));
     return unpack(c, index, ch, packed, plain);
 }
 
-jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff_dst)
+static jem_status weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 {
-    const int32_t kernel = kernel_of(c, node, JEMI_CONV_WEIGHTS);
-    if (kernel != JEM_KERNEL_ONEDNN)
-        return jemi_compile_own_weights(c, kernel, node, diff_dst);
     const geometry g = geometry_of(c, node);
-    JEMI_TRY(need_hint(c, node, &g));
+    dnnl_engine_t engine;
+    JEMI_TRY(jemi_dnnl_engine(&engine));
+    JEMI_TRY(need_hint(c, engine, node, &g));
     chosen ch = {0};
     jemi_md plain = {0};
     jemi_md bias = {0};
     jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_WEIGHTS);
-    dnnl_status_t made = choose(&ch, c, &desc, &g);
+    dnnl_status_t made = choose(&ch, engine, &desc, &g);
     if (made == dnnl_success)
         made = jemi_md_init(&plain, 4, g.weights, JEMI_MD_PLAIN);
     if (made == dnnl_success)
@@ -398,3 +420,20 @@ jem_status jemi_compile_conv_weights(jemi_compile *c, int32_t node, int32_t diff
     chosen_fini(&ch);
     return status;
 }
+
+// ---- the row -----------------------------------------------------------------------------------
+
+static bool fits(const jemi_conv *conv)
+{
+    (void)conv;
+    return true;
+}
+
+const jemi_conv_impl jemi_conv_onednn = {
+    .kernel = JEM_KERNEL_ONEDNN,
+    .fits = fits,
+    .splits_rows = true,
+    .forward = forward,
+    .data = data,
+    .weights = weights,
+};

@@ -16,6 +16,7 @@
 
 #include <jem/jem.h>
 
+#include "backend/cpu/conv_impl.h"
 #include "kernels/layout.h"
 
 /** A memory descriptor: shape, data type and order. Zeroed = none; fini accepts it. */
@@ -39,16 +40,10 @@ size_t jemi_md_bytes(const jemi_md *md);
 /** How our kernels may walk an image descriptor; false if it is of no order they know. */
 bool jemi_md_layout(const jemi_md *md, jemi_layout *layout);
 
-typedef enum jemi_conv_direction {
-    /* oneDNN's forward_training also where no gradient is wanted: its forward_inference takes other
-     * kernels, and a row's logits would depend on which plan computed them. */
-    JEMI_CONV_FORWARD,
-    JEMI_CONV_DATA,    /* diff_dst, weights -> diff_src */
-    JEMI_CONV_WEIGHTS, /* src, diff_dst -> diff_weights, diff_bias */
-} jemi_conv_direction;
-
 /**
- * One direct convolution. Its src, weights, bias, dst stand for their gradients in the other
+ * One direct convolution; forward always oneDNN's forward_training, also where no gradient is
+ * wanted: its forward_inference takes other kernels, and a row's logits would depend on which plan
+ * computed them. Its src, weights, bias, dst stand for their gradients in the other
  * directions.
  */
 typedef struct jemi_conv_desc {

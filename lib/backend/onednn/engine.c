@@ -6,7 +6,8 @@
 
 #include <pthread.h>
 
-#include "backend/onednn/choose.h"
+#include "backend/cpu/choose.h"
+#include "backend/cpu/cpu_program.h"
 #include "base/text.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -55,10 +56,11 @@ void jemi_dnnl_library_info(char *out, size_t size)
                 isa_name(dnnl_get_effective_cpu_isa()), (unsigned)jemi_choose_table_digest());
 }
 
-void jemi_dnnl_choice(const jemi_program *program, int32_t precision, char *out, size_t size)
+void jemi_dnnl_choice(const jemi_program *base, int32_t precision, char *out, size_t size)
 {
+    const jemi_cpu_program *program = (const jemi_cpu_program *)base;
     const dnnl_version_t *version = dnnl_version();
     jemi_format(out, size, "oneDNN %d.%d.%d, %s, kernels %08x", version->major, version->minor,
                 version->patch, isa_name(dnnl_get_effective_cpu_isa()),
-                (unsigned)jemi_choose_digest(program->graph, precision, program->kernel));
+                (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->kernel));
 }

@@ -1,0 +1,53 @@
+/*
+ * Which kernel computes a convolution or a linear layer. The one place that decides it, per shape
+ * and direction.
+ */
+#ifndef JEMI_BACKEND_CPU_CHOOSE_H
+#define JEMI_BACKEND_CPU_CHOOSE_H
+
+#include "backend/cpu/conv_impl.h"
+
+/** What of the processor the choice depends on. */
+typedef enum jemi_isa { JEMI_ISA_OTHER, JEMI_ISA_AVX512, JEMI_ISA_AVX512_BF16 } jemi_isa;
+
+/** A layer and direction, and the kernel that was measured to be the fastest there. */
+typedef struct jemi_choice {
+    int64_t in, out, h, w;  /* of the forward convolution; h, w of its source */
+    int32_t kernel, stride; /* a linear layer is a 1x1 convolution of single pixels */
+    jemi_conv_direction direction;
+    int32_t precision; /* JEM_PRECISION_F32, which is also BF16's for f32 kernels; or _BF16 */
+    jemi_isa isa;      /* exactly this */
+    int32_t onednn;    /* its major version; 0 = any */
+    int32_t choice;    /* JEM_KERNEL_* */
+} jemi_choice;
+
+/** Measured exceptions to the rule in choose.c. (choice_table.c) */
+extern const jemi_choice jemi_choice_table[];
+extern const int jemi_choice_rows;
+
+/** JEM_EUNSUPPORTED when there is a product that no row can compute. */
+jem_status jemi_choose_check_graph(const jemi_conv_rows *rows, const jemi_graph *graph);
+
+/** JEM_OK, or JEM_EUNSUPPORTED for a precision that this backend does not compute in. */
+jem_status jemi_choose_check(int32_t precision);
+
+/**
+ * The row for a CONV or LINEAR node.
+ *
+ * @param wanted  JEM_KERNEL_*: taken where it fits, unless it is _CHOSEN.
+ */
+const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t node,
+                                  jemi_conv_direction direction, int32_t precision, int32_t wanted);
+
+/** The same for a plan that is being compiled. */
+const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
+                                      jemi_conv_direction direction);
+
+/** A number that differs, in all likelihood, where jemi_choose() does for any layer. */
+uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                            int32_t wanted);
+
+/** The same of the table. */
+uint32_t jemi_choose_table_digest(void);
+
+#endif

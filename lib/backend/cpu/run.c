@@ -1,0 +1,89 @@
+/*
+ * Running a plan: find the packed weights of all its ops, then take these in order. Nothing is
+ * allocated here once the weights are packed.
+ */
+#include <assert.h>
+
+#include "backend/cpu/plan.h"
+#include "backend/cpu/weight_cache.h"
+#include "base/status.h"
+#include "base/threads.h"
+
+jemi_kept jemi_plan_saved(const jemi_cpu_plan *plan, int32_t tensor)
+{
+    const float *data = jemi_plan_data(plan, tensor);
+    if (tensor >= 0 && plan->tensors[tensor].signs)
+        return (jemi_kept){.signs = (const uint16_t *)data};
+    return (jemi_kept){.values = data};
+}
+
+static bool asked_for(const jemi_op *op, uint32_t asked)
+{
+    return asked == 0 || (op->wants & asked) != 0;
+}
+
+// Before any op has run, so that a lack of memory leaves nothing half done.
+static jem_status find_weights(jemi_cpu_plan *plan, int32_t first, int32_t last, uint32_t asked,
+                               jemi_weights *weights)
+{
+    for (int32_t i = first; i < last; i++) {
+        jemi_op *op = &plan->ops[i];
+        if (op->slot >= 0 && asked_for(op, asked))
+            JEMI_TRY(jemi_cpu_weights_get(weights, op->slot, &op->packed));
+    }
+    return JEM_OK;
+}
+
+// Runs the ops first .. last - 1 that are asked for.
+static jem_status run_ops(jemi_cpu_plan *plan, int32_t first, int32_t last, uint32_t asked)
+{
+    for (int32_t i = first; i < last; i++) {
+        jemi_op *op = &plan->ops[i];
+        if (!asked_for(op, asked))
+            continue;
+        const double begin = plan->timed ? jemi_seconds() : 0.0;
+        JEMI_TRY(op->type->run(plan, op));
+        if (plan->timed)
+            op->seconds += jemi_seconds() - begin;
+    }
+    return JEM_OK;
+}
+
+void jemi_cpu_plan_time(jemi_plan *base, bool on)
+{
+    jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
+    plan->timed = on;
+    for (int32_t i = 0; on && i < plan->n_ops; i++)
+        plan->ops[i].seconds = 0.0;
+}
+
+jem_status jemi_cpu_plan_forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
+                                 float *out)
+{
+    jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
+    assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
+    plan->n = n;
+    plan->params = jemi_cpu_weights_params(weights);
+    plan->in = in;
+    plan->out = out;
+    JEMI_TRY(find_weights(plan, 0, plan->n_forward, 0, weights));
+    return run_ops(plan, 0, plan->n_forward, 0);
+}
+
+jem_status jemi_cpu_plan_backward(jemi_plan *base, jemi_weights *weights, int64_t n,
+                                  const float *dout, float *din, float *dparams)
+{
+    jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
+    const uint32_t asked = (din != NULL ? (uint32_t)JEMI_WANT_DINPUT : 0u) |
+                           (dparams != NULL ? (uint32_t)JEMI_WANT_DPARAMS : 0u);
+    assert(n == plan->n && dout != NULL && (asked & ~base->spec.wants) == 0);
+    assert(plan->params == jemi_cpu_weights_params(weights));
+    (void)n;
+    if (asked == 0)
+        return JEM_OK;
+    plan->dout = dout;
+    plan->din = din;
+    plan->dparams = dparams;
+    JEMI_TRY(find_weights(plan, plan->n_forward, plan->n_ops, asked, weights));
+    return run_ops(plan, plan->n_forward, plan->n_ops, asked);
+}

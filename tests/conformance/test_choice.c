@@ -1,0 +1,188 @@
+/*
+ * Which kernel computes a layer: the table's rows are sound and found, where they are for, and a
+ * plan takes what was chosen; the choice's digest tells choices apart.
+ */
+#include <stdlib.h>
+
+#include "conformance/fixture.h"
+#include "kernels/bf16.h"
+#include "kernels/epilogue.h"
+
+static bool same_layer(const jemi_choice *a, const jemi_choice *b)
+{
+    return a->in == b->in && a->out == b->out && a->h == b->h && a->w == b->w &&
+           a->kernel == b->kernel && a->stride == b->stride && a->direction == b->direction &&
+           a->precision == b->precision;
+}
+
+static const jemi_conv_rows *rows_of(const net *t)
+{
+    return &((const jemi_cpu_program *)t->program)->rows;
+}
+
+static bool is_for_this_machine(const net *t, const jemi_choice *row)
+{
+    const jemi_isa isa = jemi_bf16_available()     ? JEMI_ISA_AVX512_BF16
+                         : jemi_avx512_available() ? JEMI_ISA_AVX512
+                                                   : JEMI_ISA_OTHER;
+    return row->isa == isa && (row->onednn == 0 || row->onednn == rows_of(t)->version);
+}
+
+// What the table should give for the layer of a row: by the first row that is for this machine.
+static int32_t expected_choice(const net *t, const jemi_choice *row)
+{
+    for (int i = 0; i < jemi_choice_rows; i++)
+        if (same_layer(&jemi_choice_table[i], row) && is_for_this_machine(t, &jemi_choice_table[i]))
+            return jemi_choice_table[i].choice;
+    return JEM_KERNEL_CHOSEN;
+}
+
+static int32_t choose(const net *t, const jemi_choice *row, int32_t wanted)
+{
+    return jemi_choose(rows_of(t), &t->graph, t->graph.n_nodes - 1, row->direction, row->precision,
+                       wanted)
+        ->kernel;
+}
+
+START_TEST(a_row_names_a_kernel_that_fits)
+{
+    const jemi_choice *row = &jemi_choice_table[_i];
+    ck_assert(row->precision == JEM_PRECISION_F32 || row->precision == JEM_PRECISION_BF16);
+    ck_assert(row->precision == JEM_PRECISION_BF16 || row->choice != JEM_KERNEL_DIRECT_BF16);
+    ck_assert(row->isa != JEMI_ISA_OTHER);
+    ck_assert(row->onednn != 0 || row->choice != JEM_KERNEL_ONEDNN);
+    for (int i = 0; i < _i; i++) // else it is never reached
+        ck_assert(!same_layer(&jemi_choice_table[i], row) || jemi_choice_table[i].isa != row->isa ||
+                  (jemi_choice_table[i].onednn != 0 && jemi_choice_table[i].onednn != row->onednn));
+    if (!jemi_avx512_available() || (row->isa == JEMI_ISA_AVX512_BF16 && !jemi_bf16_available()))
+        return;
+    char name[ROW_NAME];
+    const net_case c = row_case(row, name);
+    net t;
+    net_init(&t, &c, 1);
+    const bool here = row->choice != JEM_KERNEL_ONEDNN || backend->id == JEM_BACKEND_ONEDNN;
+    ck_assert_msg(!here || choose(&t, row, row->choice) == row->choice,
+                  "row %d: kernel %d cannot do it", _i, (int)row->choice);
+    net_fini(&t);
+}
+END_TEST
+
+START_TEST(a_row_is_found)
+{
+    const jemi_choice *row = &jemi_choice_table[_i];
+    char name[ROW_NAME];
+    const net_case c = row_case(row, name);
+    net t;
+    net_init(&t, &c, 1);
+    const int32_t expected = expected_choice(&t, row);
+    if (expected != JEM_KERNEL_CHOSEN)
+        ck_assert_int_eq(choose(&t, row, JEM_KERNEL_CHOSEN), expected);
+    net_fini(&t);
+}
+END_TEST
+
+// Every part of the key of a row of the table counts. The neighbours have no rows of their own.
+START_TEST(a_row_is_for_its_layer_alone)
+{
+    const jemi_choice other[] = {
+        {32, 48, 28, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {48, 64, 28, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 26, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 26, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 28, 1, 1, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 28, 2, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 28, 1, 2, JEMI_CONV_WEIGHTS, JEM_PRECISION_F32, 0, 0, 0},
+    };
+    char name[ROW_NAME];
+    const net_case c = row_case(&other[_i], name);
+    net t;
+    net_init(&t, &c, 1);
+    ck_assert_int_eq(choose(&t, &other[_i], JEM_KERNEL_CHOSEN),
+                     jemi_avx512_available() ? JEM_KERNEL_DIRECT : JEM_KERNEL_ONEDNN);
+    net_fini(&t);
+}
+END_TEST
+
+// ---- plans -------------------------------------------------------------------------------------
+
+static void find_kernel(void *user, const jemi_step *step)
+{
+    bool *found = user;
+    const char *const names[] = {[JEM_KERNEL_ONEDNN] = ": jit",
+                                 [JEM_KERNEL_WINOGRAD] = ": own Winograd",
+                                 [JEM_KERNEL_DIRECT] = ": own direct",
+                                 [JEM_KERNEL_DIRECT_BF16] = ": own direct, bf16",
+                                 [JEM_KERNEL_STEM] = ": own, first layer"};
+    const int half = strncmp(step->line, "forward", 7) == 0           ? JEMI_CONV_FORWARD
+                     : strstr(step->line, "backward weights") != NULL ? JEMI_CONV_WEIGHTS
+                                                                      : JEMI_CONV_DATA;
+    for (int k = JEM_KERNEL_ONEDNN; k <= JEM_KERNEL_STEM; k++)
+        found[8 * half + k] |= strstr(step->line, names[k]) != NULL;
+}
+
+// Each direction by itself: with AVX-512 and bf16, direct forward and Winograd backward.
+START_TEST(a_plan_takes_what_was_chosen)
+{
+    const net_case c = {"made:layer-64-3-2", 64, 28, 28, 0, 2, 2, 1};
+    net t;
+    net_init(&t, &c, 1);
+    for (int32_t wanted = JEM_KERNEL_CHOSEN; wanted <= JEM_KERNEL_STEM; wanted++) {
+        bool found[24] = {false};
+        t.program->kernel = wanted;
+        jemi_plan *plan = new_plan(&t, 2, 1, 3);
+        backend->plan_describe(plan, find_kernel, found);
+        backend->plan_destroy(plan);
+        for (int d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++) {
+            const int32_t kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
+                                               (jemi_conv_direction)d, t.precision, wanted)
+                                       ->kernel;
+            ck_assert_msg(found[8 * d + kernel], "wanted %d: direction %d is not by %d",
+                          (int)wanted, d, (int)kernel);
+        }
+    }
+    net_fini(&t);
+}
+END_TEST
+
+START_TEST(digests_tell_choices_apart)
+{
+    if (!jemi_avx512_available())
+        return;
+    const net_case c = {"wrn-10-1", 1, 28, 28, 10, 2, 2, 1};
+    uint32_t seen[8];
+    char text[2][128];
+    net t;
+    net_init(&t, &c, 1);
+    const int32_t first =
+        backend->id == JEM_BACKEND_ONEDNN ? JEM_KERNEL_ONEDNN : JEM_KERNEL_WINOGRAD;
+    for (int32_t k = first; k <= JEM_KERNEL_DIRECT; k++) {
+        seen[k] = jemi_choose_digest(rows_of(&t), &t.graph, JEM_PRECISION_F32, k);
+        for (int32_t before = first; before < k; before++)
+            ck_assert_uint_ne(seen[k], seen[before]);
+    }
+    backend->choice(t.program, JEM_PRECISION_F32, text[0], sizeof text[0]);
+    backend->choice(t.program, JEM_PRECISION_F32_STRICT, text[1], sizeof text[1]);
+    ck_assert_str_ne(text[0], text[1]);
+    ck_assert_ptr_nonnull(
+        strstr(text[0], backend->id == JEM_BACKEND_ONEDNN ? "oneDNN " : "native, "));
+    net_fini(&t);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    choose_backend(argc, argv);
+    Suite *suite = suite_create("choice");
+    TCase *tcase = tcase_create("choice");
+    tcase_add_loop_test(tcase, a_row_names_a_kernel_that_fits, 0, jemi_choice_rows);
+    tcase_add_loop_test(tcase, a_row_is_found, 0, jemi_choice_rows);
+    tcase_add_loop_test(tcase, a_row_is_for_its_layer_alone, 0, 7);
+    tcase_add_test(tcase, a_plan_takes_what_was_chosen);
+    tcase_add_test(tcase, digests_tell_choices_apart);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
