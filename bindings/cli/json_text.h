@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-/** The text as a JSON string; U+FFFD stands for each byte that is not UTF-8. NULL: out of memory. */
+/** As a JSON string; U+FFFD stands for each byte that is not UTF-8. NULL: out of memory. */
 json_t *cli_json_text(const char *text);
 
 /** Sets a member under a key of any origin; takes over the reference to `value`. */

@@ -1,6 +1,6 @@
 /*
- * Which characters steer a terminal: C0, DEL, and C1, which is two bytes in UTF-8. Line ends and tabs
- * become spaces.
+ * Which characters steer a terminal: C0, DEL, and C1, which is two bytes in UTF-8. Line ends and
+ * tabs become spaces.
  */
 #include "printable.h"
 

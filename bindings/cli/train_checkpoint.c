@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "json_text.h"
 #include "output.h"
 #include "train.h"
 
@@ -44,7 +43,7 @@ static json_t *options_of(const cli_train_run *run)
         if (!of_the_run(row))
             continue;
         cli_option_text(row, run->args, value, sizeof value);
-        json_object_set_new(options, row->name, cli_json_text(value));
+        json_object_set_new(options, row->name, json_string(value));
     }
     return options;
 }
@@ -57,7 +56,7 @@ static cli_status set_note(const cli_train_run *run, cli_error *err)
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     if (text == NULL)
-        return cli_fail(err, "out of memory for the options of a checkpoint");
+        return cli_fail(err, "the options cannot be kept with a checkpoint: they are not UTF-8");
     const jem_status status = jem_optimizer_set_note(run->optimizer, text);
     free(text);
     return cli_jem(err, status);
@@ -106,15 +105,6 @@ static cli_status change_length(const cli_train_run *run, const cli_option *row,
     return CLI_OK;
 }
 
-// Is a value what stands in a note, where bytes that are no UTF-8 were replaced?
-static bool is_noted(const char *before, const char *now)
-{
-    json_t *text = cli_json_text(now);
-    const bool same = text != NULL && strcmp(before, json_string_value(text)) == 0;
-    json_decref(text);
-    return same;
-}
-
 static cli_status compare_options(const cli_train_run *run, const json_t *then, int64_t steps,
                                   cli_error *err)
 {
@@ -128,7 +118,7 @@ static cli_status compare_options(const cli_train_run *run, const json_t *then, 
             continue; // a checkpoint from before there was such an option
         if (before == NULL)
             before = "";
-        if (is_noted(before, now))
+        if (strcmp(before, now) == 0)
             continue;
         if (!(row->flags & CLI_LENGTH) || *before == '\0' || *now == '\0')
             return cli_usage(err, "--%s is %s, but was %s when %s was made; expected the same",

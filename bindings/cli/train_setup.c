@@ -140,7 +140,6 @@ static void lengthen(cli_train_run *run)
                      "--epochs, --steps and --seconds choose another length",
                      (long long)CLI_TRAIN_STEPS_MIN, (long long)steps, (long long)args->epochs);
     args->steps = CLI_TRAIN_STEPS_MIN;
-    args->epochs = 0;
 }
 
 // Reflection at the edges wants images larger than the shift.

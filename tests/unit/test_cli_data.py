@@ -160,7 +160,8 @@ def test_packed_arrays(tmp_path):
     assert parameters(packed, tmp_path) == expected
 
 
-def archive(path, folder, order, mode="w:gz", inside="cifar-10-batches-bin", form=tarfile.GNU_FORMAT):
+def archive(path, folder, order, mode="w:gz", inside="cifar-10-batches-bin",
+            form=tarfile.GNU_FORMAT):
     with tarfile.open(path, mode, format=form) as tar:
         note = tarfile.TarInfo(f"{inside}/readme.html")
         note.size = 700

@@ -111,8 +111,8 @@ BAD = {
 def test_other_types_are_named(model, case, tmp_path):
     descr, word = BAD[case]
     (tmp_path / "x.npy").write_bytes(header(DICTS[0] % descr) + bytes(6 * 64 * 16))
-    assert word in jem("energy", "--model", model, "--in", tmp_path / "x.npy", "--out", "y",
-                       expect=1)
+    assert word in jem("energy", "--model", model, "--in", tmp_path / "x.npy", "--out",
+                       tmp_path / "y", expect=1)
 
 
 @pytest.mark.parametrize("text", [
@@ -124,14 +124,15 @@ def test_other_types_are_named(model, case, tmp_path):
     "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 1, 8, 8)} + {}",
     "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 1, 8, 8)}\0",
     "{\"descr': '<f4', 'fortran_order': False, 'shape': (6, 1, 8, 8)}",
-    "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 1, 8, 9223372036854775808)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 9223372036854775808)}",
 ])
 def test_headers_that_numpy_refuses_too(model, text, tmp_path):
     path = tmp_path / "x.npy"
     path.write_bytes(header(text) + bytes(6 * 64 * 4))
     with pytest.raises((ValueError, OverflowError)):
         np.load(path)
-    assert "damaged" in jem("energy", "--model", model, "--in", path, "--out", "y", expect=1)
+    assert "damaged" in jem("energy", "--model", model, "--in", path, "--out", tmp_path / "y",
+                            expect=1)
 
 
 @pytest.mark.parametrize("array, word", [
@@ -142,7 +143,8 @@ def test_headers_that_numpy_refuses_too(model, text, tmp_path):
 ])
 def test_values_that_are_no_floats(model, array, word, tmp_path):
     np.save(tmp_path / "x.npy", array)
-    message = jem("score", "--model", model, "--in", tmp_path / "x.npy", "--out", "y", expect=1)
+    message = jem("score", "--model", model, "--in", tmp_path / "x.npy", "--out", tmp_path / "y",
+                  expect=1)
     assert word in message and ("float32" in message) == ("holds NaN" not in message)
 
 
@@ -166,7 +168,7 @@ def test_labels_of_every_width(model, kind, tmp_path):
     (np.array([0, 1, 2**64 - 1, 0, 0, 0], "u8"), "label 18446744073709551615 of row 2"),
     (np.array([0, 1, 2**63, 0, 0, 0], ">u8"), "label 9223372036854775808 of row 2"),
     (np.array([0, -1, 0, 0, 0, 0], "i1"), "label -1 of row 1"),
-    (np.array([0, 0, 0, 0, 0, -2**63], "i8"), "label -9223372036854775808 of row 5"),
+    (np.array([0, 0, 0, 0, 0, -2**63], "i8"), f"label {-2**63} of row 5"),
     (np.array([0, 3, 0, 0, 0, 0], "u2"), "0..2"),
     (np.zeros(6), "y.astype(int)"),
 ])

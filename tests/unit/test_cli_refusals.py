@@ -171,7 +171,7 @@ def npy(array):
 
 
 def raw_npy(text, wide=False):
-    lead = b"\2\0" + struct.pack("<I", len(text)) if wide else b"\1\0" + struct.pack("<H", len(text))
+    lead = bytes([1 + wide, 0]) + struct.pack("<I" if wide else "<H", len(text))
     return lambda path: path.write_bytes(b"\x93NUMPY" + lead + text.encode())
 
 

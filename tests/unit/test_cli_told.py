@@ -58,7 +58,8 @@ def test_rows_that_overflow(model, x_test, tmp_path):
     np.save(tmp_path / "x.npy", spoil(x_test[0], {5: -3.4e38, 9: 3.4e38}))
     text = told("logits", "--model", model, "--in", tmp_path / "x.npy", "--out", tmp_path / "y.npy")
     overflowed = np.flatnonzero(~np.isfinite(np.load(tmp_path / "y.npy")).all(axis=1))
-    assert f"overflow float32 in {len(overflowed)} of 30 rows, the first is row {overflowed[0]}" in text
+    assert (f"overflow float32 in {len(overflowed)} of 30 rows, the first is row {overflowed[0]}"
+            in text)
 
 
 # ---- what training understood -------------------------------------------------------------------
@@ -83,7 +84,8 @@ def test_data_are_described(idx, tmp_path):
     assert told_of(idx, tmp_path)[0] == (
         f"{idx}: 60 rows of 1 x 8 x 8 (channels x height x width), 3 classes, 8-bit")
     table = save_table(tmp_path / "t", np.linspace(-2, 4, 60).reshape(12, 5))
-    assert told_of(table, tmp_path)[0] == f"{table}: 12 rows of 5 features, 2 classes, values -2 .. 4"
+    assert told_of(table, tmp_path)[0] == (
+        f"{table}: 12 rows of 5 features, 2 classes, values -2 .. 4")
     (table / "y.npy").unlink()
     assert ", no labels, " in told_of(table, tmp_path, "--w-pyx", 0)[0]
 
@@ -92,16 +94,17 @@ def test_the_default_length_has_a_least_number_of_steps(idx, tmp_path):
     start = ["train", "--data", idx, "--arch", "mlp-8", "--out", tmp_path / "m", "--sgld-steps", 1]
     text = told(*start)
     assert "1000 steps instead of 10" in text
-    steps = lambda: json.loads(jem("info", "--model", tmp_path / "m", "--json"))["training"]["steps"]
+    info = ["info", "--model", tmp_path / "m", "--json"]
+    steps = lambda: json.loads(jem(*info))["training"]["steps"]
     assert steps() == 1000
     assert "instead" not in told(*start, "--epochs", 10) and steps() == 10
     start[2] = write_idx(tmp_path / "100", n_train=100)
     assert "instead" not in told(*start, "--batch", 1) and steps() == 1000
 
 
-@pytest.mark.parametrize("scales, word", [([1, 999], ""), ([1, 1001], "deviations lie from 1 to 1e+03"),
-                                          ([0, 0, 1, 5], ""), ([1e-3, 1e-5], ""),
-                                          ([9, 30], "values from -60 to 60")])
+@pytest.mark.parametrize("scales, word", [
+    ([1, 999], ""), ([1, 1001], "deviations lie from 1 to 1e+03"), ([0, 0, 1, 5], ""),
+    ([1e-3, 1e-5], ""), ([9, 30], "values from -60 to 60")])
 def test_scales_of_a_table(scales, word, tmp_path):
     unit = np.resize([-1.0, 1.0], (40, 1))
     if word == "":
@@ -124,8 +127,8 @@ def test_float_images_of_pixels(tmp_path):
 def test_advice_after_divergence(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3)) * [1, 1, 1e5]
     args = ["train", "--data", save_table(tmp_path / "t", x), "--arch", "mlp-8", "--out",
-            tmp_path / "m", "--steps", 50, "--lr", 1e18, "--optimizer", "sgd", "--clip-norm", "none",
-            "--no-guard"]
+            tmp_path / "m", "--steps", 50, "--lr", 1e18, "--optimizer", "sgd", "--clip-norm",
+            "none", "--no-guard"]
     text = told(*args, expect=1).splitlines()[-1]
     assert "diverged" in text and "--standardize" in text and "lower --lr" not in text
     text = told(*args, "--standardize", expect=1).splitlines()[-1]
@@ -142,7 +145,7 @@ def test_standardized_tables(tmp_path):
     raw = (rng.normal(size=(120, 4)) + y[:, None]) * [1, 50, 1e4, 1e-3] + [0, 7, -1e6, 1]
     raw[:, 3] = 5  # a column that does not vary
     unit = (raw - raw.mean(0)) / np.where(raw.std(0) > 0, raw.std(0), 1)
-    data = {"raw": save_table(tmp_path / "raw", raw, y), "unit": save_table(tmp_path / "unit", unit, y)}
+    data = {name: save_table(tmp_path / name, x, y) for name, x in (("raw", raw), ("unit", unit))}
     train(data["raw"], tmp_path / "m", "--standardize", "--lr", 0.01, steps=100)
     train(data["unit"], tmp_path / "n", "--lr", 0.01, steps=100)
     a, b = (apply("logits", tmp_path / m, data[k] / "X.npy", tmp_path / "y.npy")
@@ -193,19 +196,10 @@ def test_names_that_are_not_utf_8(idx, model, x_test, tmp_path):
     told("train", *args, "--resume")
     info = json.loads(jem("info", "--model", tmp_path / "m", "--json"))
     assert info["training"]["steps"] == 4
-    assert os.path.basename(info["training"]["data"]) == "ä " + 3 * "\ufffd" + " \ufffd\ufffd \ufffd\ufffd"
+    shown = os.path.basename(info["training"]["data"])
+    assert shown == "ä " + 3 * "\ufffd" + " \ufffd\ufffd \ufffd\ufffd"
     report = json.loads(jem("eval", "--model", tmp_path / "m", "--data", folder, "--json"))
     assert report["data"] == info["training"]["data"]
-
-
-def test_options_that_are_not_utf_8_are_compared(idx, tmp_path):
-    """An option of the run with such bytes neither ends it nor hides that it was changed."""
-    arch = "mlp-8"
-    args = ["train", "--data", idx, "--out", tmp_path / "m", "--checkpoint", tmp_path / "c",
-            "--steps", 4, "--arch", arch, "--batch", 8]
-    told(*args, "--stop-after", 2)
-    text = told(*args, "--resume", "--preset", os.fsdecode(b"sa\xfffe"), expect=2)
-    assert "preset" in text and text.count("\n") >= 1
 
 
 METADATA = """
@@ -231,7 +225,8 @@ def test_metadata_of_users_are_shown(model, tmp_path):
     text = jem("info", "--model", tmp_path / "m")
     lines = text[text.index("metadata\n"):].splitlines()
     assert len(lines) == 22 and lines[-1].strip().startswith("...")
-    assert any(line.split() == ["note", "two", "lines", "?[31mred", "?", "and", "ä"] for line in lines)
+    note = ["note", "two", "lines", "?[31mred", "?", "and", "ä"]
+    assert any(line.split() == note for line in lines)
     assert not any(ord(c) < 32 and c != "\n" or 0x7f <= ord(c) < 0xa0 for c in text)
     assert json.loads(jem("info", "--model", model, "--json"))["metadata"] == {}
     assert "metadata" not in jem("info", "--model", model)
@@ -242,12 +237,13 @@ def test_both_spellings_of_a_choice(model, x_test, tmp_path):
         a, b = (apply("score", model, x_test[0], tmp_path / "y.npy", "--kind", word)
                 for word in (kind, kind.replace("-", "_")))
         assert np.array_equal(a, b)
-    assert "max-softmax" in jem("score", "--model", model, "--in", "x", "--out", "y", "--kind",
+    assert "max-softmax" in jem("score", "--model", model, "--in", "x", "--out", tmp_path / "y", "--kind",
                                 "max softmax", expect=2)
-    assert jem("score", "--model", model, "--in", "x", "--out", "y", "--kind", "energy_", expect=2)
+    assert jem("score", "--model", model, "--in", "x", "--out", tmp_path / "y", "--kind", "energy_", expect=2)
 
 
 def test_help_explains_the_line_of_progress():
     text = " ".join(jem("train", "--help").split())
-    for word in ("loss, which is minimised", "ce, the cross entropy", "gap, by how much", "acc, the"):
+    for word in ("loss, which is minimised", "ce, the cross entropy", "gap, by how much",
+                 "acc, the"):
         assert word in text
