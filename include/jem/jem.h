@@ -371,6 +371,23 @@ JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const ui
 JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const float *x,
                                    int32_t layout, uint8_t *images);
 
+/**
+ * Which rows lie outside of the model's input range, by more than a ten-thousandth of its width
+ * (with a standardisation, outside of what 0 and 255 become in the widest channel).
+ *
+ * Out there a network extrapolates from nothing, and its scores say little: rows of noise a hundred
+ * times too large, or images as 0..255, can score as perfectly usual. So a host should look here
+ * before it believes a score, and convert or flag what lies outside.
+ *
+ * @param outside    Out, may be NULL. (n). 1 for such a row, otherwise 0.
+ * @param n_outside  Out. Their number.
+ * @param low, high  Out, may be NULL. The smallest and the largest value of these rows; 0 and 0
+ *                   where there are none.
+ * @return JEM_OK, JEM_EINVAL.
+ */
+JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const float *x,
+                                   uint8_t *outside, int64_t *n_outside, float *low, float *high);
+
 /* ------------------------------------------------------------------------------------------- */
 /* Compute                                                                                      */
 /* ------------------------------------------------------------------------------------------- */
@@ -381,6 +398,12 @@ JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const floa
  * depends neither on n nor on its neighbours (batch normalisation uses its running statistics
  * here). No lock is held while computing. All return JEM_OK, JEM_EINVAL, JEM_ENOMEM or
  * JEM_EBACKEND.
+ *
+ * Rows that overflow. A finite input may be so large that values on the way are not finite, like
+ * the "no data" of raster files, -FLT_MAX. No NaN stands beside JEM_OK: the logits of such a row
+ * are all -infinity, its energies and its scores of every kind +infinity, the most
+ * out-of-distribution that there is, and its input gradient is 0. A row whose gradient alone
+ * overflows has a gradient of 0, and a gradient norm of +infinity. Other rows are not touched.
  */
 
 /**
@@ -438,7 +461,8 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
 
 /**
  * Area under the ROC curve of telling unusual from usual rows by their outlier scores: the
- * probability that an unusual row scores higher, ties counted half. Both counts >= 1.
+ * probability that an unusual row scores higher, ties counted half. Both counts >= 1. Infinite scores
+ * count like others; NaN is JEM_EINVAL.
  */
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc);

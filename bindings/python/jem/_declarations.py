@@ -307,6 +307,10 @@ FUNCTIONS = {
     "jem_model_set_standardization": (
         "jem_status", "jem_model *", "int32_t", "const float *", "const float *",
     ),
+    "jem_input_range": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "uint8_t *", "int64_t *",
+        "float *", "float *",
+    ),
     "jem_input_from_u8": (
         "jem_status", "const jem_model *", "int64_t", "const uint8_t *", "int32_t", "float *",
     ),
