@@ -9,7 +9,6 @@
 #include "commands.h"
 #include "groups.h"
 #include "json_text.h"
-#include "printable.h"
 #include "report.h"
 
 typedef struct args_t {
@@ -137,17 +136,18 @@ typedef struct own_text {
     char *key, *value;
 } own_text;
 
-// The metadata of that number; a key of NULL when there are no more.
-static cli_status own_metadata(const jem_model *model, int32_t index, own_text *own, cli_error *err)
+// The metadata after that key, which may be NULL; a key of NULL when there are no more.
+static cli_status own_metadata(const jem_model *model, const char *after, own_text *own,
+                               cli_error *err)
 {
     size_t length;
     *own = (own_text){NULL, NULL};
-    const jem_status status = jem_model_metadata_key(model, index, NULL, 0, &length);
+    const jem_status status = jem_model_metadata_key(model, after, NULL, 0, &length);
     if (status == JEM_ENOTFOUND)
         return CLI_OK;
     CLI_TRY(cli_jem(err, status));
     CLI_TRY(cli_alloc(&own->key, (int64_t)length + 1, 1, err));
-    CLI_TRY(cli_jem(err, jem_model_metadata_key(model, index, own->key, length + 1, NULL)));
+    CLI_TRY(cli_jem(err, jem_model_metadata_key(model, after, own->key, length + 1, NULL)));
     CLI_TRY(cli_jem(err, jem_model_get_metadata(model, own->key, NULL, 0, &length)));
     CLI_TRY(cli_alloc(&own->value, (int64_t)length + 1, 1, err));
     return cli_jem(err, jem_model_get_metadata(model, own->key, own->value, length + 1, NULL));
@@ -164,7 +164,7 @@ static void print_metadata(const own_text *own, int n_before)
     if (n_before >= LINES_MAX)
         return;
     const int length = snprintf(line, sizeof line, "  %-16s %s", own->key, own->value);
-    cli_print_text(stdout, line);
+    cli_put_text(stdout, line);
     puts(length >= (int)sizeof line ? " ..." : "");
 }
 
@@ -173,22 +173,23 @@ static cli_status report_metadata(cli_report *report, const jem_model *model, cl
 {
     json_t *all = json_object();
     cli_status status = CLI_OK;
+    char *after = NULL;
     int n = 0;
-    for (int32_t i = 0; status == CLI_OK; i++) {
+    for (bool more = true; status == CLI_OK && more;) {
         own_text own;
-        status = own_metadata(model, i, &own, err);
-        const bool more = own.value != NULL;
+        status = own_metadata(model, after, &own, err);
+        more = own.value != NULL;
         if (status == CLI_OK && more && strcmp(own.key, "training") != 0) {
             cli_json_set(all, own.key, cli_json_text(own.value));
             if (report->root == NULL)
                 print_metadata(&own, n);
             n++;
         }
-        free(own.key);
+        free(after);
+        after = own.key;
         free(own.value);
-        if (!more)
-            break;
     }
+    free(after);
     if (report->root != NULL)
         json_object_set(report->root, "metadata", all);
     json_decref(all);
@@ -214,7 +215,7 @@ static cli_status report_tensor(cli_report *report, const jem_model *model, int3
         list, json_pack("{s:o s:o}", "name", cli_json_text(tensor.name), "shape", shape));
     if (report->root == NULL) {
         printf("  ");
-        cli_print_text(stdout, tensor.name);
+        cli_put_text(stdout, tensor.name);
         printf("%*s %s\n", 32 - (int)strnlen(tensor.name, 32), "", text);
     }
     return CLI_OK;

@@ -381,11 +381,11 @@ JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *ke
                                           size_t size, size_t *length);
 
 /**
- * Copies the key of one of the strings out, for walks over all of them: index 0, 1, .. in the order
- * in which they were first set, until JEM_ENOTFOUND. Removing a key moves those after it. The other
+ * Copies out the key that was set after the key `after`, or the first key for NULL: a walk over all
+ * of the strings, in the order in which they were first set, ends with JEM_ENOTFOUND. The other
  * arguments are as in jem_model_get_metadata().
  */
-JEM_API jem_status jem_model_metadata_key(const jem_model *model, int32_t index, char *buffer,
+JEM_API jem_status jem_model_metadata_key(const jem_model *model, const char *after, char *buffer,
                                           size_t size, size_t *length);
 
 /** The name of a class; unnamed classes are called by their number. */
@@ -425,6 +425,23 @@ JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const
 JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const float *x,
                                       float *values);
 
+/**
+ * Which rows lie outside of the model's input range, by more than a ten-thousandth of its width
+ * (with a standardisation, outside of what 0 and 255 become in the widest channel).
+ *
+ * Out there a network extrapolates from nothing, and its scores say little: rows of noise a hundred
+ * times too large, or images as 0..255, can score as perfectly usual. So a host should look here
+ * before it believes a score, and convert or flag what lies outside.
+ *
+ * @param outside    Out, may be NULL. (n). 1 for such a row, otherwise 0.
+ * @param n_outside  Out. Their number.
+ * @param low, high  Out, may be NULL. The smallest and the largest value of these rows; 0 and 0
+ *                   where there are none.
+ * @return JEM_OK, JEM_EINVAL.
+ */
+JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const float *x,
+                                   uint8_t *outside, int64_t *n_outside, float *low, float *high);
+
 /* ------------------------------------------------------------------------------------------- */
 /* Compute                                                                                      */
 /* ------------------------------------------------------------------------------------------- */
@@ -442,8 +459,14 @@ JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const f
  * network on processors without AVX-512 and under JEM_PRECISION_F32_STRICT, and elsewhere those that
  * jem_model_profile() lists with oneDNN's kernels. Where the system refuses memory that is writable
  * and executable (seccomp, SELinux, PR_SET_MDWE), oneDNN cannot compile them and the first call
- * returns JEM_EBACKEND; plans that were compiled before go on computing. JEM_BACKEND_REF needs
- * none.
+ * returns JEM_EBACKEND; plans that were compiled before go on computing. JEM_BACKEND_NATIVE and
+ * JEM_BACKEND_REF need none.
+ *
+ * Rows that overflow. A finite input may be so large that values on the way are not finite, like
+ * the "no data" of raster files, -FLT_MAX. No NaN stands beside JEM_OK: the logits of such a row
+ * are all -infinity, its energies and its scores of every kind +infinity, the most
+ * out-of-distribution that there is, and its input gradient is 0. A row whose gradient alone
+ * overflows has a gradient of 0, and a gradient norm of +infinity. Other rows are not touched.
  */
 
 /**
@@ -501,7 +524,8 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
 
 /**
  * Area under the ROC curve of telling unusual from usual rows by their outlier scores: the
- * probability that an unusual row scores higher, ties counted half. Both counts >= 1.
+ * probability that an unusual row scores higher, ties counted half. Both counts >= 1. Infinite scores
+ * count like others; NaN is JEM_EINVAL.
  */
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc);

@@ -1,6 +1,8 @@
 /*
  * Logits, energies, scores, and the figures made of them.
  */
+#include <math.h>
+
 #include "api/check.h"
 #include "detect/metrics.h"
 #include "detect/score.h"
@@ -40,6 +42,20 @@ JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, co
     return n > 0 ? jemi_score(model, kind, n, x, scores) : JEM_OK;
 }
 
+JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const float *x,
+                                   uint8_t *outside, int64_t *n_outside, float *low, float *high)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_pointer(n_outside, "n_outside"));
+    float own_low, own_high;
+    *n_outside = jemi_model_input_outside(model, n, x, outside, &own_low, &own_high);
+    if (low != NULL)
+        *low = own_low;
+    if (high != NULL)
+        *high = own_high;
+    return JEM_OK;
+}
+
 JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
                                               const int64_t *labels, jem_metrics *metrics)
 {
@@ -56,13 +72,24 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
     return JEM_OK;
 }
 
+// Infinite scores have a place among the others; NaN has none.
+static jem_status check_scores(int64_t n, const float *scores, const char *name)
+{
+    JEMI_TRY(jemi_check_pointer(scores, name));
+    for (int64_t i = 0; i < n; i++)
+        if (isnan(scores[i]))
+            return jemi_fail(JEM_EINVAL, "%s is nan at row %lld; expected scores", name,
+                             (long long)i);
+    return JEM_OK;
+}
+
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc)
 {
     JEMI_TRY(jemi_check_range_int(n_usual, 1, INT32_MAX, "n_usual"));
     JEMI_TRY(jemi_check_range_int(n_unusual, 1, INT32_MAX, "n_unusual"));
-    JEMI_TRY(jemi_check_finite(usual, n_usual, 1, "usual"));
-    JEMI_TRY(jemi_check_finite(unusual, n_unusual, 1, "unusual"));
+    JEMI_TRY(check_scores(n_usual, usual, "usual"));
+    JEMI_TRY(check_scores(n_unusual, unusual, "unusual"));
     JEMI_TRY(jemi_check_pointer(auroc, "auroc"));
     return jemi_auroc(n_usual, usual, n_unusual, unusual, auroc);
 }

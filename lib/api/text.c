@@ -94,14 +94,16 @@ static jem_status check_label(const jem_model *model, int32_t label)
     return jemi_check_range_int(label, 0, jemi_model_classes(model) - 1, "label");
 }
 
-JEM_API jem_status jem_model_metadata_key(const jem_model *model, int32_t index, char *buffer,
+JEM_API jem_status jem_model_metadata_key(const jem_model *model, const char *after, char *buffer,
                                           size_t size, size_t *length)
 {
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_buffer(buffer, size));
     size_t needed;
-    if (!jemi_model_copy_metadata_key(model, index, buffer, size, &needed))
-        return jemi_fail(JEM_ENOTFOUND, "the model has no metadata number %d", (int)index);
+    if (!jemi_model_copy_metadata_key(model, after, buffer, size, &needed))
+        return after == NULL
+                   ? jemi_fail(JEM_ENOTFOUND, "the model has no metadata")
+                   : jemi_fail(JEM_ENOTFOUND, "the model has no metadata after '%.100s'", after);
     return finish_copy(needed, buffer, size, length);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "ebm/density.h"
+#include "ebm/overflow.h"
 #include "kernels/vector.h"
 
 static float max_softmax(const float *logits, int64_t n_classes)
@@ -33,8 +34,12 @@ static jem_status score_logits(const request *r, jemi_runner *runner, int64_t n,
     JEMI_TRY(jemi_runner_forward(runner, r->model->exec.precision_scoring, 0, n, x, &logits));
     for (int64_t i = 0; i < n; i++) {
         const float *row = logits + i * n_classes;
-        scores[i] = r->kind == JEM_SCORE_MAX_SOFTMAX ? -max_softmax(row, n_classes)
-                                                     : -(float)jemi_logsumexp(row, n_classes, NULL);
+        if (!jemi_overflow_none(row, n_classes))
+            scores[i] = INFINITY;
+        else
+            scores[i] = r->kind == JEM_SCORE_MAX_SOFTMAX
+                            ? -max_softmax(row, n_classes)
+                            : -(float)jemi_logsumexp(row, n_classes, NULL);
     }
     return JEM_OK;
 }
@@ -43,13 +48,18 @@ static jem_status score_gradient(const request *r, jemi_runner *runner, int64_t 
                                  float *scores)
 {
     const int64_t row_len = jemi_model_input_size(r->model);
+    const int64_t n_classes = jemi_model_classes(r->model);
     float *grad = jemi_runner_input_scratch(runner);
     if (grad == NULL)
         return jemi_fail_memory("input gradients");
-    JEMI_TRY(jemi_energy_grad_chunk(runner, r->model->exec.precision_scoring,
-                                    jemi_model_classes(r->model), n, x, NULL, NULL, grad));
-    for (int64_t i = 0; i < n; i++)
-        scores[i] = (float)sqrt(jemi_sum_squares(grad + i * row_len, row_len));
+    JEMI_TRY(jemi_energy_grad_chunk(runner, r->model->exec.precision_scoring, n_classes, n, x, NULL,
+                                    NULL, grad));
+    const float *logits = jemi_runner_logits(runner);
+    for (int64_t i = 0; i < n; i++) {
+        const bool good = jemi_overflow_none(logits + i * n_classes, n_classes) &&
+                          jemi_overflow_none(grad + i * row_len, row_len);
+        scores[i] = good ? (float)sqrt(jemi_sum_squares(grad + i * row_len, row_len)) : INFINITY;
+    }
     return JEM_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ebm/density.h"
+#include "ebm/overflow.h"
 
 typedef struct batch {
     const jem_model *model;
@@ -30,12 +31,15 @@ static jem_status run_rows(void *context, jemi_runner *runner, bool caller, int6
         const float *logits;
         JEMI_TRY(jemi_runner_forward(runner, precision, 0, n, x, &logits));
         memcpy(b->logits + first * n_classes, logits, (size_t)(n * n_classes) * sizeof *logits);
+        jemi_overflow_logits(n, n_classes, b->logits + first * n_classes);
         return JEM_OK;
     }
-    return jemi_energy_grad_chunk(runner, precision, n_classes, n, x,
-                                  b->labels != NULL ? b->labels + first : NULL,
-                                  b->energy != NULL ? b->energy + first : NULL,
-                                  b->grad != NULL ? b->grad + first * row_len : NULL);
+    float *energy = b->energy != NULL ? b->energy + first : NULL;
+    float *grad = b->grad != NULL ? b->grad + first * row_len : NULL;
+    JEMI_TRY(jemi_energy_grad_chunk(runner, precision, n_classes, n, x,
+                                    b->labels != NULL ? b->labels + first : NULL, energy, grad));
+    jemi_overflow_energy(n, n_classes, jemi_runner_logits(runner), energy, row_len, grad);
+    return JEM_OK;
 }
 
 static jem_status run(batch *b, int64_t n)

@@ -1,5 +1,6 @@
 /*
- * Whole batches of any size through one borrowed runner.
+ * Whole batches of any size through one borrowed runner. Rows that overflow are told as overflow.h
+ * says.
  */
 #ifndef JEMI_EBM_BATCH_H
 #define JEMI_EBM_BATCH_H

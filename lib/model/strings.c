@@ -164,6 +164,14 @@ const jemi_string_entry *jemi_strings_next(const jemi_strings *strings,
     return entry;
 }
 
+const jemi_string_entry *jemi_strings_after(const jemi_strings *strings, const char *key)
+{
+    if (key == NULL)
+        return jemi_strings_next(strings, NULL);
+    const jemi_string_entry *entry = find(strings, key);
+    return entry != NULL ? jemi_strings_next(strings, entry) : NULL;
+}
+
 jem_status jemi_strings_copy(jemi_strings *strings, const jemi_strings *source)
 {
     const jemi_string_entry *entry = jemi_strings_next(source, NULL);

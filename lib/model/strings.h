@@ -38,6 +38,9 @@ const char *jemi_strings_get(const jemi_strings *strings, const char *key);
 const jemi_string_entry *jemi_strings_next(const jemi_strings *strings,
                                            const jemi_string_entry *entry);
 
+/** The entry after that of a key, or the first for NULL; NULL when there is no such key, or no more. */
+const jemi_string_entry *jemi_strings_after(const jemi_strings *strings, const char *key);
+
 jem_status jemi_strings_copy(jemi_strings *strings, const jemi_strings *source);
 void jemi_strings_fini(jemi_strings *strings);
 

@@ -57,14 +57,11 @@ bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buf
     return value != NULL;
 }
 
-bool jemi_model_copy_metadata_key(const jem_model *model, int32_t index, char *buffer, size_t size,
-                                  size_t *length)
+bool jemi_model_copy_metadata_key(const jem_model *model, const char *after, char *buffer,
+                                  size_t size, size_t *length)
 {
     jemi_lock_enter(model->text_lock);
-    const jemi_string_entry *entry = NULL;
-    if (index >= 0 && (size_t)index < model->metadata.count)
-        for (int32_t i = 0; i <= index; i++)
-            entry = jemi_strings_next(&model->metadata, entry);
+    const jemi_string_entry *entry = jemi_strings_after(&model->metadata, after);
     if (entry != NULL)
         copy_out(entry->key, buffer, size, length);
     jemi_lock_leave(model->text_lock);

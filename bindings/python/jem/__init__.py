@@ -34,6 +34,7 @@ from .errors import (
     JemNotFoundError,
     JemUnsupportedError,
 )
+from ._rows import JemWarning
 from .metrics import Metrics, auroc, classification_metrics
 from .model import Model, ModelInfo
 from .sampler import Chains, Sampler
@@ -75,6 +76,7 @@ __all__ = [
     "JemMismatchError",
     "JemNotFoundError",
     "JemUnsupportedError",
+    "JemWarning",
     "Metrics",
     "Model",
     "ModelInfo",

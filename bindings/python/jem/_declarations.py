@@ -302,7 +302,7 @@ FUNCTIONS = {
         "jem_status", "const jem_model *", "const char *", "char *", "size_t", "size_t *",
     ),
     "jem_model_metadata_key": (
-        "jem_status", "const jem_model *", "int32_t", "char *", "size_t", "size_t *",
+        "jem_status", "const jem_model *", "const char *", "char *", "size_t", "size_t *",
     ),
     "jem_model_set_class_name": ("jem_status", "jem_model *", "int32_t", "const char *"),
     "jem_model_get_class_name": (
@@ -322,6 +322,10 @@ FUNCTIONS = {
     ),
     "jem_input_to_float": (
         "jem_status", "const jem_model *", "int64_t", "const float *", "float *",
+    ),
+    "jem_input_range": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "uint8_t *", "int64_t *",
+        "float *", "float *",
     ),
     "jem_logits": ("jem_status", "const jem_model *", "int64_t", "const float *", "float *"),
     "jem_energy": (

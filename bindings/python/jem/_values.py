@@ -37,7 +37,14 @@ def _check_shape(array: np.ndarray, allowed: list[tuple[int, ...]], name: str) -
         raise ValueError(f"{name} has shape {array.shape}; expected {wanted}")
 
 
+def _check_mask(values: ArrayLike, name: str) -> None:
+    """numpy would hand out what lies under the mask."""
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} has masked elements; fill them, or leave their rows out")
+
+
 def _converted(values: ArrayLike, dtype: Any, kinds: str, name: str) -> np.ndarray:
+    _check_mask(values, name)
     array = np.asarray(values)
     if array.dtype.kind not in kinds and array.size > 0:
         raise TypeError(f"{name} has dtype {array.dtype}, which is not taken for {dtype.__name__}")
@@ -89,6 +96,7 @@ def image_shape(shape: Shape, layout: int) -> Shape:
 
 def images(values: ArrayLike, shape: Shape, layout: int) -> np.ndarray:
     """8-bit images as uint8, in a JEM_LAYOUT_; (n, H, W) if C is 1."""
+    _check_mask(values, "images")
     array = np.asarray(values)
     if array.dtype != np.uint8:
         raise TypeError(f"images have dtype {array.dtype}; expected uint8")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _values
+from . import _rows, _values
 from ._native import STEP, Handle, call, create, struct_type
 from .errors import JemNotFoundError
 
@@ -33,6 +33,9 @@ class Model(Handle):
     Inputs `x` are float arrays (n, C, H, W) in the model's input range; (n, C*H*W) is taken too,
     and (n, H, W) if C is 1. float32 C-contiguous arrays are passed without a copy, others are
     converted. Labels are whole numbers 0..classes-1, (n,), or one for all rows.
+
+    Rows outside of the model's input range, and rows so large that results overflow, are told by a
+    JemWarning; jem.h says what is returned for them. Ctrl-C ends a long call within a second.
 
     Any number of threads may use a model at once, also while one of them trains it.
 
@@ -237,7 +240,8 @@ class Model(Handle):
         keys: list[str] = []
         try:
             while True:
-                keys.append(self._copied_text("jem_model_metadata_key", len(keys)))
+                after = keys[-1].encode() if keys else None
+                keys.append(self._copied_text("jem_model_metadata_key", after))
         except JemNotFoundError:
             return keys
 
@@ -307,7 +311,11 @@ class Model(Handle):
         """Class logits f(x), (n, classes)."""
         inputs = _values.rows(x, self.shape)
         out = np.empty((len(inputs), self.classes), np.float32)
-        call("jem_logits", self, len(inputs), inputs, out)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_logits", self, len(part), part, out[rows])
+
+        _rows.compute(self, inputs, block, out)
         return out
 
     def energy(self, x: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
@@ -315,7 +323,11 @@ class Model(Handle):
         inputs = _values.rows(x, self.shape)
         out = np.empty(len(inputs), np.float32)
         classes = _values.labels(labels, len(inputs))
-        call("jem_energy", self, len(inputs), inputs, classes, out)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_energy", self, len(part), part, _rows.part(classes, rows), out[rows])
+
+        _rows.compute(self, inputs, block, out)
         return out
 
     def energy_grad(
@@ -326,7 +338,12 @@ class Model(Handle):
         energies = np.empty(len(inputs), np.float32)
         grads = np.empty_like(inputs, order="C", subok=False)
         classes = _values.labels(labels, len(inputs))
-        call("jem_energy_grad", self, len(inputs), inputs, classes, energies, grads)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_energy_grad", self, len(part), part, _rows.part(classes, rows),
+                 energies[rows], grads[rows])
+
+        _rows.compute(self, inputs, block, energies)
         return energies, grads
 
     def score(self, x: ArrayLike, kind: str = "energy") -> np.ndarray:
@@ -338,7 +355,11 @@ class Model(Handle):
         inputs = _values.rows(x, self.shape)
         out = np.empty(len(inputs), np.float32)
         number = _values.constant("JEM_SCORE_", kind, "kind")
-        call("jem_score", self, number, len(inputs), inputs, out)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_score", self, number, len(part), part, out[rows])
+
+        _rows.compute(self, inputs, block, out)
         return out
 
     def score_samples(self, x: ArrayLike) -> np.ndarray:
@@ -346,11 +367,12 @@ class Model(Handle):
         return -self.energy(x)
 
     def predict(self, x: ArrayLike) -> np.ndarray:
-        """The most probable class of each row, (n,) int64."""
+        """The most probable class of each row, (n,) int64; 0, with a warning, if it overflows."""
         return self.logits(x).argmax(axis=1)
 
     def predict_proba(self, x: ArrayLike) -> np.ndarray:
-        """p(y|x), (n, classes); rows sum to 1."""
+        """p(y|x), (n, classes); rows sum to 1. The same for all classes where a row overflows."""
         logits = self.logits(x).astype(np.float64)
+        logits[np.isneginf(logits).all(axis=1)] = 0.0
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
