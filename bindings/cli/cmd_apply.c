@@ -146,7 +146,7 @@ static cli_status apply_batches(work *w, compute_fn compute, int64_t result_size
             return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
                                cli_stop_name());
         CLI_TRY(load_batch(w, first, n, err));
-        cli_range_watch_rows(&w->watch, n, w->x);
+        CLI_TRY(cli_range_watch_rows(&w->watch, n, w->x, err));
         CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
         cli_range_watch_results(&w->watch, first, n, result_size, w->y);
         CLI_TRY(cli_output_write(output, w->y, (size_t)(n * result_size) * sizeof *w->y, err));
@@ -185,7 +185,7 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
                                                         : 1;
     CLI_TRY(prepare(w, result_size, err));
     cli_stop_catch(); // not before, so that a signal ends a program that waits for its input
-    cli_range_watch_begin(&w->watch, info);
+    CLI_TRY(cli_range_watch_begin(&w->watch, w->model, w->args->batch, err));
     CLI_TRY(write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
                           form == LIKE_INPUT ? image : classes, result_size, err));
     cli_range_watch_say(&w->watch, w->in.path, NULL);
@@ -202,6 +202,7 @@ static cli_status apply(const args_t *args, compute_fn compute, result_shape for
     free(w.labels);
     free(w.x);
     free(w.y);
+    cli_range_watch_end(&w.watch);
     jem_model_destroy(w.model);
     return status;
 }

@@ -97,13 +97,13 @@ static void show(evaluation *e, const rows *r, int64_t done)
 static cli_status score(evaluation *e, const rows *r, float *const *scores, float *logits,
                         cli_error *err)
 {
-    cli_range_watch_begin(&e->watch, &e->info);
+    CLI_TRY(cli_range_watch_begin(&e->watch, e->model, e->args->batch, err));
     for (int64_t first = 0; first < r->n; first += e->args->batch) {
         const int64_t left = r->n - first;
         const int64_t n = left < e->args->batch ? left : e->args->batch;
         show(e, r, first);
         CLI_TRY(get_rows(e, r, first, n, err));
-        cli_range_watch_rows(&e->watch, n, e->x);
+        CLI_TRY(cli_range_watch_rows(&e->watch, n, e->x, err));
         for (int k = 0; k < e->n_scores; k++)
             CLI_TRY(
                 cli_jem(err, jem_score(e->model, e->score_kinds[k], n, e->x, scores[k] + first)));
@@ -327,6 +327,7 @@ static cli_status run(const void *args, cli_error *err)
         free(e.ood_scores[k]);
     }
     free(e.x);
+    cli_range_watch_end(&e.watch);
     cli_ood_end(&e.ood);
     cli_data_free(&e.test);
     jem_model_destroy(e.model);

@@ -4,33 +4,50 @@
 #include "range_watch.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-void cli_range_watch_begin(cli_range_watch *watch, const jem_model_info *info)
+#include "groups.h"
+
+cli_status cli_range_watch_begin(cli_range_watch *watch, const jem_model *model, int64_t batch,
+                                 cli_error *err)
 {
-    *watch = (cli_range_watch){.input_low = info->input_low,
-                               .input_high = info->input_high,
-                               .row_size = info->input_size,
+    jem_model_info info;
+    CLI_TRY(cli_model_info(model, &info, err));
+    uint8_t *outside = watch->outside;
+    if (outside == NULL)
+        CLI_TRY(cli_alloc(&outside, batch, 1, err));
+    *watch = (cli_range_watch){.model = model,
+                               .outside = outside,
+                               .input_low = info.input_low,
+                               .input_high = info.input_high,
                                .low = INFINITY,
                                .high = -INFINITY};
+    return CLI_OK;
 }
 
-void cli_range_watch_rows(cli_range_watch *watch, int64_t n, const float *x)
+void cli_range_watch_end(cli_range_watch *watch)
 {
-    // A standardisation that was computed in double is off by rounding.
-    const float slack = 1e-4f * (watch->input_high - watch->input_low);
-    for (int64_t i = 0; i < n; i++, watch->n++) {
-        float low = INFINITY, high = -INFINITY;
-        for (int64_t j = 0; j < watch->row_size; j++, x++) {
-            low = *x < low ? *x : low;
-            high = *x > high ? *x : high;
-        }
-        if (low >= watch->input_low - slack && high <= watch->input_high + slack)
-            continue;
-        if (watch->n_outside++ == 0)
-            watch->first_outside = watch->n;
+    free(watch->outside);
+    watch->outside = NULL;
+}
+
+cli_status cli_range_watch_rows(cli_range_watch *watch, int64_t n, const float *x, cli_error *err)
+{
+    int64_t n_outside;
+    float low, high;
+    CLI_TRY(
+        cli_jem(err, jem_input_range(watch->model, n, x, watch->outside, &n_outside, &low, &high)));
+    if (n_outside > 0 && watch->n_outside == 0)
+        watch->first_outside =
+            watch->n + ((const uint8_t *)memchr(watch->outside, 1, (size_t)n) - watch->outside);
+    if (n_outside > 0) {
         watch->low = low < watch->low ? low : watch->low;
         watch->high = high > watch->high ? high : watch->high;
     }
+    watch->n_outside += n_outside;
+    watch->n += n;
+    return CLI_OK;
 }
 
 static bool all_finite(const float *values, int64_t n)

@@ -78,13 +78,11 @@ void jemi_model_copy_class_name(const jem_model *model, int32_t label, char *buf
                                 size_t *length);
 jem_status jemi_model_set_metadata(jem_model *model, const char *key, const char *value);
 /** False when there is no such key. */
-/** Of the key that was set after that one, or first for NULL; false where there is none. */
-bool jemi_model_copy_metadata_key(const jem_model *model, const char *after, char *buffer,
-                                  size_t size, size_t *length); false where there is none. */
-bool jemi_model_copy_metadata_key(const jem_model *model, int32_t index, char *buffer, size_t size,
-                                  size_t *length);
 bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buffer, size_t size,
                               size_t *length);
+/** Of the key that was set after that one, or first for NULL; false where there is none. */
+bool jemi_model_copy_metadata_key(const jem_model *model, const char *after, char *buffer,
+                                  size_t size, size_t *length);
 jem_status jemi_model_set_standardization(jem_model *model, const float *mean, const float *std);
 /** What 8-bit 0 and 255 become; when standardised, in the channels that go farthest. */
 void jemi_model_input_range(const jem_model *model, float *low, float *high);
