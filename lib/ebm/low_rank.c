@@ -195,7 +195,8 @@ jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, je
     if (w.basis == NULL || w.image == NULL || w.coordinates == NULL || w.gram == NULL) {
         status = jemi_fail_memory("low-rank Gaussian");
     } else {
-        const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
+        const jemi_threads_before host_threads =
+            jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
         jemi_fill_normal(factors, (int64_t)count, key, row, 0);
         fit(&w, factors, factors);
         jemi_threads_leave(host_threads);

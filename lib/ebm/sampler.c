@@ -138,7 +138,8 @@ static void fill(jem_sampler *sampler, const jemi_draw *draw)
         return;
     const int64_t len = row_len(sampler);
     // Not every caller holds a runner, so the count is borrowed here too.
-    const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
+    const jemi_threads_before host_threads =
+        jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
 #pragma omp parallel for schedule(static)
     for (int32_t s = 0; s < sampler->config.capacity; s++) {
         if (draw != NULL)
