@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
 
@@ -110,22 +109,8 @@ static void print_error(const char *name, char *text)
     fprintf(stderr, "%s: %s\n", name, text);
 }
 
-// libgomp's threads spin for milliseconds at every barrier; on a machine that others use too, that
-// starves the thread they wait for, and training becomes some twenty times slower. libgomp reads
-// its settings when it is loaded, so they are set and the program started again. Not for bench,
-// which measures what a host that sets nothing would see.
-static void wait_politely(int argc, char **argv)
-{
-    const bool bench = argc > 1 && strcmp(argv[1], cli_bench.name) == 0;
-    if (bench || getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL)
-        return;
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv("/proc/self/exe", argv); // where that fails, go on as we are
-}
-
 int main(int argc, char **argv)
 {
-    wait_politely(argc, argv);
     // A file size limit then shows as a failed write, which is reported, and not as a death.
     signal(SIGXFSZ, SIG_IGN);
     char name[32] = "jem";

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "base/environment.h"
 #include "base/lock.h"
 #include "base/text.h"
 
@@ -73,7 +74,9 @@ void jemi_log(int32_t level, const char *format, ...)
     va_start(arguments, format);
     jemi_format_list(line, sizeof line, format, arguments);
     va_end(arguments);
+    const int begun = jemi_environment_host_begin();
     log(user, level, line);
+    jemi_environment_host_end(begun);
     jemi_lock_enter(lock);
     count_running(-1);
     pthread_cond_broadcast(&changed);

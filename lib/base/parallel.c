@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/openmp.h"
+#include "base/processors.h"
 #include "base/threads.h"
 #include "base/wait.h"
 #include "base/workers.h"
@@ -228,7 +230,7 @@ static void wait_for_helpers(place *p)
 {
     const bool awake =
         atomic_load_explicit(&n_callers, memory_order_relaxed) + jemi_workers_count() <=
-        jemi_threads_processors();
+        jemi_processors_known();
     uint32_t left;
     while ((left = atomic_load(&p->left)) != 0 && !own.forked)
         jemi_wait_while(&p->left, left, &p->waiting, awake, &own.patience);
@@ -236,7 +238,7 @@ static void wait_for_helpers(place *p)
 
 static void run_shared(loop *l, int64_t pieces, int helpers)
 {
-    const int others = jemi_threads_processors() - 1;
+    const int others = jemi_processors_known() - 1;
     atomic_fetch_add_explicit(&n_callers, 1, memory_order_relaxed);
     own.loop = l->p;
     publish(l, pieces, helpers);
@@ -249,6 +251,24 @@ static void run_shared(loop *l, int64_t pieces, int helpers)
         wait_for_helpers(l->p);
     own.loop = NULL;
     atomic_fetch_sub_explicit(&n_callers, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->p->taken, false, memory_order_release);
+}
+
+// One of a team's threads; not the caller's are new to every region.
+static void work_in_team(void *context, int worker)
+{
+    loop l = *(const loop *)context;
+    l.worker = worker;
+    const int before = jemi_threads_enter(1);
+    for (int64_t piece = worker == 0 ? 0 : claim(&l); piece >= 0; piece = claim(&l))
+        run_piece(&l, piece);
+    jemi_threads_leave(before);
+}
+
+static void run_in_team(loop *l, int64_t pieces, int threads)
+{
+    publish(l, pieces, 0);
+    jemi_openmp_run(threads, work_in_team, l);
     atomic_store_explicit(&l->p->taken, false, memory_order_release);
 }
 
@@ -267,7 +287,10 @@ static void share(place *p, int width, int64_t count, int64_t grain, jemi_task t
         .grain = step,
         .n_ranges = (int)(threads < RANGES ? threads : RANGES),
     };
-    run_shared(&l, pieces, (int)threads - 1);
+    if (jemi_openmp_team() > 1)
+        run_in_team(&l, pieces, (int)threads);
+    else
+        run_shared(&l, pieces, (int)threads - 1);
 }
 
 void jemi_parallel(int64_t count, int64_t grain, jemi_task task, void *context)
@@ -281,12 +304,12 @@ void jemi_parallel(int64_t count, int64_t grain, jemi_task task, void *context)
         own.forked = false;
     const int width = jemi_threads_now();
     place *p = count > grain && width > 1 ? take_place() : NULL;
-    const int before = jemi_threads_set_width(1);
+    const int before = jemi_threads_enter(1);
     if (p != NULL)
         share(p, width, count, grain, task, context);
     else
         task(context, 0, count, 0);
-    jemi_threads_set_width(before);
+    jemi_threads_leave(before);
 }
 
 int jemi_parallel_width(void)

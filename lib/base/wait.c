@@ -3,21 +3,15 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum {
     SPIN_MIN_NS = 1000,
     SPIN_MAX_NS = 50000, // about what sleeping and waking costs
     LOOKS = 32,          // at the word between two looks at the clock
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void relax(void)
 {
@@ -36,7 +30,7 @@ static bool changes_until(_Atomic uint32_t *word, uint32_t value, int64_t deadli
                 return true;
             relax();
         }
-    } while (now_ns() < deadline);
+    } while (jemi_nanoseconds() < deadline);
     return false;
 }
 
@@ -58,14 +52,14 @@ void jemi_wait_while(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *s
 {
     if (patience->spin_ns == 0)
         patience->spin_ns = SPIN_MAX_NS;
-    const int64_t begin = now_ns();
+    const int64_t begin = jemi_nanoseconds();
     if (awake && changes_until(word, value, begin + patience->spin_ns))
         return;
     atomic_fetch_add(sleepers, 1);
     if (atomic_load(word) == value)
         syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
     atomic_fetch_sub(sleepers, 1);
-    learn(patience, now_ns() - begin);
+    learn(patience, jemi_nanoseconds() - begin);
 }
 
 void jemi_wake(_Atomic uint32_t *word, int n)

@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/environment.h"
+#include "base/openmp.h"
+#include "base/processors.h"
 #include "base/threads.h"
 #include "base/wait.h"
 
@@ -32,14 +35,16 @@ static struct {
 static void *work(void *help)
 {
     pthread_setname_np(pthread_self(), "jem-worker");
+    jemi_environment_enter();
     jemi_threads_enter(1);
+    jemi_openmp_set_count(1); // allocates the first time, which then is now
     jemi_patience patience = {0};
     while (!atomic_load(&workers.ending)) {
         const uint32_t seen = atomic_load(&workers.calls);
         ((jemi_help)(uintptr_t)help)();
         atomic_fetch_add(&workers.idle, 1);
         jemi_wait_while(&workers.calls, seen, &workers.asleep,
-                        atomic_load(&workers.n_workers) < jemi_threads_processors(), &patience);
+                        atomic_load(&workers.n_workers) < jemi_processors_known(), &patience);
         atomic_fetch_sub(&workers.idle, 1);
     }
     return NULL;

@@ -124,7 +124,7 @@ static jem_status prepare_lane(const request *r, jemi_runner *lane)
 static jem_status prepare_lanes(const request *r)
 {
     JEMI_TRY(jemi_runner_make_lanes(r->runner));
-    const jemi_threads_before before = jemi_threads_enter(1); // that is what their plans are for
+    const int before = jemi_threads_enter(1); // that is what their plans are for
     jem_status status = JEM_OK;
     for (int i = 0; i < r->runner->n_lanes && status == JEM_OK; i++)
         status = prepare_lane(r, r->runner->lanes[i]);
@@ -191,9 +191,7 @@ static void lane_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)end;
     request *r = context;
-    const jemi_threads_before before = jemi_threads_enter(1); // OpenMP's of oneDNN
     run_lane(r, worker, begin == 0 ? 0 : atomic_fetch_add(&r->next, r->piece));
-    jemi_threads_leave(before);
 }
 
 static jem_status by_lanes(request *r)
@@ -300,7 +298,7 @@ jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t 
     dry_run dry = {precision, wants};
     const int64_t piece = piece_of(runner, wants, n);
     jem_status status = piece > 0 ? jemi_runner_make_lanes(runner) : JEM_OK;
-    const jemi_threads_before before = jemi_threads_enter(piece > 0 ? 1 : jemi_threads_now());
+    const int before = jemi_threads_enter(piece > 0 ? 1 : jemi_threads_now());
     if (status == JEM_OK)
         status = piece > 0
                      ? time_plan(runner->lanes[0], &dry, piece, runs, receive, user)

@@ -20,7 +20,7 @@ struct jemi_runner {
     int32_t threads;             /* of its plans */
     int64_t rows_max;            /* of its plans for independent rows */
     int64_t rows_room;           /* of the largest plan, >= rows_max */
-    jemi_threads_before host_threads;
+    int threads_before;          /* of the thread that has borrowed it */
     jemi_plan *plans[JEMI_RUNNER_PLANS_MAX];
     int n_plans;
     jemi_mode mode; /* as asked for */
