@@ -2,6 +2,7 @@
  * The shared helpers of the tests; support.h says what each is for.
  */
 #include "support.h"
+#include "base/threads.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -73,6 +74,12 @@ const int32_t support_backends[] = {
 #endif
 };
 const int support_n_backends = COUNT(support_backends);
+
+void support_threads(int threads)
+{
+    jemi_threads_leave(0);
+    jemi_threads_enter(threads);
+}
 
 jem_exec_config support_exec(int32_t backend, int32_t threads)
 {

@@ -47,6 +47,9 @@ extern const int support_n_backends;
 /** Default exec with this backend and OpenMP count; 0 = the default of either. */
 jem_exec_config support_exec(int32_t backend, int32_t threads);
 
+/** Loops that this thread runs outside of libjem's calls, as tests of kernels do, have so many. */
+void support_threads(int threads);
+
 /** A model for rows of (channels, 1, 1), or (channels, side, side). */
 jem_model *support_model(const char *arch, int32_t channels, int32_t classes,
                          const jem_exec_config *exec);

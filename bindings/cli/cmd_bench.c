@@ -3,11 +3,11 @@
  * The count of floating-point operations is that of the direct algorithm, stated in the help.
  */
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_beside.h"
 #include "bench_layers.h"
 #include "bench_tune.h"
 #include "commands.h"
@@ -22,7 +22,7 @@ enum { OP_LOGITS = 1, OP_GRAD, OP_SGLD, OP_TRAIN };
 typedef struct args_t {
     const char *arch, *shape;
     int32_t op;
-    int64_t batch, classes, runs, sgld_steps;
+    int64_t batch, classes, runs, sgld_steps, beside;
     bool layers, tune, json;
     cli_exec_args exec;
     int32_t kernel;
@@ -48,6 +48,8 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000, "of the model", 0),
     CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
+    CLI_ROW_COUNT("beside", args_t, beside, 0, CLI_BESIDE_MAX,
+                  "other processes that are kept busy meanwhile", 0),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
     CLI_ROW_CHOICE("kernel", args_t, kernel, kernels,
                    "for all layers that it can do; otherwise chosen for each", 0),
@@ -164,7 +166,7 @@ static jem_status run_once(const bench *b)
     }
 }
 
-static cli_status measure(bench *b, cli_error *err)
+static cli_status run_all(bench *b, cli_error *err)
 {
     CLI_TRY(cli_jem(err, run_once(b)));
     for (int64_t i = 0; i < b->args->runs; i++) {
@@ -174,6 +176,22 @@ static cli_status measure(bench *b, cli_error *err)
     }
     cli_sort(b->seconds, b->args->runs);
     return CLI_OK;
+}
+
+static cli_status measure(bench *b, cli_error *err)
+{
+    cli_beside beside = {.count = 0};
+    cli_status status = cli_beside_start(&beside, b->args->beside, err);
+    if (status == CLI_OK)
+        status = run_all(b, err);
+    cli_beside_stop(&beside);
+    return status;
+}
+
+// The time that 99 of 100 runs keep within.
+static double percentile99(const bench *b)
+{
+    return b->seconds[(99 * b->args->runs + 99) / 100 - 1];
 }
 
 // Forward passes per row, or what costs as much.
@@ -245,7 +263,10 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     cli_report_text(&r, "backend", "backend", cli_choice_name(cli_backends, b->info.backend));
     cli_report_count(&r, "threads", "threads", b->info.threads);
     cli_report_count(&r, "runs", "runs", args->runs);
+    if (args->beside > 0)
+        cli_report_count(&r, "beside", "busy processes beside", args->beside);
     cli_report_number(&r, "median_ms", "median", 1e3 * median, 3, "ms");
+    cli_report_number(&r, "p99_ms", "99th percentile", 1e3 * percentile99(b), 3, "ms");
     cli_report_number(&r, "min_ms", "minimum", 1e3 * b->seconds[0], 3, "ms");
     cli_report_number(&r, "gflop", "work", gflop, 4, "GFLOP");
     cli_report_number(&r, "gflops", "speed", gflops, 1, "GFLOP/s, of the direct algorithm");

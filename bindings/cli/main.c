@@ -110,19 +110,6 @@ static void print_error(const char *name, const char *text)
     fputc('\n', stderr);
 }
 
-// libgomp's threads spin for milliseconds at every barrier; on a machine that others use too, that
-// starves the thread they wait for, and training becomes some twenty times slower. libgomp reads
-// its settings when it is loaded, so they are set and the program started again. Not for bench,
-// which measures what a host that sets nothing would see.
-static void wait_politely(int argc, char **argv)
-{
-    const bool bench = argc > 1 && strcmp(argv[1], cli_bench.name) == 0;
-    if (bench || getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL)
-        return;
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv("/proc/self/exe", argv); // where that fails, go on as we are
-}
-
 // The next files that are opened would take the place of a standard stream that is closed, and
 // progress would be written into a model. What takes it is open in the wrong direction, so that
 // reading and writing fail as before.
@@ -147,7 +134,6 @@ static cli_status flush_output(cli_status status, cli_error *err)
 int main(int argc, char **argv)
 {
     occupy_standard_streams();
-    wait_politely(argc, argv);
     // A file size limit or a reader that goes away then shows as a failed write, which is reported,
     // and not as a death: nobody's progress lines are worth a model.
     signal(SIGXFSZ, SIG_IGN);

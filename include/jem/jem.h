@@ -27,15 +27,26 @@
  * - Threads. Functions that take a `const jem_model *` may be called from any number of threads at
  *   once, also while one thread trains that model. A sampler or an optimizer serves one caller at a
  *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
+ * - A call computes on the calling thread and up to `threads` - 1 others (jem_exec_config). These
+ *   belong to the library, serve all models of the process, sleep between calls, and have a stack
+ *   of 1 MiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call never
+ *   waits for a thread that has not begun one, and what is small runs on the calling thread alone.
+ *   Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be started, a
+ *   call computes with fewer. Inside a parallel region of the host a call has one thread.
  * - fork(). At any moment, from any thread, callbacks included. The child can use and destroy every
  *   handle: a model has the parameters from before or after a write in progress, whole; a sampler
  *   or an optimizer that another thread was using may stand between two of its steps; JEM_EBUSY of
  *   threads that are not in the child is over. What those threads had allocated for their calls
  *   stays allocated. fork() waits while another thread compiles or packs weights, some milliseconds.
  *   The handlers (pthread_atfork) are registered in the first call of the library; an allocator that
- *   has handlers of its own registers them before. vfork, posix_spawn and system do not run them.
+ *   has handlers of its own registers them before. vfork, posix_spawn and system do not run them. A call
+ *   inside of which the host forks, in a progress function, may fail with JEM_ECANCELLED in the child.
+ * - Floating point. Every function computes with rounding to nearest, without traps, and with numbers
+ *   below FLT_MIN flushed to zero (a parameter or setting as small as that counts as 0), whatever
+ *   the host has set. The host's environment, with its flags, is back when the function returns, and
+ *   in force in callbacks.
  * - The library never aborts, prints, reads the environment for its behaviour, or leaves the
- *   host's locale, floating-point mode or OpenMP thread count changed. oneDNN ends the process when
+ *   host's locale, floating-point environment or OpenMP thread count changed. oneDNN ends the process when
  *   it is out of memory; which calls use it is told below, before jem_logits(). Its verbose mode,
  *   dumps and profiling files are turned off when the first model of JEM_BACKEND_ONEDNN is made,
  *   whatever the environment says; a host that wants them calls dnnl_set_verbose() after that.
@@ -221,7 +232,10 @@ enum {
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
     size_t struct_size;
-    int32_t threads;            /* OpenMP threads of one call, 1..1024; default: as the host's */
+    /** Of one call, 1..1024. Default: the processors in the calling thread's affinity mask, no more
+     *  than the CPU quota of the control group (rounded up), and no more than its OpenMP count, which
+     *  OMP_NUM_THREADS or omp_set_num_threads() set. */
+    int32_t threads;
     int32_t backend;            /* default: the fastest of this build */
     int32_t precision_scoring;  /* jem_logits, jem_energy, jem_energy_grad, jem_score */
     int32_t precision_chains;   /* Langevin steps */

@@ -2,6 +2,7 @@
  * What a caller can get wrong, worded once.
  */
 #include "api/check.h"
+#include "base/environment.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -125,10 +126,9 @@ jem_status jemi_check_input(const jem_model *model, int64_t n, const float *x)
 static jem_status check_precision(int32_t precision, const char *name)
 {
     if (precision < JEM_PRECISION_F32 || precision > JEM_PRECISION_BF16)
-        return jemi_fail(
-            JEM_EUNSUPPORTED,
-            "%s is %d; this version has JEM_PRECISION_F32, _F32_STRICT and _BF16", name,
-            (int)precision);
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "%s is %d; this version has JEM_PRECISION_F32, _F32_STRICT and _BF16",
+                         name, (int)precision);
     return JEM_OK;
 }
 
@@ -151,6 +151,7 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const int host_threads = jemi_threads_default();
     const jem_exec_config defaults = {
         .struct_size = sizeof defaults,

@@ -4,12 +4,14 @@
 #include <math.h>
 
 #include "api/check.h"
+#include "base/environment.h"
 #include "detect/metrics.h"
 #include "detect/score.h"
 #include "ebm/batch.h"
 
 JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_array(n, logits, "logits"));
     return n > 0 ? jemi_batch_logits(model, n, x, logits) : JEM_OK;
@@ -18,6 +20,7 @@ JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x,
 JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
                               const int64_t *labels, float *energy)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
     JEMI_TRY(jemi_check_array(n, energy, "energy"));
@@ -27,6 +30,7 @@ JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
 JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const float *x,
                                    const int64_t *labels, float *energy, float *grad)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
     JEMI_TRY(jemi_check_array(n, grad, "grad"));
@@ -36,6 +40,7 @@ JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const floa
 JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
                              float *scores)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_range_int(kind, JEM_SCORE_ENERGY, JEM_SCORE_GRADIENT_NORM, "score kind"));
     JEMI_TRY(jemi_check_array(n, scores, "scores"));
@@ -45,6 +50,7 @@ JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, co
 JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const float *x,
                                    uint8_t *outside, int64_t *n_outside, float *low, float *high)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_pointer(n_outside, "n_outside"));
     float own_low, own_high;
@@ -59,6 +65,7 @@ JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const floa
 JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
                                               const int64_t *labels, jem_metrics *metrics)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(jemi_check_range_int(classes, 1, 100000, "classes"));
     JEMI_TRY(jemi_check_finite(logits, n, classes, "logits"));
@@ -86,6 +93,7 @@ static jem_status check_scores(int64_t n, const float *scores, const char *name)
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_range_int(n_usual, 1, INT32_MAX, "n_usual"));
     JEMI_TRY(jemi_check_range_int(n_unusual, 1, INT32_MAX, "n_unusual"));
     JEMI_TRY(check_scores(n_usual, usual, "usual"));

@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "backend/backend.h"
+#include "base/environment.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -85,12 +86,14 @@ JEM_API int32_t jem_last_errno(void)
 
 JEM_API jem_status jem_set_log(jem_log_fn log, void *user)
 {
+    JEMI_OWN_ENVIRONMENT;
     jemi_log_set(log, user);
     return JEM_OK;
 }
 
 JEM_API jem_status jem_set_allocator(const jem_allocator *allocator)
 {
+    JEMI_OWN_ENVIRONMENT;
     if (allocator != NULL) {
         JEMI_TRY(jemi_check_pointer((const void *)(uintptr_t)allocator->allocate, "allocate"));
         JEMI_TRY(jemi_check_pointer((const void *)(uintptr_t)allocator->release, "release"));

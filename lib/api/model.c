@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/environment.h"
 
 JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jem_model_config defaults = {
         .struct_size = sizeof defaults,
         .height = 1,
@@ -46,6 +48,7 @@ static jem_status begin_out(jem_model **out)
 JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *config,
                                     const jem_exec_config *exec)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(begin_out(out));
     jem_model_config own_config;
     jem_exec_config own_exec;
@@ -57,6 +60,7 @@ JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *con
 JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
                                    const jem_exec_config *exec)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(begin_out(out));
     JEMI_TRY(jemi_check_pointer(model, "model"));
     jem_exec_config own_exec;
@@ -66,6 +70,7 @@ JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
 
 JEM_API jem_status jem_model_load(jem_model **out, const char *path, const jem_exec_config *exec)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(begin_out(out));
     JEMI_TRY(jemi_check_pointer(path, "path"));
     jem_exec_config own_exec;
@@ -81,6 +86,7 @@ JEM_API jem_status jem_model_load(jem_model **out, const char *path, const jem_e
 JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size_t size,
                                          const jem_exec_config *exec)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(begin_out(out));
     JEMI_TRY(jemi_check_pointer(data, "data"));
     jem_exec_config own_exec;
@@ -94,6 +100,7 @@ JEM_API jem_status jem_model_load_buffer(jem_model **out, const void *data, size
 
 JEM_API jem_status jem_model_save(const jem_model *model, const char *path)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(path, "path"));
     return jemi_model_save(model, path);
@@ -126,6 +133,7 @@ static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t w
 
 JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n)
 {
+    JEMI_OWN_ENVIRONMENT;
     const int32_t all = JEM_PREPARE_LOGITS | JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_rows(n, "n"));
@@ -141,6 +149,7 @@ JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64
 
 JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *info)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(info, "info"));
     JEMI_TRY(jemi_config_check_out(info, "jem_model_info"));
@@ -180,6 +189,7 @@ JEM_API size_t jem_model_bytes(const jem_model *model)
 
 JEM_API jem_status jem_model_tensor(const jem_model *model, int32_t index, jem_tensor_info *info)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_range_int(index, 0, jemi_graph_n_tensors(&model->graph) - 1, "index"));
     JEMI_TRY(jemi_check_pointer(info, "info"));
@@ -216,6 +226,7 @@ static jem_status find_tensor(const jem_model *model, const char *name, int64_t 
 
 JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, float *params)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_count(count, jemi_graph_size(&model->graph), "the parameter vector"));
     JEMI_TRY(jemi_check_pointer(params, "params"));
@@ -225,6 +236,7 @@ JEM_API jem_status jem_model_get_params(const jem_model *model, int64_t count, f
 
 JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const float *params)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_count(count, jemi_graph_size(&model->graph), "the parameter vector"));
     JEMI_TRY(jemi_check_finite(params, 1, count, "params"));
@@ -234,6 +246,7 @@ JEM_API jem_status jem_model_set_params(jem_model *model, int64_t count, const f
 JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name, int64_t count,
                                         float *values)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jemi_param *param = NULL;
     JEMI_TRY(find_tensor(model, name, count, values, &param));
     jemi_model_read_params(model, param->offset, count, values);
@@ -243,6 +256,7 @@ JEM_API jem_status jem_model_get_tensor(const jem_model *model, const char *name
 JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int64_t count,
                                         const float *values)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jemi_param *param = NULL;
     JEMI_TRY(find_tensor(model, name, count, values, &param));
     JEMI_TRY(jemi_check_finite(values, 1, count, "values"));
@@ -251,6 +265,7 @@ JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int6
 
 JEM_API jem_status jem_model_load_matching(jem_model *model, const char *path, int32_t *matched)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(path, "path"));
     jemi_safetensors file;

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/environment.h"
 #include "train/optimizer.h"
 
 JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jem_optimizer_config defaults = {
         .struct_size = sizeof defaults,
         .kind = JEM_OPTIMIZER_ADAM,
@@ -81,6 +83,7 @@ static jem_status read_optimizer(const jem_optimizer_config *config, jem_optimiz
 JEM_API jem_status jem_optimizer_create(jem_optimizer **out, const jem_model *model,
                                         const jem_optimizer_config *config)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(out, "out"));
     *out = NULL;
     JEMI_TRY(jemi_check_pointer(model, "model"));
@@ -96,6 +99,7 @@ JEM_API void jem_optimizer_destroy(jem_optimizer *optimizer)
 
 JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(jemi_check_positive(lr, "lr"));
     JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
@@ -106,6 +110,7 @@ JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr)
 
 JEM_API jem_status jem_optimizer_set_progress(jem_optimizer *optimizer, float s)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(jemi_check_range(s, 0.0, 1.0, "s"));
     if (optimizer->config.total_steps > 0)
@@ -120,6 +125,7 @@ JEM_API jem_status jem_optimizer_set_progress(jem_optimizer *optimizer, float s)
 
 JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     if (lr != NULL)
         *lr = optimizer->config.lr;
@@ -130,6 +136,7 @@ JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, 
 
 JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(jemi_check_pointer(params, "params"));
     const jemi_fingerprint *made_for = &optimizer->fingerprint;

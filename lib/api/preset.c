@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/environment.h"
 
 typedef struct configs {
     jem_sampler_config sampler;
@@ -38,6 +39,7 @@ JEM_API jem_status jem_preset(const jem_model *model, int32_t preset, jem_sample
                               jem_optimizer_config *optimizer, jem_train_config *train,
                               jem_preset_info *info)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_preset_check(preset));
     if (model != NULL)
         JEMI_TRY(jemi_preset_check_model(preset, model));
@@ -62,6 +64,7 @@ JEM_API jem_status jem_preset(const jem_model *model, int32_t preset, jem_sample
 
 JEM_API jem_status jem_preset_find(const char *name, int32_t *preset)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(name, "name"));
     JEMI_TRY(jemi_check_pointer(preset, "preset"));
     return jemi_preset_find(name, preset);

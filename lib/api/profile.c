@@ -2,6 +2,7 @@
  * What a pass consists of, and where its time goes.
  */
 #include "api/check.h"
+#include "base/environment.h"
 #include "model/model.h"
 
 typedef struct step_receiver {
@@ -15,7 +16,9 @@ static void forward_step(void *user, const jemi_step *step)
     const step_receiver *to = user;
     const double seconds = to->runs > 0 ? step->seconds / to->runs : 0.0;
     const jem_step_info info = {sizeof info, step->line, step->macs, seconds};
+    const int begun = jemi_environment_host_begin();
     to->receive(to->user, &info);
+    jemi_environment_host_end(begun);
 }
 
 static jem_status profile(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n,
@@ -38,6 +41,7 @@ static jem_status profile(const jem_model *model, jemi_runner *runner, int32_t w
 JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64_t n, int32_t runs,
                                      jem_step_fn receive, void *user)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(jemi_check_range_int(runs, 0, 1000000, "runs"));

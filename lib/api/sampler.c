@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/environment.h"
+#include "base/threads.h"
 #include "ebm/sampler.h"
 
 JEM_API jem_status jem_sampler_config_init(jem_sampler_config *config, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jem_sampler_config defaults = {
         .struct_size = sizeof defaults,
         .capacity = 10000,
@@ -70,6 +73,7 @@ static jem_status check_classes(const jem_sampler_config *config, int64_t classe
 JEM_API jem_status jem_sampler_create(jem_sampler **out, const jem_model *model,
                                       const jem_sampler_config *config)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(out, "out"));
     *out = NULL;
     JEMI_TRY(jemi_check_pointer(model, "model"));
@@ -92,14 +96,17 @@ static int64_t row_len(const jem_sampler *sampler)
 JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
                                    const int64_t *labels)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(jemi_check_finite(x, n, row_len(sampler), "x"));
     JEMI_TRY(jemi_check_labels(labels, n, sampler->fingerprint.classes, "labels"));
     const jemi_table data = {.n = n, .row_len = row_len(sampler), .x = x, .labels = labels};
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
+    const int before = jemi_threads_enter(sampler->threads);
     const jem_status status = jemi_starts_fit(&sampler->starts, sampler->fingerprint.classes,
                                               sampler->config.seed, &data);
+    jemi_threads_leave(before);
     jemi_claim_release(&sampler->claim);
     return status;
 }
@@ -107,6 +114,7 @@ JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float 
 JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels,
                                      float *x)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_rows(n, "n"));
     JEMI_TRY(jemi_check_labels(labels, n, sampler->fingerprint.classes, "labels"));
@@ -115,8 +123,10 @@ JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int6
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const jem_status status = jemi_sampler_check_fit(sampler);
+    const int before = jemi_threads_enter(sampler->threads);
     if (status == JEM_OK)
         jemi_sampler_start(sampler, n, labels, x);
+    jemi_threads_leave(before);
     jemi_claim_release(&sampler->claim);
     return status;
 }
@@ -124,6 +134,7 @@ JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int6
 JEM_API jem_status jem_sgld_step(const jem_model *model, jem_sampler *sampler, int64_t n,
                                  const int64_t *labels, float *x)
 {
+    JEMI_OWN_ENVIRONMENT;
     return jem_sampler_run(model, sampler, n, labels, x, 1, NULL, NULL);
 }
 
@@ -147,6 +158,7 @@ JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler,
                                    const int64_t *labels, float *x, int32_t steps,
                                    jem_progress_fn progress, void *user)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
@@ -167,6 +179,7 @@ JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler,
 JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler, int64_t n,
                                     float *x, int64_t *labels, jem_progress_fn progress, void *user)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_fingerprint(model, &sampler->fingerprint, false, "sampler"));
@@ -225,13 +238,16 @@ static void copy_chains(const jem_sampler *sampler, int64_t first, int64_t n, fl
 JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, int64_t n, float *x,
                                           int64_t *labels, int64_t *ages)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_slots(sampler, first, n));
     if (n == 0)
         return JEM_OK;
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const jem_status status = check_chains(sampler);
     if (status == JEM_OK) {
+        const int before = jemi_threads_enter(sampler->threads);
         jemi_sampler_fill(sampler);
+        jemi_threads_leave(before);
         copy_chains(sampler, first, n, x, labels, ages);
     }
     jemi_claim_release(&sampler->claim);
@@ -241,6 +257,7 @@ JEM_API jem_status jem_sampler_get_chains(jem_sampler *sampler, int64_t first, i
 JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, int64_t n,
                                           const float *x)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_slots(sampler, first, n));
     JEMI_TRY(jemi_check_finite(x, n, row_len(sampler), "x"));
     if (n == 0)
@@ -248,14 +265,17 @@ JEM_API jem_status jem_sampler_set_chains(jem_sampler *sampler, int64_t first, i
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const bool whole = n == sampler->config.capacity; // then nothing needs a start
     const jem_status status = whole ? JEM_OK : check_chains(sampler);
+    const int before = jemi_threads_enter(sampler->threads);
     if (status == JEM_OK)
         jemi_sampler_put(sampler, first, n, x);
+    jemi_threads_leave(before);
     jemi_claim_release(&sampler->claim);
     return status;
 }
 
 JEM_API jem_status jem_sampler_reset(jem_sampler *sampler)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     sampler->filled = false;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/environment.h"
 #include "base/utf8.h"
 #include "train/optimizer.h"
 
@@ -29,6 +30,7 @@ static jem_status check_key(const char *key)
 
 JEM_API jem_status jem_model_set_metadata(jem_model *model, const char *key, const char *value)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_key(key));
     if (value != NULL)
@@ -54,6 +56,7 @@ static jem_status check_buffer(const char *buffer, size_t size)
 JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *key, char *buffer,
                                           size_t size, size_t *length)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(key, "key"));
     JEMI_TRY(check_buffer(buffer, size));
@@ -65,6 +68,7 @@ JEM_API jem_status jem_model_get_metadata(const jem_model *model, const char *ke
 
 JEM_API jem_status jem_optimizer_set_note(jem_optimizer *optimizer, const char *note)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     if (note != NULL)
         JEMI_TRY(check_utf8(note, "note"));
@@ -77,6 +81,7 @@ JEM_API jem_status jem_optimizer_set_note(jem_optimizer *optimizer, const char *
 JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer, size_t size,
                                           size_t *length)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(check_buffer(buffer, size));
     JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
@@ -97,6 +102,7 @@ static jem_status check_label(const jem_model *model, int32_t label)
 JEM_API jem_status jem_model_metadata_key(const jem_model *model, const char *after, char *buffer,
                                           size_t size, size_t *length)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(check_buffer(buffer, size));
     size_t needed;
@@ -109,6 +115,7 @@ JEM_API jem_status jem_model_metadata_key(const jem_model *model, const char *af
 
 JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, const char *name)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_label(model, label));
     JEMI_TRY(jemi_check_pointer(name, "name"));
     JEMI_TRY(check_utf8(name, "name"));
@@ -118,6 +125,7 @@ JEM_API jem_status jem_model_set_class_name(jem_model *model, int32_t label, con
 JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t label, char *buffer,
                                             size_t size, size_t *length)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_label(model, label));
     JEMI_TRY(check_buffer(buffer, size));
     size_t needed;
@@ -128,6 +136,7 @@ JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t labe
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
                                                  const float *mean, const float *std)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     const int64_t expected = jemi_model_input(model).c;
     JEMI_TRY(jemi_check_range_int(channels, expected, expected, "channels"));
@@ -151,6 +160,7 @@ static jem_status check_images(const jem_model *model, int64_t n, const void *im
 JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const uint8_t *images,
                                      int32_t layout, float *x)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_images(model, n, images, layout, x));
     return jemi_model_input_from_u8(model, n, images, layout, x);
 }
@@ -158,6 +168,7 @@ JEM_API jem_status jem_input_from_u8(const jem_model *model, int64_t n, const ui
 JEM_API jem_status jem_input_to_u8(const jem_model *model, int64_t n, const float *x,
                                    int32_t layout, uint8_t *images)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_images(model, n, images, layout, x));
     JEMI_TRY(jemi_check_finite(x, n, jemi_model_input_size(model), "x"));
     return jemi_model_input_to_u8(model, n, x, layout, images);
@@ -176,6 +187,7 @@ static jem_status check_floats(const jem_model *model, int64_t n, const float *f
 JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const float *values,
                                         float *x)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_floats(model, n, values, "values", x, "x"));
     return jemi_model_input_from_float(model, n, values, x);
 }
@@ -183,6 +195,7 @@ JEM_API jem_status jem_input_from_float(const jem_model *model, int64_t n, const
 JEM_API jem_status jem_input_to_float(const jem_model *model, int64_t n, const float *x,
                                       float *values)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_floats(model, n, x, "x", values, "values"));
     return jemi_model_input_to_float(model, n, x, values);
 }

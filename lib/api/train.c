@@ -2,11 +2,13 @@
  * The training step, and the checkpoints between two of them.
  */
 #include "api/check.h"
+#include "base/environment.h"
 #include "train/checkpoint.h"
 #include "train/step.h"
 
 JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jem_train_config defaults = {
         .struct_size = sizeof defaults,
         .w_px = 1.0f,
@@ -21,6 +23,7 @@ JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct
 
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size)
 {
+    JEMI_OWN_ENVIRONMENT;
     const jem_train_batch defaults = {.struct_size = sizeof defaults};
     return jemi_config_init(batch, struct_size, &defaults, sizeof defaults, "jem_train_batch");
 }
@@ -149,6 +152,7 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
                                   const jem_train_config *config, const jem_train_batch *batch,
                                   jem_train_stats *stats)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(model, "model"));
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
     JEMI_TRY(jemi_check_fingerprint(model, &optimizer->fingerprint, true, "optimizer"));
@@ -189,6 +193,7 @@ static jem_status check_checkpoint(const char *path, const jem_model *model,
 JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
                                        jem_optimizer *optimizer, jem_sampler *sampler)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_checkpoint(path, model, optimizer, sampler));
     JEMI_TRY(take_both(optimizer, sampler));
     const jem_status status = jemi_checkpoint_save(path, model, optimizer, sampler);
@@ -199,6 +204,7 @@ JEM_API jem_status jem_checkpoint_save(const char *path, const jem_model *model,
 JEM_API jem_status jem_checkpoint_load(const char *path, jem_model *model, jem_optimizer *optimizer,
                                        jem_sampler *sampler)
 {
+    JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_checkpoint(path, model, optimizer, sampler));
     JEMI_TRY(take_both(optimizer, sampler));
     const jem_status status = jemi_checkpoint_load(path, model, optimizer, sampler);

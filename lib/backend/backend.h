@@ -11,7 +11,8 @@
  * for what the backend itself guards.
  * - Weights belong to one parameter generation and may be used by many plans in many threads at
  * once.
- * - A plan serves one thread at a time, any thread, under the OpenMP count of its spec.
+ * - A plan serves one thread at a time, any thread that has entered the width of its spec and, where
+ *   the plan needs one, may have a team of OpenMP's.
  */
 #ifndef JEMI_BACKEND_BACKEND_H
 #define JEMI_BACKEND_BACKEND_H
@@ -49,7 +50,7 @@ typedef enum jemi_mode {
 
 typedef struct jemi_plan_spec {
     int64_t batch;     /* rows of a run, at most; >= 1 */
-    int32_t threads;   /* the OpenMP count that every run will have */
+    int32_t threads;   /* the width that every run will have, see base/threads.h */
     int32_t precision; /* JEM_PRECISION_* */
     uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
     jemi_mode mode;
@@ -71,6 +72,7 @@ typedef struct jemi_dropout {
 typedef struct jemi_plan {
     jemi_program *program;
     jemi_plan_spec spec;
+    int32_t team;         /* threads of the OpenMP regions of its runs; 0 or 1 = there are none */
     jemi_dropout dropout; /* of the next forward() in JEMI_MODE_TRAIN; the caller writes it */
 } jemi_plan;
 
@@ -99,7 +101,6 @@ struct jemi_backend {
     size_t (*weights_bytes)(const jemi_weights *weights);
     void (*weights_destroy)(jemi_weights *weights);
 
-    /* Compiled under the OpenMP count of spec->threads, which the caller has set. */
     jem_status (*plan_create)(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec);
     size_t (*plan_bytes)(const jemi_plan *plan);
     /* From now on runs are timed step by step, or no longer. */

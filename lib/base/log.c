@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "base/environment.h"
 #include "base/lock.h"
 #include "base/text.h"
 #include "base/utf8.h"
@@ -77,7 +78,9 @@ void jemi_log(int32_t level, const char *format, ...)
     jemi_format_list(line, sizeof line, format, arguments);
     va_end(arguments);
     jemi_utf8_make_showable(line);
+    const int begun = jemi_environment_host_begin();
     log(user, level, line);
+    jemi_environment_host_end(begun);
     jemi_lock_enter(lock);
     count_running(-1);
     pthread_cond_broadcast(&changed);

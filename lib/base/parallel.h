@@ -11,6 +11,7 @@
 #ifndef JEMI_BASE_PARALLEL_H
 #define JEMI_BASE_PARALLEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -27,5 +28,11 @@ void jemi_parallel(int64_t count, int64_t grain, jemi_task task, void *context);
 
 /** The most workers that a loop started here may have, the caller included; 1 inside a task. */
 int jemi_parallel_width(void);
+
+/**
+ * Whether this process is the child of a fork inside the calling thread's present or last loop.
+ * What helpers were computing then is lost, and what they held is never released.
+ */
+bool jemi_parallel_forked(void);
 
 #endif

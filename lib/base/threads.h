@@ -1,28 +1,22 @@
 /*
- * The OpenMP thread count, borrowed from the host for the length of one call.
+ * How many threads a call may use: a property of the thread that runs it, from enter to leave.
  */
 #ifndef JEMI_BASE_THREADS_H
 #define JEMI_BASE_THREADS_H
 
-#include <jem/jem.h>
+#include "base/clock.h"
 
-/** Threads a call configured for `wanted` may use here: 1 inside somebody's parallel region. */
-int jemi_threads_usable(int wanted);
+/**
+ * From now on loops of this thread have so many threads: 1 inside a parallel region of the host,
+ * and never more than an outer enter has given. Returns the width before, for the leave.
+ */
+int jemi_threads_enter(int threads);
+void jemi_threads_leave(int before);
 
-/** Threads that a parallel region opened here would have: 1 inside another one. */
+/** Threads that a loop started here may have; 1 outside of enter and leave. */
 int jemi_threads_now(void);
 
-/** Which thread of its team the calling one is: 0 is the one that opened the region. */
-int jemi_threads_index(void);
-
-/** Sets the calling thread's OpenMP count and returns the host's, for jemi_threads_leave(). */
-int jemi_threads_enter(int threads);
-void jemi_threads_leave(int previous);
-
-/** The host's present count: what a default exec config asks for. */
+/** What a default exec config asks for. */
 int jemi_threads_default(void);
-
-/** Seconds of a monotonic clock. */
-double jemi_seconds(void);
 
 #endif

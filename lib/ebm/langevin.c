@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/environment.h"
 #include "base/status.h"
 #include "ebm/density.h"
 
@@ -34,6 +35,16 @@ static jem_status check_norms(const float *norms, int64_t first, int64_t n, uint
     return JEM_OK;
 }
 
+static bool is_cancelled(const jemi_langevin_run_config *config, int64_t done, int64_t total)
+{
+    if (config->progress == NULL)
+        return false;
+    const int begun = jemi_environment_host_begin();
+    const bool cancelled = config->progress(config->progress_user, done, total) != 0;
+    jemi_environment_host_end(begun);
+    return cancelled;
+}
+
 // Counts everybody's steps; the caller's thread tells.
 static jem_status report(run *r, bool caller, int64_t n)
 {
@@ -42,8 +53,7 @@ static jem_status report(run *r, bool caller, int64_t n)
     const int64_t total = config->steps * r->chains->n;
     if (caller)
         r->reported = done;
-    if (caller && config->progress != NULL &&
-        config->progress(config->progress_user, done, total) != 0)
+    if (caller && is_cancelled(config, done, total))
         return jemi_fail(JEM_ECANCELLED, "cancelled after %lld of %lld chain steps",
                          (long long)done, (long long)total);
     return JEM_OK;

@@ -11,14 +11,15 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/threads.h"
+#include "base/parallel.h"
 #include "kernels/clones.h"
 #include "kernels/noise.h"
 
 enum {
-    ITERATIONS = 4,   /* of the subspace; each sharpens it by the gap between eigenvalues */
-    ROWS_MAX = 512,   /* of the table at a time */
-    ELEMENTS_MAX = 32 /* that one thread takes at a time */
+    ITERATIONS = 4,       /* of the subspace; each sharpens it by the gap between eigenvalues */
+    ROWS_MAX = 512,       /* of the table at a time */
+    ELEMENTS_MAX = 32,    /* whose sums lie near */
+    GRAIN_WORK = 1 << 18, /* multiply-adds that are worth a thread */
 };
 
 // A direction with less than this part of the largest variance is rounding.
@@ -68,32 +69,47 @@ static void spread_run(const run *r, const double *restrict z, int64_t rank, int
     }
 }
 
-// Coordinates of rows first .. first+n-1 in the basis.
-static void project(const workspace *w, int64_t first, int64_t n)
+// Rows first .. first + n - 1 of the table.
+typedef struct block {
+    const workspace *w;
+    int64_t first, n;
+} block;
+
+static void project_task(void *context, int64_t begin, int64_t end, int worker)
 {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
+    (void)worker;
+    const block *b = context;
+    const workspace *w = b->w;
+    for (int64_t i = begin; i < end; i++) {
         double *z = w->coordinates + i * w->rank;
         memset(z, 0, (size_t)w->rank * sizeof *z);
-        const run r = run_of(w->c, first + i, 0, w->c->row_len);
+        const run r = run_of(w->c, b->first + i, 0, w->c->row_len);
         project_run(&r, w->basis, w->rank, z);
     }
 }
 
-// image += the same rows' part of C basis. Threads share out elements: an element's sum has one
-// order.
-static void add_image(const workspace *w, int64_t first, int64_t n)
+// Threads share out elements: an element's sum has one order.
+static void add_image_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    const int64_t row_len = w->c->row_len;
-#pragma omp parallel for schedule(static)
-    for (int64_t begin = 0; begin < row_len; begin += ELEMENTS_MAX) {
-        const int64_t end = begin + ELEMENTS_MAX < row_len ? begin + ELEMENTS_MAX : row_len;
-        for (int64_t i = 0; i < n; i++) {
-            const run r = run_of(w->c, first + i, begin, end);
-            spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n,
-                       w->image + begin * w->rank);
+    (void)worker;
+    const block *b = context;
+    const workspace *w = b->w;
+    for (int64_t at = begin; at < end; at += ELEMENTS_MAX) {
+        const int64_t stop = at + ELEMENTS_MAX < end ? at + ELEMENTS_MAX : end;
+        for (int64_t i = 0; i < b->n; i++) {
+            const run r = run_of(w->c, b->first + i, at, stop);
+            spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n, w->image + at * w->rank);
         }
     }
+}
+
+// Coordinates of the block's rows in the basis, and image += their part of C basis.
+static void apply_block(block *b)
+{
+    const int64_t row_work = b->w->c->row_len * b->w->rank, element_work = b->n * b->w->rank;
+    jemi_parallel(b->n, GRAIN_WORK / row_work + 1, project_task, b);
+    jemi_parallel(b->w->c->row_len, (GRAIN_WORK / element_work / ELEMENTS_MAX + 1) * ELEMENTS_MAX,
+                  add_image_task, b);
 }
 
 static void apply_covariance(const workspace *w)
@@ -102,8 +118,8 @@ static void apply_covariance(const workspace *w)
     for (int64_t first = 0; first < w->c->n; first += ROWS_MAX) {
         const int64_t left = w->c->n - first;
         const int64_t n = left < ROWS_MAX ? left : ROWS_MAX;
-        project(w, first, n);
-        add_image(w, first, n);
+        block b = {w, first, n};
+        apply_block(&b);
     }
 }
 
@@ -142,19 +158,25 @@ static void factor_gram(const workspace *w)
     }
 }
 
-// The step of the head comment: image becomes image L^-T.
-static void divide_by_factor(const workspace *w, const double *a)
+static void divide_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    make_gram(w, a);
-    factor_gram(w);
-#pragma omp parallel for schedule(static)
-    for (int64_t e = 0; e < w->c->row_len; e++) {
+    (void)worker;
+    const workspace *w = context;
+    for (int64_t e = begin; e < end; e++) {
         double *y = w->image + e * w->rank;
         for (int64_t k = 0; k < w->rank; k++) {
             const double *row = w->gram + k * w->rank;
             y[k] = row[k] > 0.0 ? (y[k] - dot(row, y, k)) / row[k] : 0.0;
         }
     }
+}
+
+// The step of the head comment: image becomes image L^-T.
+static void divide_by_factor(workspace *w, const double *a)
+{
+    make_gram(w, a);
+    factor_gram(w);
+    jemi_parallel(w->c->row_len, GRAIN_WORK / (w->rank * w->rank) + 1, divide_task, w);
 }
 
 static void orthonormalise(workspace *w)
@@ -195,10 +217,8 @@ jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, je
     if (w.basis == NULL || w.image == NULL || w.coordinates == NULL || w.gram == NULL) {
         status = jemi_fail_memory("low-rank Gaussian");
     } else {
-        const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
         jemi_fill_normal(factors, (int64_t)count, key, row, 0);
         fit(&w, factors, factors);
-        jemi_threads_leave(host_threads);
     }
     jemi_free(w.basis);
     jemi_free(w.image);

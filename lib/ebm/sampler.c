@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/threads.h"
+#include "base/parallel.h"
 #include "base/version.h"
 #include "kernels/vector.h"
+
+enum { GRAIN_FLOATS = 1 << 14 }; // of rows that a thread takes at a time
 
 static int64_t row_len(const jem_sampler *sampler)
 {
@@ -36,6 +38,7 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     if (config->matched_noise)
         sampler->config.noise_std = (float)sqrt(2.0 * config->step_size);
     sampler->fingerprint = jemi_model_fingerprint(model);
+    sampler->threads = model->exec.threads;
     sampler->starts = jemi_starts_make(config, row_len(sampler));
     const size_t capacity = (size_t)config->capacity;
     sampler->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof(float));
@@ -131,22 +134,39 @@ static void start_at_data(const jem_sampler *sampler, const jemi_draw *draw, int
     jemi_start_at(&sampler->starts, draw->data + i % draw->n_data * row_len(sampler), x);
 }
 
+// What a loop over slots or rows works on.
+typedef struct rows_job {
+    jem_sampler *sampler;
+    const jemi_draw *draw;
+    const float *x;
+    bool from_data;
+} rows_job;
+
+static int64_t rows_grain(const jem_sampler *sampler)
+{
+    return GRAIN_FLOATS / row_len(sampler) + 1;
+}
+
 // `draw` NULL: from what was fitted.
+static void fill_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const rows_job *job = context;
+    for (int64_t s = begin; s < end; s++) {
+        float *x = job->sampler->chains + s * row_len(job->sampler);
+        if (job->draw != NULL)
+            start_at_data(job->sampler, job->draw, s, x);
+        else
+            start_slot(job->sampler, (uint32_t)s, x);
+    }
+}
+
 static void fill(jem_sampler *sampler, const jemi_draw *draw)
 {
     if (sampler->filled)
         return;
-    const int64_t len = row_len(sampler);
-    // Not every caller holds a runner, so the count is borrowed here too.
-    const int host_threads = jemi_threads_enter(jemi_threads_usable(jemi_threads_default()));
-#pragma omp parallel for schedule(static)
-    for (int32_t s = 0; s < sampler->config.capacity; s++) {
-        if (draw != NULL)
-            start_at_data(sampler, draw, s, sampler->chains + s * len);
-        else
-            start_slot(sampler, (uint32_t)s, sampler->chains + s * len);
-    }
-    jemi_threads_leave(host_threads);
+    rows_job job = {.sampler = sampler, .draw = draw};
+    jemi_parallel(sampler->config.capacity, rows_grain(sampler), fill_task, &job);
     memset(sampler->ages, 0, (size_t)sampler->config.capacity * sizeof *sampler->ages);
     sampler->draws++;
     sampler->filled = true;
@@ -238,20 +258,22 @@ static void choose_slots(jem_sampler *sampler, int64_t n)
     sampler->shuffled = false;
 }
 
-static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
+static void load_task(void *context, int64_t begin, int64_t end, int worker)
 {
+    (void)worker;
+    const rows_job *job = context;
+    jem_sampler *sampler = job->sampler;
     const jemi_random_key reinit = key_for(sampler, JEMI_RANDOM_REINIT);
     const size_t len = (size_t)row_len(sampler);
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < draw->n; i++) {
+    for (int64_t i = begin; i < end; i++) {
         const uint32_t slot = sampler->slots[i];
         const uint32_t bits = jemi_random_u32(reinit, 0, slot, sampler->draws);
         const bool restart = jemi_unit_from_u32(bits) < sampler->config.reinit_prob;
-        float *x = draw->x + (size_t)i * len;
+        float *x = job->draw->x + (size_t)i * len;
         if (!restart)
             memcpy(x, sampler->chains + slot * len, len * sizeof *x);
-        else if (from_data)
-            start_at_data(sampler, draw, i, x);
+        else if (job->from_data)
+            start_at_data(sampler, job->draw, i, x);
         else
             start_slot(sampler, slot, x);
         sampler->draw_ages[i] = restart ? 0 : sampler->ages[slot];
@@ -259,15 +281,29 @@ static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_d
     }
 }
 
-static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
+static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
 {
+    rows_job job = {.sampler = sampler, .draw = draw, .from_data = from_data};
+    jemi_parallel(draw->n, rows_grain(sampler), load_task, &job);
+}
+
+static void store_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const rows_job *job = context;
+    jem_sampler *sampler = job->sampler;
     const size_t len = (size_t)row_len(sampler);
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = begin; i < end; i++) {
         const uint32_t slot = sampler->slots[i];
-        memcpy(sampler->chains + slot * len, x + (size_t)i * len, len * sizeof *x);
+        memcpy(sampler->chains + slot * len, job->x + (size_t)i * len, len * sizeof *job->x);
         sampler->ages[slot] = sampler->draw_ages[i] + sampler->config.steps;
     }
+}
+
+static void store_chains(jem_sampler *sampler, int64_t n, const float *x)
+{
+    rows_job job = {.sampler = sampler, .x = x};
+    jemi_parallel(n, rows_grain(sampler), store_task, &job);
 }
 
 static int64_t count_clamped(const jem_sampler *sampler, const float *x, int64_t count)

@@ -28,6 +28,7 @@ typedef struct jemi_kept_chains {
 struct jem_sampler {
     jem_sampler_config config;
     jemi_fingerprint fingerprint;
+    int32_t threads; /* of the model that it was made for: of calls that have no model */
     jemi_claim claim;
     jemi_starts starts;
     uint64_t row_steps;  /* taken by caller's rows */

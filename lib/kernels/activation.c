@@ -15,9 +15,7 @@
 
 #include "kernels/clones.h"
 #include "kernels/epilogue.h"
-#include "kernels/parallel.h"
-
-enum { CHUNK = 8192 }; // floats a thread takes at once: three arrays of it fit the second cache
+#include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -230,9 +228,49 @@ static void sum_run(float *dst, const float *a, const float *b, int64_t count)
         dst[i] = a[i] + b[i];
 }
 
-static int64_t run_length(int64_t begin, int64_t count)
+// The arrays of a pass; each pass uses some of them.
+typedef struct pass {
+    float *dst;
+    uint16_t *signs;
+    const float *src, *other;
+    jemi_kept kept;
+    jemi_activation activation;
+} pass;
+
+static void forward_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    return count - begin < CHUNK ? count - begin : CHUNK;
+    (void)worker;
+    const pass *p = context;
+    forward_run(p->dst + begin, p->src + begin, end - begin, p->activation);
+}
+
+static void forward_signs_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const pass *p = context;
+    forward_signs_run(p->dst + begin, p->signs + begin / JEMI_SIGNS, p->src + begin, end - begin,
+                      p->activation.slope);
+}
+
+static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const pass *p = context;
+    const jemi_kept here = jemi_kept_from(&p->kept, begin);
+    backward_run(p->dst + begin, p->src + begin, &here, p->other != NULL ? p->other + begin : NULL,
+                 end - begin, p->activation);
+}
+
+static void sum_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const pass *p = context;
+    sum_run(p->dst + begin, p->src + begin, p->other + begin, end - begin);
+}
+
+static void share(jemi_task task, pass *p, int64_t count)
+{
+    jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), task, p);
 }
 
 bool jemi_act_grad_from_value(jemi_activation activation)
@@ -260,28 +298,22 @@ bool jemi_act_keeps_zero(jemi_activation activation)
 
 void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activation activation)
 {
-    JEMI_PARALLEL_IF(count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK) forward_run(
-                                            dst + i, src + i, run_length(i, count), activation););
+    pass p = {.dst = dst, .src = src, .activation = activation};
+    share(forward_task, &p, count);
 }
 
 void jemi_act_forward_signs(float *dst, uint16_t *signs, const float *src, int64_t count,
                             jemi_activation activation)
 {
-    JEMI_PARALLEL_IF(count > 2 * CHUNK,
-                     for (int64_t i = 0; i < count; i += CHUNK)
-                         forward_signs_run(dst + i, signs + i / JEMI_SIGNS, src + i,
-                                           run_length(i, count), activation.slope););
+    pass p = {.dst = dst, .signs = signs, .src = src, .activation = activation};
+    share(forward_signs_task, &p, count);
 }
 
 void jemi_act_backward(float *dst, const float *diff, jemi_kept kept, const float *add,
                        int64_t count, jemi_activation activation)
 {
-    JEMI_PARALLEL_IF(
-        count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK) {
-            const jemi_kept here = jemi_kept_from(&kept, i);
-            backward_run(dst + i, diff + i, &here, add != NULL ? add + i : NULL,
-                         run_length(i, count), activation);
-        });
+    pass p = {.dst = dst, .src = diff, .other = add, .kept = kept, .activation = activation};
+    share(backward_task, &p, count);
 }
 
 void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
@@ -292,6 +324,6 @@ void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_
 
 void jemi_sum(float *dst, const float *a, const float *b, int64_t count)
 {
-    JEMI_PARALLEL_IF(count > 2 * CHUNK, for (int64_t i = 0; i < count; i += CHUNK)
-                                            sum_run(dst + i, a + i, b + i, run_length(i, count)););
+    pass p = {.dst = dst, .src = a, .other = b};
+    share(sum_task, &p, count);
 }

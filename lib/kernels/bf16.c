@@ -3,11 +3,11 @@
  */
 #include "kernels/bf16.h"
 
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 #if defined(__x86_64__)
 
-enum { LANES = JEMI_LANES, RUN = 4096 };
+enum { LANES = JEMI_LANES };
 
 JEMI_AVX512 static void convert_run(uint16_t *dst, const float *src, int64_t count)
 {
@@ -21,10 +21,22 @@ JEMI_AVX512 static void convert_run(uint16_t *dst, const float *src, int64_t cou
         dst[i] = jemi_bf16_from_float(src[i]);
 }
 
+typedef struct pass {
+    uint16_t *dst;
+    const float *src;
+} pass;
+
+static void convert_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const pass *p = context;
+    convert_run(p->dst + begin, p->src + begin, end - begin);
+}
+
 void jemi_bf16_from_floats(uint16_t *dst, const float *src, int64_t count)
 {
-    JEMI_PARALLEL_IF(count > 8 * RUN, for (int64_t i = 0; i < count; i += RUN) convert_run(
-                                          dst + i, src + i, count - i < RUN ? count - i : RUN););
+    pass p = {dst, src};
+    jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), convert_task, &p);
 }
 
 #else

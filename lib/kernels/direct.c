@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "kernels/bf16.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 enum { LANES = 16, STRIP = 14, TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX };
 
@@ -56,35 +56,49 @@ static int64_t packed_index(const packing *p, int64_t o, int64_t i, int64_t tap)
                     : start + from * width + lane;
 }
 
-static void pack_floats(const packing *p, float *packed, const float *weights, int64_t o)
+typedef struct pack {
+    packing order;
+    void *packed; // floats, or bf16 in pairs
+    const float *weights;
+} pack;
+
+static void pack_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    for (int64_t i = 0; i < p->in; i++)
-        for (int64_t tap = 0; tap < p->taps; tap++)
-            packed[packed_index(p, o, i, tap)] = weights[(o * p->in + i) * p->taps + tap];
+    (void)worker;
+    const pack *k = context;
+    const packing *p = &k->order;
+    for (int64_t o = begin; o < end; o++)
+        for (int64_t i = 0; i < p->in; i++)
+            for (int64_t tap = 0; tap < p->taps; tap++) {
+                const float value = k->weights[(o * p->in + i) * p->taps + tap];
+                const int64_t at = packed_index(p, o, i, tap);
+                if (p->pairs)
+                    ((uint16_t *)k->packed)[at] = jemi_bf16_from_float(value);
+                else
+                    ((float *)k->packed)[at] = value;
+            }
 }
 
-static void pack_bf16(const packing *p, uint16_t *packed, const float *weights, int64_t o)
+static void pack_all(pack *k, int64_t out, size_t value_bytes)
 {
-    for (int64_t i = 0; i < p->in; i++)
-        for (int64_t tap = 0; tap < p->taps; tap++)
-            packed[packed_index(p, o, i, tap)] =
-                jemi_bf16_from_float(weights[(o * p->in + i) * p->taps + tap]);
+    const packing *p = &k->order;
+    const int64_t values = p->taps * p->from * p->to;
+    memset(k->packed, 0, (size_t)values * value_bytes);
+    jemi_parallel(out, jemi_grain(out, p->in * p->taps * JEMI_WORK_OF_FLOAT), pack_task, k);
 }
 
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
                       bool backward)
 {
-    const packing p = packing_of(out, in, kernel, backward, false);
-    memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
-    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) pack_floats(&p, packed, weights, o););
+    pack k = {packing_of(out, in, kernel, backward, false), packed, weights};
+    pack_all(&k, out, sizeof *packed);
 }
 
 void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
                            int64_t kernel, bool backward)
 {
-    const packing p = packing_of(out, in, kernel, backward, true);
-    memset(packed, 0, (size_t)jemi_direct_weights_count(in, out, kernel) * sizeof *packed);
-    JEMI_PARALLEL(for (int64_t o = 0; o < out; o++) pack_bf16(&p, packed, weights, o););
+    pack k = {packing_of(out, in, kernel, backward, true), packed, weights};
+    pack_all(&k, out, sizeof *packed);
 }
 
 #if defined(__x86_64__)
@@ -305,20 +319,39 @@ JEMI_AVX512_INLINE void sum_rows(source from, int vectors, const jemi_direct *c,
 DEFINE_GROUP(sum_float, FLOAT)
 DEFINE_GROUP(sum_bf16, BF16)
 
+typedef struct phase_run {
+    const jemi_direct *conv;
+    const phase *phase;
+    int64_t pixels, strips;
+    const char *x;
+    float *y;
+} phase_run;
+
+static void phase_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const phase_run *r = context;
+    const jemi_direct *c = r->conv;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t first = item % r->strips * STRIP, left = r->pixels - first;
+        const int64_t group = item / r->strips * 2 * LANES;
+        strip s;
+        place_strip(c, r->phase, first, left < STRIP ? (int)left : STRIP, &s);
+        if (c->bf16)
+            sum_bf16(c, r->phase, &s, group, r->x, r->y);
+        else
+            sum_float(c, r->phase, &s, group, r->x, r->y);
+    }
+}
+
 static void run_phase(const jemi_direct *c, const phase *p, const char *x, float *y)
 {
-    void (*const sum_group)(const jemi_direct *, const phase *, const strip *, int64_t,
-                            const char *, float *) = c->bf16 ? sum_bf16 : sum_float;
     const int64_t pixels = c->n * p->rows * p->columns;
-    const int64_t strips = (pixels + STRIP - 1) / STRIP;
+    phase_run r = {c, p, pixels, (pixels + STRIP - 1) / STRIP, x, y};
     const int64_t groups = (blocks_of(c->out) + 1) / 2;
+    const int64_t work = p->n_taps * blocks_of(c->in) * LANES * 2 * LANES * STRIP;
     // Channels outermost: the weights of a group stay in cache while the strips pass.
-    JEMI_PARALLEL(for (int64_t item = 0; item < groups * strips; item++) {
-        const int64_t first = item % strips * STRIP;
-        strip s;
-        place_strip(c, p, first, pixels - first < STRIP ? (int)(pixels - first) : STRIP, &s);
-        sum_group(c, p, &s, item / strips * 2 * LANES, x, y);
-    });
+    jemi_parallel(groups * r.strips, jemi_grain(groups * r.strips, work), phase_task, &r);
 }
 
 void jemi_direct_run(const jemi_direct *c, const void *x, float *y)

@@ -8,11 +8,9 @@
 #include <assert.h>
 
 #include "kernels/epilogue.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 #if defined(__x86_64__)
-
-#include <omp.h>
 
 enum { LANES = JEMI_LANES, ROWS = 8, VECTORS = 2, SUMS = ROWS * VECTORS * LANES };
 
@@ -160,11 +158,18 @@ JEMI_AVX512 static void sum_item(const job *j, int64_t index, int64_t n)
         sum_image(it.rows, it.vectors, j, &it, n, to);
 }
 
-static void sum_share(const job *j, int64_t first, int64_t last)
+static int64_t images_of(const job *j)
 {
-    const int64_t images = is_linear(j->conv) ? 1 : j->conv->src.n;
-    for (int64_t n = 0; n < images; n++)
-        for (int64_t index = first; index < last; index++)
+    return is_linear(j->conv) ? 1 : j->conv->src.n;
+}
+
+// Image by image, as the file's head says.
+static void sum_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const job *j = context;
+    for (int64_t n = 0; n < images_of(j); n++)
+        for (int64_t index = begin; index < end; index++)
             sum_item(j, index, n);
 }
 
@@ -192,9 +197,8 @@ void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, co
     j.x = x;
     j.dy = dy;
     j.sums = workspace;
-    const int64_t shares = jemi_threads_now();
-    JEMI_PARALLEL(for (int64_t s = 0; s < shares; s++)
-                      sum_share(&j, j.items * s / shares, j.items * (s + 1) / shares););
+    const int64_t work = conv->dst.n * conv->dst.h * conv->dst.w * SUMS;
+    jemi_parallel(j.items, jemi_grain(j.items, work), sum_task, &j);
     for (int64_t index = 0; index < j.items; index++)
         scatter_item(&j, index, dw);
 }
@@ -217,10 +221,26 @@ JEMI_AVX512 static void sum_block(const jemi_layout *l, const float *dy, int64_t
         db[block * LANES + lane] = (float)totals[lane];
 }
 
+typedef struct bias_job {
+    const jemi_layout *layout;
+    const float *dy;
+    float *db;
+} bias_job;
+
+static void bias_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const bias_job *j = context;
+    for (int64_t block = begin; block < end; block++)
+        sum_block(j->layout, j->dy, block, j->db);
+}
+
 void jemi_bias_gradient(const jemi_layout *layout, const float *dy, float *db)
 {
-    JEMI_PARALLEL(for (int64_t b = 0; b < jemi_layout_blocks(layout); b++)
-                      sum_block(layout, dy, b, db););
+    bias_job j = {layout, dy, db};
+    const int64_t blocks = jemi_layout_blocks(layout);
+    const int64_t floats = layout->n * layout->h * layout->w * LANES;
+    jemi_parallel(blocks, jemi_grain(blocks, floats * JEMI_WORK_OF_FLOAT), bias_task, &j);
 }
 
 #else

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 static void mask_channel(uint8_t *kept, int64_t stride, int64_t pixels, int64_t first, uint32_t row,
                          const jemi_dropout_draw *draw)
@@ -21,19 +21,34 @@ static void mask_channel(uint8_t *kept, int64_t stride, int64_t pixels, int64_t 
     }
 }
 
+typedef struct masks {
+    uint8_t *kept;
+    const jemi_layout *layout;
+    const jemi_dropout_draw *draw;
+} masks;
+
+static void mask_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const masks *m = context;
+    const jemi_layout *layout = m->layout;
+    const int64_t pixels = layout->h * layout->w, block = layout->block;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = i / layout->c, c = i % layout->c;
+        const int64_t at = row * jemi_layout_row(layout) + c / block * block * pixels + c % block;
+        mask_channel(m->kept + at, block, pixels, m->draw->offset + c * pixels,
+                     m->draw->first_row + (uint32_t)row, m->draw);
+    }
+}
+
 void jemi_dropout_mask(uint8_t *kept, const jemi_layout *layout, const jemi_dropout_draw *draw)
 {
-    const int64_t pixels = layout->h * layout->w, block = layout->block;
-    const int64_t row_size = jemi_layout_row(layout);
-    if (layout->c % block != 0)
+    const int64_t channels = layout->n * layout->c;
+    if (layout->c % layout->block != 0)
         memset(kept, 0, (size_t)jemi_layout_size(layout));
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(layout) > 4096, for (int64_t i = 0; i < layout->n * layout->c; i++) {
-            const int64_t row = i / layout->c, c = i % layout->c;
-            const int64_t at = row * row_size + c / block * block * pixels + c % block;
-            mask_channel(kept + at, block, pixels, draw->offset + c * pixels,
-                         draw->first_row + (uint32_t)row, draw);
-        });
+    masks m = {kept, layout, draw};
+    jemi_parallel(channels, jemi_grain(channels, layout->h * layout->w * JEMI_WORK_OF_NORMAL),
+                  mask_task, &m);
 }
 
 JEMI_CLONES
@@ -43,15 +58,23 @@ static void apply_run(float *dst, const float *src, const uint8_t *kept, int64_t
         dst[i] = src[i] * (scale * (float)kept[i]);
 }
 
+typedef struct application {
+    float *dst;
+    const float *src;
+    const uint8_t *kept;
+    float scale;
+} application;
+
+static void apply_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const application *a = context;
+    apply_run(a->dst + begin, a->src + begin, a->kept + begin, end - begin, a->scale);
+}
+
 void jemi_dropout_apply(float *dst, const float *src, const uint8_t *kept, int64_t count,
                         float rate)
 {
-    enum { RUN = 4096 };
-    const float scale = (float)(1.0 / (1.0 - (double)rate));
-    const int64_t runs = (count + RUN - 1) / RUN;
-    JEMI_PARALLEL_IF(
-        count > 16384, for (int64_t i = 0; i < runs; i++) {
-            const int64_t at = i * RUN;
-            apply_run(dst + at, src + at, kept + at, count - at < RUN ? count - at : RUN, scale);
-        });
+    application a = {dst, src, kept, (float)(1.0 / (1.0 - (double)rate))};
+    jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), apply_task, &a);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 enum { PIXELS = 64 };
 
@@ -70,34 +70,64 @@ static void store_row(float *row, const float *src, const jemi_layout *layout)
     }
 }
 
+// Rows of images in both orders. Only the first n exist in the canonical one.
+typedef struct move {
+    float *dst;
+    const float *src;
+    const jemi_layout *layout;
+    int64_t n;
+} move;
+
+static int64_t canonical_row(const jemi_layout *layout)
+{
+    return layout->c * layout->h * layout->w;
+}
+
+static void load_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const move *m = context;
+    const int64_t row = jemi_layout_row(m->layout), from = canonical_row(m->layout);
+    const bool same = jemi_layout_is_canonical(m->layout);
+    for (int64_t r = begin; r < end; r++) {
+        if (r >= m->n)
+            memset(m->dst + r * row, 0, (size_t)row * sizeof *m->dst);
+        else if (same)
+            memcpy(m->dst + r * row, m->src + r * row, (size_t)row * sizeof *m->dst);
+        else
+            load_row(m->dst + r * row, m->layout, m->src + r * from);
+    }
+}
+
+static void store_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const move *m = context;
+    const int64_t row = jemi_layout_row(m->layout), to = canonical_row(m->layout);
+    const bool same = jemi_layout_is_canonical(m->layout);
+    for (int64_t r = begin; r < end; r++) {
+        if (same)
+            memcpy(m->dst + r * row, m->src + r * row, (size_t)row * sizeof *m->dst);
+        else
+            store_row(m->dst + r * to, m->src + r * row, m->layout);
+    }
+}
+
+static void share_rows(jemi_task task, move *m, int64_t rows)
+{
+    jemi_parallel(rows, jemi_grain(rows, jemi_layout_row(m->layout) * JEMI_WORK_OF_FLOAT), task, m);
+}
+
 void jemi_layout_load(float *dst, const jemi_layout *layout, const float *canonical, int64_t n)
 {
-    const int64_t row = jemi_layout_row(layout);
-    const int64_t canonical_row = layout->c * layout->h * layout->w;
-    const bool same = jemi_layout_is_canonical(layout);
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(layout) > 32768, for (int64_t r = 0; r < layout->n; r++) {
-            if (r >= n)
-                memset(dst + r * row, 0, (size_t)row * sizeof *dst);
-            else if (same)
-                memcpy(dst + r * row, canonical + r * row, (size_t)row * sizeof *dst);
-            else
-                load_row(dst + r * row, layout, canonical + r * canonical_row);
-        });
+    move m = {dst, canonical, layout, n};
+    share_rows(load_task, &m, layout->n);
 }
 
 void jemi_layout_store(float *canonical, const float *src, const jemi_layout *layout, int64_t n)
 {
-    const int64_t row = jemi_layout_row(layout);
-    const int64_t canonical_row = layout->c * layout->h * layout->w;
-    const bool same = jemi_layout_is_canonical(layout);
-    JEMI_PARALLEL_IF(
-        n * row > 32768, for (int64_t r = 0; r < n; r++) {
-            if (same)
-                memcpy(canonical + r * row, src + r * row, (size_t)row * sizeof *src);
-            else
-                store_row(canonical + r * canonical_row, src + r * row, layout);
-        });
+    move m = {canonical, src, layout, n};
+    share_rows(store_task, &m, n);
 }
 
 void jemi_layout_clear_padding(float *data, const jemi_layout *layout)

@@ -14,7 +14,7 @@
 #include <Random123/philox.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 enum { LANES = 16, TILE = 4 * LANES };
 
@@ -132,15 +132,31 @@ static void add_noise_row(float *x, int64_t len, float std, const tile_source *s
     }
 }
 
+typedef struct noise_rows {
+    float *x;
+    int64_t len;
+    float std;
+    tile_source first; // of the first row
+} noise_rows;
+
+static void add_noise_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const noise_rows *rows = context;
+    for (int64_t r = begin; r < end; r++) {
+        tile_source source = rows->first;
+        source.row += (uint32_t)r;
+        add_noise_row(rows->x + r * rows->len, rows->len, rows->std, &source);
+    }
+}
+
 void jemi_add_noise(float *x, int64_t n, int64_t len, float std, jemi_random_key key,
                     uint32_t first, uint64_t step)
 {
     if (std == 0.0f)
         return;
-    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
-        const tile_source source = {key, first + (uint32_t)r, step};
-        add_noise_row(x + r * len, len, std, &source);
-    });
+    noise_rows rows = {x, len, std, {key, first, step}};
+    jemi_parallel(n, jemi_grain(n, len * JEMI_WORK_OF_NORMAL), add_noise_task, &rows);
 }
 
 // Sums squares in TILE / 4 fixed lanes, so that the order of additions is part of the definition.
@@ -193,14 +209,32 @@ static float langevin_row(float *x, const float *grad, int64_t len, const jemi_l
     return sqrtf(total(&gradient)) + total(&position);
 }
 
+typedef struct langevin_rows {
+    float *x;
+    const float *grad;
+    int64_t len;
+    const jemi_langevin_params *params;
+    float *grad_norm;
+} langevin_rows;
+
+static void langevin_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const langevin_rows *rows = context;
+    const jemi_langevin_params *p = rows->params;
+    for (int64_t r = begin; r < end; r++) {
+        const uint32_t row = p->rows != NULL ? p->rows[r] : p->first_row + (uint32_t)r;
+        const tile_source source = {p->key, row, p->step};
+        const int64_t at = r * rows->len;
+        const float norm = langevin_row(rows->x + at, rows->grad + at, rows->len, p, &source);
+        if (rows->grad_norm != NULL)
+            rows->grad_norm[r] = norm;
+    }
+}
+
 void jemi_langevin(float *x, const float *grad, int64_t n, int64_t len,
                    const jemi_langevin_params *p, float *grad_norm)
 {
-    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
-        const uint32_t row = p->rows != NULL ? p->rows[r] : p->first_row + (uint32_t)r;
-        const tile_source source = {p->key, row, p->step};
-        const float norm = langevin_row(x + r * len, grad + r * len, len, p, &source);
-        if (grad_norm != NULL)
-            grad_norm[r] = norm;
-    });
+    langevin_rows rows = {x, grad, len, p, grad_norm};
+    jemi_parallel(n, jemi_grain(n, len * JEMI_WORK_OF_NORMAL), langevin_task, &rows);
 }

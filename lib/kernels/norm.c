@@ -13,7 +13,7 @@
 #include <math.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -129,19 +129,6 @@ static void sum_block(double *first, double *second, const float *x, const float
     }
 }
 
-// first = sum of x, second = sum of x * y, over the pixels of each channel of each row.
-static void take_sums(const jemi_norm_pass *pass, const tables *t, const float *x, const float *y)
-{
-    const jemi_layout *layout = &pass->layout;
-    const int64_t pixels = layout->h * layout->w, block = layout->block;
-    const int64_t tasks = layout->n * jemi_layout_blocks(layout);
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(layout) > 16384, for (int64_t i = 0; i < tasks; i++) {
-            const int64_t at = i * pixels * block;
-            sum_block(t->first + i * block, t->second + i * block, x + at, y + at, pixels, block);
-        });
-}
-
 // The coefficients of some lanes, copied so that nothing written can alias them.
 typedef struct lane_table {
     float mean[LANES], scale[LANES], slope[LANES], shift[LANES];
@@ -205,6 +192,61 @@ static void backward_block(float *dst, const float *diff, const float *src, cons
         else
             backward_lanes(dst + lane, d, s, t, place + lane, pixels, block, block - lane);
     }
+}
+
+// The images of a pass; each pass uses some of them.
+typedef struct images {
+    const tables *t;
+    float *dst;
+    const float *x, *y;
+    int64_t pixels, block;
+} images;
+
+static void sum_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const images *a = context;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i * a->pixels * a->block, place = i * a->block;
+        sum_block(a->t->first + place, a->t->second + place, a->x + at, a->y + at, a->pixels,
+                  a->block);
+    }
+}
+
+static void forward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const images *a = context;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i * a->pixels * a->block;
+        forward_block(a->dst + at, a->x + at, a->t, i * a->block, a->pixels, a->block);
+    }
+}
+
+static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const images *a = context;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i * a->pixels * a->block;
+        backward_block(a->dst + at, a->x + at, a->y + at, a->t, i * a->block, a->pixels, a->block);
+    }
+}
+
+// Over the channel blocks of all rows.
+static void share(jemi_task task, const jemi_norm_pass *pass, const tables *t, float *dst,
+                  const float *x, const float *y)
+{
+    const jemi_layout *layout = &pass->layout;
+    images a = {t, dst, x, y, layout->h * layout->w, layout->block};
+    const int64_t blocks = layout->n * jemi_layout_blocks(layout);
+    jemi_parallel(blocks, jemi_grain(blocks, a.pixels * a.block * JEMI_WORK_OF_FLOAT), task, &a);
+}
+
+// first = sum of x, second = sum of x * y, over the pixels of each channel of each row.
+static void take_sums(const jemi_norm_pass *pass, const tables *t, const float *x, const float *y)
+{
+    share(sum_task, pass, t, NULL, x, y);
 }
 
 // ---- between the passes ------------------------------------------------------------------------
@@ -331,15 +373,7 @@ void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
         take_statistics(pass, &t, src, mean, var);
     set_deviations(pass, &t, var);
     set_forward(pass, &t, weight, bias, mean);
-
-    const jemi_layout *layout = &pass->layout;
-    const int64_t pixels = layout->h * layout->w, block = layout->block;
-    const int64_t tasks = layout->n * jemi_layout_blocks(layout);
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(layout) > 16384, for (int64_t i = 0; i < tasks; i++) {
-            const int64_t at = i * pixels * block;
-            forward_block(dst + at, src + at, &t, i * block, pixels, block);
-        });
+    share(forward_task, pass, &t, dst, src, NULL);
 }
 
 void jemi_norm_backward(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
@@ -361,13 +395,5 @@ void jemi_norm_backward(const jemi_norm_pass *pass, float *diff_src, const float
     else
         gather(pass, &t, weight);
     set_backward(pass, &t, weight, mean);
-
-    const jemi_layout *layout = &pass->layout;
-    const int64_t pixels = layout->h * layout->w, block = layout->block;
-    const int64_t tasks = layout->n * jemi_layout_blocks(layout);
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(layout) > 16384, for (int64_t i = 0; i < tasks; i++) {
-            const int64_t at = i * pixels * block;
-            backward_block(diff_src + at, diff_dst + at, src + at, &t, i * block, pixels, block);
-        });
+    share(backward_task, pass, &t, diff_src, diff_dst, src);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 // A channel block of one row, in both layouts.
 typedef struct plane {
@@ -121,27 +121,56 @@ static void plane_backward(float *diff_src, const float *diff_dst, const jemi_ke
     }
 }
 
+typedef struct images {
+    const jemi_pooling *pooling;
+    float *dst;
+    const float *src;
+    jemi_kept kept;
+    jemi_activation activation;
+} images;
+
+static void forward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const images *a = context;
+    const int64_t blocks = jemi_layout_blocks(&a->pooling->src);
+    for (int64_t i = begin; i < end; i++) {
+        const plane at = plane_of(a->pooling, i / blocks, i % blocks);
+        plane_forward(a->dst + at.dst_offset, a->src + at.src_offset, a->pooling, at.lanes);
+    }
+}
+
+static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const images *a = context;
+    const int64_t blocks = jemi_layout_blocks(&a->pooling->src);
+    for (int64_t i = begin; i < end; i++) {
+        const plane at = plane_of(a->pooling, i / blocks, i % blocks);
+        const jemi_kept here = jemi_kept_from(&a->kept, at.src_offset);
+        plane_backward(a->dst + at.src_offset, a->src + at.dst_offset, &here, a->activation,
+                       a->pooling, at.lanes);
+    }
+}
+
+// Over the channel blocks of all rows.
+static void share(jemi_task task, images *a)
+{
+    const jemi_layout *src = &a->pooling->src;
+    const int64_t planes = src->n * jemi_layout_blocks(src);
+    const int64_t floats = src->h * src->w * src->block;
+    jemi_parallel(planes, jemi_grain(planes, floats * JEMI_WORK_OF_FLOAT), task, a);
+}
+
 void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pooling)
 {
-    const int64_t blocks = jemi_layout_blocks(&pooling->src);
-    const int64_t tasks = pooling->src.n * blocks;
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(&pooling->src) > 16384, for (int64_t i = 0; i < tasks; i++) {
-            const plane at = plane_of(pooling, i / blocks, i % blocks);
-            plane_forward(dst + at.dst_offset, src + at.src_offset, pooling, at.lanes);
-        });
+    images a = {.pooling = pooling, .dst = dst, .src = src};
+    share(forward_task, &a);
 }
 
 void jemi_avgpool_backward(float *diff_src, const float *diff_dst, jemi_kept kept,
                            jemi_activation activation, const jemi_pooling *pooling)
 {
-    const int64_t blocks = jemi_layout_blocks(&pooling->src);
-    const int64_t tasks = pooling->src.n * blocks;
-    JEMI_PARALLEL_IF(
-        jemi_layout_size(&pooling->src) > 16384, for (int64_t i = 0; i < tasks; i++) {
-            const plane at = plane_of(pooling, i / blocks, i % blocks);
-            const jemi_kept here = jemi_kept_from(&kept, at.src_offset);
-            plane_backward(diff_src + at.src_offset, diff_dst + at.dst_offset, &here, activation,
-                           pooling, at.lanes);
-        });
+    images a = {pooling, diff_src, diff_dst, kept, activation};
+    share(backward_task, &a);
 }

@@ -6,7 +6,7 @@
 #include "kernels/stem.h"
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -124,15 +124,29 @@ void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c,
                     o < out ? weights[(o * c + i) * places + place] : 0.0f;
 }
 
+typedef struct backward_lines {
+    float *diff_src;
+    const float *diff_dst, *weights;
+    const jemi_stem *stem;
+} backward_lines;
+
+static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const backward_lines *l = context;
+    const jemi_stem *s = l->stem;
+    const int64_t image = jemi_layout_row(&s->dst), row = s->c * s->h * s->w;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t n = i / s->h, y = i % s->h;
+        line_of(l->diff_src + n * row + y * s->w, l->diff_dst + n * image, l->weights, s, y);
+    }
+}
+
 void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
                         const jemi_stem *stem)
 {
-    const int64_t image = jemi_layout_row(&stem->dst);
-    const int64_t row = stem->c * stem->h * stem->w;
-    const int64_t tasks = stem->dst.n * stem->h;
-    JEMI_PARALLEL(for (int64_t i = 0; i < tasks; i++) {
-        const int64_t n = i / stem->h;
-        const int64_t y = i % stem->h;
-        line_of(diff_src + n * row + y * stem->w, diff_dst + n * image, weights, stem, y);
-    });
+    backward_lines l = {diff_src, diff_dst, weights, stem};
+    const int64_t count = stem->dst.n * stem->h;
+    const int64_t work = stem->w * jemi_stem_weights_count(stem->dst.c, stem->c, stem->kernel);
+    jemi_parallel(count, jemi_grain(count, work), backward_task, &l);
 }

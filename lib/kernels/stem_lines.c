@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/stem.h"
 
 #if defined(__x86_64__)
@@ -77,20 +77,42 @@ JEMI_AVX512 static void line_of(const lines *from, const float *weights, const j
         sum_line((int)s->c, (int)s->kernel, from, weights, s, then, block, offset, y);
 }
 
+typedef struct forward_lines {
+    float *y;
+    const float *images, *weights;
+    const jemi_stem *stem;
+    const jemi_epilogue *then;
+} forward_lines;
+
+static void forward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const forward_lines *l = context;
+    const jemi_stem *s = l->stem;
+    const int64_t blocks = jemi_layout_blocks(&s->dst), taps = s->kernel * s->kernel * s->c;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t n = i / s->dst.h, row = i % s->dst.h;
+        lines copy;
+        copy_lines(&copy, l->images + n * s->c * s->h * s->w, s, row);
+        for (int64_t b = 0; b < blocks; b++)
+            line_of(&copy, l->weights + b * taps * LANES, s, l->then, b,
+                    ((n * blocks + b) * s->dst.h + row) * s->dst.w * LANES, l->y);
+    }
+}
+
+// Multiply-adds of one line of the destination.
+static int64_t work_of_line(const jemi_stem *s)
+{
+    return s->dst.w * jemi_stem_weights_count(s->dst.c, s->c, s->kernel);
+}
+
 void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
                        const jemi_epilogue *then)
 {
-    const int64_t blocks = jemi_layout_blocks(&s->dst);
-    const int64_t taps = s->kernel * s->kernel * s->c;
     assert(s->w + 2 * s->pad <= WIDTH && s->kernel <= JEMI_STEM_KERNEL);
-    JEMI_PARALLEL(for (int64_t i = 0; i < s->dst.n * s->dst.h; i++) {
-        const int64_t n = i / s->dst.h, row = i % s->dst.h;
-        lines copy;
-        copy_lines(&copy, images + n * s->c * s->h * s->w, s, row);
-        for (int64_t b = 0; b < blocks; b++)
-            line_of(&copy, weights + b * taps * LANES, s, then, b,
-                    ((n * blocks + b) * s->dst.h + row) * s->dst.w * LANES, y);
-    });
+    forward_lines l = {y, images, weights, s, then};
+    const int64_t count = s->dst.n * s->dst.h;
+    jemi_parallel(count, jemi_grain(count, work_of_line(s)), forward_task, &l);
 }
 
 // ---- gradient of the weights -------------------------------------------------------------------
@@ -163,14 +185,41 @@ int64_t jemi_stem_weights_workspace(const jemi_stem *s)
     return s->dst.n * jemi_layout_blocks(&s->dst) * taps_of(s) * LANES;
 }
 
+typedef struct weights_sums {
+    float *dw;
+    const float *images, *dy;
+    const jemi_stem *stem;
+    float *sums; // (image, block, tap, 16)
+} weights_sums;
+
+static void sum_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const weights_sums *w = context;
+    const jemi_stem *s = w->stem;
+    const int64_t blocks = jemi_layout_blocks(&s->dst);
+    for (int64_t i = begin; i < end; i++)
+        image_of(s, w->images + i / blocks * s->c * s->h * s->w,
+                 w->dy + i * s->dst.h * s->dst.w * LANES, w->sums + i * taps_of(s) * LANES);
+}
+
+static void gather_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const weights_sums *w = context;
+    for (int64_t b = begin; b < end; b++)
+        gather_block(w->stem, w->sums, b, w->dw);
+}
+
 void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
                        float *workspace)
 {
-    const int64_t blocks = jemi_layout_blocks(&s->dst);
-    JEMI_PARALLEL(for (int64_t i = 0; i < s->dst.n * blocks; i++) image_of(
-                      s, images + i / blocks * s->c * s->h * s->w,
-                      dy + i * s->dst.h * s->dst.w * LANES, workspace + i * taps_of(s) * LANES););
-    JEMI_PARALLEL(for (int64_t b = 0; b < blocks; b++) gather_block(s, workspace, b, dw););
+    weights_sums w = {dw, images, dy, s, workspace};
+    const int64_t blocks = jemi_layout_blocks(&s->dst), items = s->dst.n * blocks;
+    const int64_t work = s->dst.h * s->dst.w * taps_of(s) * LANES;
+    jemi_parallel(items, jemi_grain(items, work), sum_task, &w);
+    jemi_parallel(blocks, jemi_grain(blocks, s->dst.n * taps_of(s) * LANES * JEMI_WORK_OF_FLOAT),
+                  gather_task, &w);
 }
 
 #else

@@ -8,10 +8,11 @@
 #include "kernels/vector.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "kernels/clones.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 enum { BLOCK = 16384, LANES = 16 };
 
@@ -26,31 +27,80 @@ static int64_t block_length(int64_t block, int64_t count)
     return left < BLOCK ? left : BLOCK;
 }
 
+// ---- elementwise -------------------------------------------------------------------------------
+
+typedef struct combination {
+    float *out;
+    const float *a, *b;
+    float factor;
+} combination;
+
+static void share(jemi_task task, void *context, int64_t count)
+{
+    jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), task, context);
+}
+
+JEMI_CLONES
+static void accumulate_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const combination c = *(const combination *)context;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        c.out[i] += c.a[i];
+}
+
+JEMI_CLONES
+static void multiply_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const combination c = *(const combination *)context;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        c.out[i] = c.a[i] * c.b[i];
+}
+
+JEMI_CLONES
+static void add_scaled_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const combination c = *(const combination *)context;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        c.out[i] = c.a[i] + c.factor * c.b[i];
+}
+
+JEMI_CLONES
+static void blend_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const combination c = *(const combination *)context;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        c.out[i] += c.factor * (c.a[i] - c.out[i]);
+}
+
 void jemi_accumulate(float *sum, const float *x, int64_t count)
 {
-    JEMI_PARALLEL(for (int64_t i = 0; i < count; i++) sum[i] += x[i];);
+    share(accumulate_task, &(combination){.out = sum, .a = x}, count);
 }
 
 void jemi_multiply(float *out, const float *a, const float *b, int64_t count)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++)
-        out[i] = a[i] * b[i];
+    share(multiply_task, &(combination){.out = out, .a = a, .b = b}, count);
 }
 
 void jemi_add_scaled(float *out, const float *x, const float *y, float scale, int64_t count)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++)
-        out[i] = x[i] + scale * y[i];
+    share(add_scaled_task, &(combination){out, x, y, scale}, count);
 }
 
 void jemi_blend(float *mean, const float *x, float weight, int64_t count)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++)
-        mean[i] += weight * (x[i] - mean[i]);
+    share(blend_task, &(combination){.out = mean, .a = x, .factor = weight}, count);
 }
+
+// ---- sums --------------------------------------------------------------------------------------
 
 static double sum_lanes(const double lanes[LANES])
 {
@@ -88,27 +138,36 @@ static double block_sum_squares_difference(const float *x, const float *y, int64
     return sum_lanes(lanes);
 }
 
-// Of x, or of x - y.
-static double block_of(const float *x, const float *y, int64_t block, int64_t count)
+// Groups of blocks, so that their sums fit a fixed array whatever the length.
+enum { GROUP = 256 };
+
+typedef struct block_sums {
+    const float *x, *y; // without y of x, else of x - y
+    int64_t first, count;
+    double sums[GROUP]; // of blocks `first` and on
+} block_sums;
+
+static void sum_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    const int64_t first = block * BLOCK, length = block_length(block, count);
-    return y != NULL ? block_sum_squares_difference(x + first, y + first, length)
-                     : block_sum_squares(x + first, length);
+    (void)worker;
+    block_sums *s = context;
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t at = (s->first + b) * BLOCK, length = block_length(s->first + b, s->count);
+        s->sums[b] = s->y != NULL ? block_sum_squares_difference(s->x + at, s->y + at, length)
+                                  : block_sum_squares(s->x + at, length);
+    }
 }
 
 static double sum_blocks(const float *x, const float *y, int64_t count)
 {
-    // Groups of blocks, so that their sums fit a fixed array whatever the length.
-    enum { GROUP = 256 };
     double total = 0.0;
     for (int64_t first = 0; first < block_count(count); first += GROUP) {
-        double sums[GROUP] = {0};
+        block_sums s = {.x = x, .y = y, .first = first, .count = count};
         const int64_t left = block_count(count) - first;
         const int64_t here = left < GROUP ? left : GROUP;
-        JEMI_PARALLEL_IF(here > 1, for (int64_t b = 0; b < here; b++) sums[b] =
-                                       block_of(x, y, first + b, count););
+        jemi_parallel(here, jemi_grain(here, BLOCK * JEMI_WORK_OF_FLOAT), sum_task, &s);
         for (int64_t b = 0; b < here; b++)
-            total += sums[b];
+            total += s.sums[b];
     }
     return total;
 }
@@ -168,48 +227,81 @@ bool jemi_all_finite(const float *x, int64_t count, int64_t *index)
     return true;
 }
 
+// ---- updates -----------------------------------------------------------------------------------
+
+typedef struct adam {
+    float *theta_new, *m_new, *v_new;
+    const float *theta, *grad, *m, *v;
+    jemi_adam_params params;
+    atomic_bool is_finite;
+} adam;
+
 JEMI_CLONES
-static float adam_step_block(float *theta_new, const float *theta, const float *grad,
-                             const float *m, const float *v, int64_t count,
-                             const jemi_adam_params *p)
+static void adam_step_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    const float rate = p->lr / p->bias_correction1;
-    float poison = 0.0f;
+    (void)worker;
+    adam *a = context;
+    float *theta_new = a->theta_new;
+    const float *theta = a->theta, *grad = a->grad, *m = a->m, *v = a->v;
+    const jemi_adam_params p = a->params;
+    const float rate = p.lr / p.bias_correction1;
+    float poison = 0.0f; // any order of additions gives 0 or NaN
 #pragma omp simd reduction(+ : poison)
-    for (int64_t i = 0; i < count; i++) {
-        const float g = p->grad_scale * grad[i] + p->weight_decay * theta[i];
-        const float m_new = p->beta1 * m[i] + (1.0f - p->beta1) * g;
-        const float v_new = p->beta2 * v[i] + (1.0f - p->beta2) * g * g;
-        const float scale = sqrtf(v_new) / p->bias_correction2_sqrt + p->eps;
+    for (int64_t i = begin; i < end; i++) {
+        const float g = p.grad_scale * grad[i] + p.weight_decay * theta[i];
+        const float m_new = p.beta1 * m[i] + (1.0f - p.beta1) * g;
+        const float v_new = p.beta2 * v[i] + (1.0f - p.beta2) * g * g;
+        const float scale = sqrtf(v_new) / p.bias_correction2_sqrt + p.eps;
         theta_new[i] = theta[i] - rate * m_new / scale;
         poison += (theta_new[i] + m_new + v_new) * 0.0f;
     }
-    return poison;
+    if (poison != 0.0f)
+        atomic_store_explicit(&a->is_finite, false, memory_order_relaxed);
+}
+
+JEMI_CLONES
+static void adam_moments_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const adam *a = context;
+    float *m = a->m_new, *v = a->v_new;
+    const float *theta = a->theta, *grad = a->grad;
+    const jemi_adam_params p = a->params;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
+        const float g = p.grad_scale * grad[i] + p.weight_decay * theta[i];
+        m[i] = p.beta1 * m[i] + (1.0f - p.beta1) * g;
+        v[i] = p.beta2 * v[i] + (1.0f - p.beta2) * g * g;
+    }
 }
 
 bool jemi_adam_step(float *theta_new, const float *theta, const float *grad, const float *m,
                     const float *v, int64_t count, const jemi_adam_params *p)
 {
-    float poison = 0.0f;
-#pragma omp parallel for schedule(static) reduction(+ : poison)
-    for (int64_t b = 0; b < block_count(count); b++) {
-        const int64_t at = b * BLOCK;
-        poison += adam_step_block(theta_new + at, theta + at, grad + at, m + at, v + at,
-                                  block_length(b, count), p);
-    }
-    return poison == 0.0f;
+    adam a = {.theta_new = theta_new,
+              .theta = theta,
+              .grad = grad,
+              .m = m,
+              .v = v,
+              .params = *p,
+              .is_finite = true};
+    share(adam_step_task, &a, count);
+    return a.is_finite;
 }
 
 void jemi_adam_moments(float *m, float *v, const float *theta, const float *grad, int64_t count,
                        const jemi_adam_params *p)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        const float g = p->grad_scale * grad[i] + p->weight_decay * theta[i];
-        m[i] = p->beta1 * m[i] + (1.0f - p->beta1) * g;
-        v[i] = p->beta2 * v[i] + (1.0f - p->beta2) * g * g;
-    }
+    adam a = {.m_new = m, .v_new = v, .theta = theta, .grad = grad, .params = *p};
+    share(adam_moments_task, &a, count);
 }
+
+typedef struct sgd {
+    float *out; // theta of the step, or the velocity
+    const float *theta, *grad, *velocity;
+    jemi_sgd_params params;
+    atomic_bool is_finite;
+} sgd;
 
 static inline float sgd_velocity(float velocity, float theta, float grad, const jemi_sgd_params *p)
 {
@@ -217,22 +309,53 @@ static inline float sgd_velocity(float velocity, float theta, float grad, const 
     return p->first ? g : p->momentum * velocity + g;
 }
 
+JEMI_CLONES
+static void sgd_step_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    sgd *s = context;
+    float *theta_new = s->out;
+    const float *theta = s->theta, *grad = s->grad, *velocity = s->velocity;
+    const jemi_sgd_params p = s->params;
+    float poison = 0.0f;
+#pragma omp simd reduction(+ : poison)
+    for (int64_t i = begin; i < end; i++) {
+        theta_new[i] = theta[i] - p.lr * sgd_velocity(velocity[i], theta[i], grad[i], &p);
+        poison += theta_new[i] * 0.0f;
+    }
+    if (poison != 0.0f)
+        atomic_store_explicit(&s->is_finite, false, memory_order_relaxed);
+}
+
+JEMI_CLONES
+static void sgd_velocity_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const sgd *s = context;
+    float *velocity = s->out;
+    const float *theta = s->theta, *grad = s->grad;
+    const jemi_sgd_params p = s->params;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        velocity[i] = sgd_velocity(velocity[i], theta[i], grad[i], &p);
+}
+
 bool jemi_sgd_step(float *theta_new, const float *theta, const float *grad, const float *velocity,
                    int64_t count, const jemi_sgd_params *p)
 {
-    float poison = 0.0f;
-#pragma omp parallel for simd schedule(static) reduction(+ : poison)
-    for (int64_t i = 0; i < count; i++) {
-        theta_new[i] = theta[i] - p->lr * sgd_velocity(velocity[i], theta[i], grad[i], p);
-        poison += theta_new[i] * 0.0f;
-    }
-    return poison == 0.0f;
+    sgd s = {.out = theta_new,
+             .theta = theta,
+             .grad = grad,
+             .velocity = velocity,
+             .params = *p,
+             .is_finite = true};
+    share(sgd_step_task, &s, count);
+    return s.is_finite;
 }
 
 void jemi_sgd_velocity(float *velocity, const float *theta, const float *grad, int64_t count,
                        const jemi_sgd_params *p)
 {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++)
-        velocity[i] = sgd_velocity(velocity[i], theta[i], grad[i], p);
+    sgd s = {.out = velocity, .theta = theta, .grad = grad, .params = *p};
+    share(sgd_velocity_task, &s, count);
 }

@@ -16,13 +16,11 @@
 
 #include <stddef.h>
 
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
 #if defined(__x86_64__)
-
-#include <stdatomic.h>
 
 enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
 
@@ -62,18 +60,42 @@ static void pack_item(const jemi_winograd_scheme *s, float *packed, const float 
     s->transform_weights(kernels, backward, packed, places);
 }
 
+typedef struct pack {
+    const jemi_winograd_scheme *scheme;
+    float *packed;
+    const float *weights;
+    bool backward;
+    int64_t rows, columns, row_step, column_step;
+} pack;
+
+static void pack_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const pack *p = context;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t column = item / p->rows * LANES, row = item % p->rows;
+        pack_item(p->scheme, p->packed + packed_index(row, column, p->rows, p->columns),
+                  p->weights + row * p->row_step + column * p->column_step, p->column_step,
+                  p->backward, p->rows * p->columns);
+    }
+}
+
 void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
                         int64_t stride, bool backward)
 {
-    const jemi_winograd_scheme *s = scheme_of(stride, backward);
-    const int64_t rows = backward ? out : in, columns = backward ? in : out;
-    const int64_t row_step = backward ? in * 9 : 9, column_step = backward ? 9 : in * 9;
-    JEMI_PARALLEL(for (int64_t item = 0; item < columns / LANES * rows; item++) {
-        const int64_t column = item / rows * LANES, row = item % rows;
-        pack_item(s, packed + packed_index(row, column, rows, columns),
-                  weights + row * row_step + column * column_step, column_step, backward,
-                  rows * columns);
-    });
+    pack p = {
+        .scheme = scheme_of(stride, backward),
+        .packed = packed,
+        .weights = weights,
+        .backward = backward,
+        .rows = backward ? out : in,
+        .columns = backward ? in : out,
+        .row_step = backward ? in * 9 : 9,
+        .column_step = backward ? 9 : in * 9,
+    };
+    const int64_t items = p.columns / LANES * p.rows;
+    const int64_t floats = jemi_winograd_weights_count(1, LANES, stride);
+    jemi_parallel(items, jemi_grain(items, floats * JEMI_WORK_OF_FLOAT), pack_task, &p);
 }
 
 // ---- products ----------------------------------------------------------------------------------
@@ -275,28 +297,65 @@ static void run_block(const layer *l, const block *b)
     }
 }
 
-static void share_products(const layer *l, const block *b, int in_phase, int out_phase)
+// A stage of one block, of which threads take parts.
+typedef struct stage {
+    const layer *layer;
+    const block *block;
+    int in_phase, out_phase;
+} stage;
+
+static void input_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    const int64_t groups = groups_of(l), items = places_of(l, in_phase + out_phase) * groups;
-#pragma omp for schedule(static)
-    for (int64_t item = 0; item < items; item++)
-        product_stage(l, b, in_phase, out_phase, (int)(item / groups), item % groups);
+    (void)worker;
+    const stage *s = context;
+    for (int64_t k = begin; k < end; k++)
+        input_stage(s->layer, s->block, s->in_phase, k);
 }
 
-// The same by all threads of a team.
+static void output_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const stage *s = context;
+    for (int64_t k = begin; k < end; k++)
+        output_stage(s->layer, s->block, s->out_phase, k);
+}
+
+static void product_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const stage *s = context;
+    const int64_t groups = groups_of(s->layer);
+    for (int64_t item = begin; item < end; item++)
+        product_stage(s->layer, s->block, s->in_phase, s->out_phase, (int)(item / groups),
+                      item % groups);
+}
+
+// Of the transforms of all tiles of a block, for one block of channels.
+static int64_t work_of_transform(const stage *s)
+{
+    const int64_t places = s->layer->scheme->patch * s->layer->scheme->patch;
+    return s->block->order.tiles * places * LANES * JEMI_WORK_OF_FLOAT;
+}
+
+static void share_products(stage *s)
+{
+    const layer *l = s->layer;
+    const int64_t items = places_of(l, s->in_phase + s->out_phase) * groups_of(l);
+    const int64_t work = s->block->order.tiles * l->conv->in * 2 * LANES;
+    jemi_parallel(items, jemi_grain(items, work), product_task, s);
+}
+
+// The same as run_block() by all threads.
 static void share_block(const layer *l, const block *b)
 {
-    for (int in_phase = 0; in_phase < l->scheme->in_phases; in_phase++) {
-#pragma omp for schedule(static)
-        for (int64_t k = 0; k < l->in_blocks; k++)
-            input_stage(l, b, in_phase, k);
-        for (int out_phase = 0; out_phase < l->scheme->out_phases; out_phase++) {
-            share_products(l, b, in_phase, out_phase);
-            if (!is_last(l, in_phase))
-                continue;
-#pragma omp for schedule(static)
-            for (int64_t k = 0; k < l->out_blocks; k++)
-                output_stage(l, b, out_phase, k);
+    stage s = {.layer = l, .block = b};
+    const int64_t work = work_of_transform(&s);
+    for (s.in_phase = 0; s.in_phase < l->scheme->in_phases; s.in_phase++) {
+        jemi_parallel(l->in_blocks, jemi_grain(l->in_blocks, work), input_task, &s);
+        for (s.out_phase = 0; s.out_phase < l->scheme->out_phases; s.out_phase++) {
+            share_products(&s);
+            if (is_last(l, s.in_phase))
+                jemi_parallel(l->out_blocks, jemi_grain(l->out_blocks, work), output_task, &s);
         }
     }
 }
@@ -309,50 +368,45 @@ int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads)
 
 static void run_shared(const layer *l, float *workspace)
 {
-#pragma omp parallel
-    {
-        block b = {.v = workspace, .m = workspace + l->v_size};
-        for (int64_t first = 0; first < l->tiles; first += l->capacity) {
-            place_block(l, first, &b);
-            share_block(l, &b);
-        }
+    block b = {.v = workspace, .m = workspace + l->v_size};
+    for (int64_t first = 0; first < l->tiles; first += l->capacity) {
+        place_block(l, first, &b);
+        share_block(l, &b);
+    }
+}
+
+typedef struct apart {
+    const layer *layer;
+    float *workspace; // of all workers
+} apart;
+
+static void apart_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    const apart *a = context;
+    const layer *l = a->layer;
+    float *v = a->workspace + worker * (l->v_size + l->m_size);
+    block b = {.v = v, .m = v + l->v_size};
+    for (int64_t k = begin; k < end; k++) {
+        place_block(l, k * l->capacity, &b);
+        run_block(l, &b);
     }
 }
 
 static void run_apart(const layer *l, float *workspace)
 {
-    _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
-#pragma omp parallel
-    {
-        float *v = workspace + jemi_threads_index() * (l->v_size + l->m_size);
-        block b = {.v = v, .m = v + l->v_size};
-        int64_t first;
-        while ((first = atomic_fetch_add(&next, l->capacity)) < l->tiles) {
-            place_block(l, first, &b);
-            run_block(l, &b);
-        }
-    }
-}
-
-// No construct of OpenMP: it would bind to the team of a caller that is in a parallel region.
-static void run_alone(const layer *l, float *workspace)
-{
-    block b = {.v = workspace, .m = workspace + l->v_size};
-    for (int64_t first = 0; first < l->tiles; first += l->capacity) {
-        place_block(l, first, &b);
-        run_block(l, &b);
-    }
+    apart a = {l, workspace};
+    const int64_t blocks = (l->tiles + l->capacity - 1) / l->capacity;
+    const int64_t places = jemi_winograd_weights_count(1, 1, l->conv->stride);
+    const int64_t work = l->capacity * places * l->conv->in * l->conv->out;
+    jemi_parallel(blocks, jemi_grain(blocks, work), apart_task, &a);
 }
 
 void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace)
 {
-    const int threads = jemi_threads_now();
-    layer l = make_layer(conv, threads);
+    layer l = make_layer(conv, jemi_parallel_width());
     l.x = x;
     l.y = y;
-    if (threads == 1)
-        run_alone(&l, workspace);
-    else if (l.shared)
+    if (l.shared && jemi_parallel_width() > 1)
         run_shared(&l, workspace);
     else
         run_apart(&l, workspace);

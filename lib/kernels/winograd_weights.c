@@ -17,13 +17,11 @@
  */
 #include <assert.h>
 
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
 #if defined(__x86_64__)
-
-#include <stdatomic.h>
 
 enum {
     LANES = JEMI_LANES,
@@ -282,14 +280,21 @@ static void gather_part(const job *j, const item *it)
         }
 }
 
-static void run_items(const job *j, _Atomic int64_t *next, int64_t thread, float *scratch)
+typedef struct items {
+    const job *job;
+    float *scratch;  // min(workers, items) of them
+    int64_t workers; // at most
+    float *dw;
+} items;
+
+static void run_task(void *context, int64_t begin, int64_t end, int worker)
 {
-    // Only so many have a workspace.
-    if (thread >= items_of(j))
-        return;
-    int64_t index;
-    while ((index = atomic_fetch_add(next, 1)) < items_of(j)) {
-        const item it = item_at(j, index, scratch + thread * scratch_size(j));
+    const items *all = context;
+    const job *j = all->job;
+    for (int64_t index = begin; index < end; index++) {
+        // Where there are fewer items than workers each item has a workspace, else each worker.
+        const int64_t place = items_of(j) <= all->workers ? index : worker;
+        const item it = item_at(j, index, all->scratch + place * scratch_size(j));
         for (int64_t first = it.begin; first < it.end; first += CAPACITY) {
             block b;
             place_block(j, &it, first, &b);
@@ -316,6 +321,15 @@ static void add_parts(const job *j, int64_t o, int64_t i, float *dw)
             dw[((o + lane) * j->conv->in + i) * 9 + k] = sums[k * LANES + lane];
 }
 
+static void add_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const items *all = context;
+    const int64_t in = all->job->conv->in;
+    for (int64_t k = begin; k < end; k++)
+        add_parts(all->job, k / in * LANES, k % in, all->dw);
+}
+
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
                                float *dw, float *workspace)
 {
@@ -323,16 +337,11 @@ void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const 
     j.x = x;
     j.dy = dy;
     j.parts = workspace;
-    float *scratch = workspace + items_of(&j) * j.part_size;
-    _Atomic int64_t next = 0; // libgomp's dynamic loops allocate
-    if (jemi_threads_now() == 1) {
-        run_items(&j, &next, 0, scratch);
-    } else {
-#pragma omp parallel
-        run_items(&j, &next, jemi_threads_index(), scratch);
-    }
-    JEMI_PARALLEL(for (int64_t k = 0; k < conv->out / LANES * conv->in; k++)
-                      add_parts(&j, k / conv->in * LANES, k % conv->in, dw););
+    items all = {&j, workspace + items_of(&j) * j.part_size, jemi_parallel_width(), dw};
+    jemi_parallel(items_of(&j), 1, run_task, &all);
+    const int64_t kernels = conv->out / LANES * conv->in;
+    const int64_t work = j.tile_groups * KERNELS * JEMI_WORK_OF_FLOAT;
+    jemi_parallel(kernels, jemi_grain(kernels, work), add_task, &all);
 }
 
 #else

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/openmp.h"
 #include "base/threads.h"
 #include "model/runner_struct.h"
 
@@ -292,7 +293,7 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
         enlist(pool, runner);
     }
     runner->generation = jemi_generation_pin(pool->generations, &runner->pin);
-    runner->host_threads = jemi_threads_enter(jemi_threads_usable(pool->threads));
+    runner->threads_before = jemi_threads_enter(pool->threads);
     runner->mode = JEMI_MODE_EVAL;
     *out = runner;
     return JEM_OK;
@@ -301,7 +302,7 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
 void jemi_runner_return(jemi_runner *runner)
 {
     jemi_runner_pool *pool = runner->pool;
-    jemi_threads_leave(runner->host_threads);
+    jemi_threads_leave(runner->threads_before);
     jemi_generation_unpin(&runner->pin);
     runner->generation = NULL;
     runner->trial = NULL;
@@ -399,33 +400,43 @@ static void make_room(jemi_runner *runner)
         drop_plan(runner, oldest);
 }
 
-jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
-                            jemi_plan **out)
+static jem_status find_or_compile(jemi_runner *runner, const jemi_plan_spec *spec, jemi_plan **out)
 {
-    const jemi_plan_spec spec = {
-        .batch = jemi_runner_mixes_rows(runner) ? n : padded(n),
-        .threads = jemi_threads_usable(runner->threads),
-        .precision = precision,
-        .wants = wants,
-        .mode = plan_mode(runner),
-    };
     for (int i = 0; i < runner->n_plans; i++)
-        if (same_spec(&runner->plans[i]->spec, &spec)) {
+        if (same_spec(&runner->plans[i]->spec, spec)) {
             *out = runner->plans[i];
             return JEM_OK;
         }
     make_room(runner);
     const jemi_backend *backend = runner->pool->program->backend;
     const double begin = jemi_seconds();
-    JEMI_TRY(backend->plan_create(out, runner->pool->program, &spec));
+    JEMI_TRY(backend->plan_create(out, runner->pool->program, spec));
     jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
-             backend->name, (long long)spec.batch, (unsigned)wants, (int)spec.threads,
+             backend->name, (long long)spec->batch, (unsigned)spec->wants, (int)spec->threads,
              1e3 * (jemi_seconds() - begin));
     runner->plans[runner->n_plans] = *out;
     atomic_signal_fence(memory_order_seq_cst); // see drop_plan()
     runner->n_plans++;
     runner->bytes += backend->plan_bytes(*out);
     return JEM_OK;
+}
+
+jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
+                            jemi_plan **out)
+{
+    const int now = jemi_threads_now();
+    jemi_plan_spec spec = {
+        .batch = jemi_runner_mixes_rows(runner) ? n : padded(n),
+        .threads = now < runner->threads ? now : runner->threads,
+        .precision = precision,
+        .wants = wants,
+        .mode = plan_mode(runner),
+    };
+    JEMI_TRY(find_or_compile(runner, &spec, out));
+    if (jemi_openmp_can_have((*out)->team))
+        return JEM_OK;
+    spec.threads = 1; // OpenMP would end the process
+    return find_or_compile(runner, &spec, out);
 }
 
 static jemi_generation *generation_of(const jemi_runner *runner)
@@ -439,8 +450,12 @@ jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t 
     jemi_plan *plan;
     JEMI_TRY(jemi_runner_plan(runner, precision, wants, n, &plan));
     plan->dropout = runner->dropout;
-    JEMI_TRY(runner->pool->program->backend->forward(plan, generation_of(runner)->weights, n, x,
-                                                     runner->logits));
+    const int before = jemi_threads_enter(plan->spec.threads);
+    const jem_status status = runner->pool->program->backend->forward(
+        plan, generation_of(runner)->weights, n, x, runner->logits);
+    jemi_threads_leave(before);
+    if (status != JEM_OK)
+        return status;
     runner->active = plan;
     runner->active_n = n;
     *logits = runner->logits;
@@ -459,8 +474,12 @@ float *jemi_runner_dlogits(jemi_runner *runner)
 
 jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
 {
-    return runner->pool->program->backend->backward(runner->active, generation_of(runner)->weights,
-                                                    runner->active_n, runner->dlogits, dx, dparams);
+    const int before = jemi_threads_enter(runner->active->spec.threads);
+    const jem_status status =
+        runner->pool->program->backend->backward(runner->active, generation_of(runner)->weights,
+                                                 runner->active_n, runner->dlogits, dx, dparams);
+    jemi_threads_leave(before);
+    return status;
 }
 
 bool jemi_runner_takes_batch(const jemi_runner *runner)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "model/runner_struct.h"
@@ -24,7 +25,8 @@ typedef struct request {
     jemi_rows_fn work;
     jemi_rows_fn add; // NULL: the rows have no sum
     void *context;
-    int64_t piece; // rows that a lane takes at a time
+    int64_t piece;        // rows that a lane takes at a time
+    _Atomic int64_t next; // row that no lane has taken
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int64_t added; // rows that `add` has seen
@@ -122,11 +124,11 @@ static jem_status prepare_lane(const request *r, jemi_runner *lane)
 static jem_status prepare_lanes(const request *r)
 {
     JEMI_TRY(jemi_runner_make_lanes(r->runner));
-    const int threads = jemi_threads_enter(1); // that is what their plans are for
+    const int before = jemi_threads_enter(1); // that is what their plans are for
     jem_status status = JEM_OK;
     for (int i = 0; i < r->runner->n_lanes && status == JEM_OK; i++)
         status = prepare_lane(r, r->runner->lanes[i]);
-    jemi_threads_leave(threads);
+    jemi_threads_leave(before);
     return status;
 }
 
@@ -164,37 +166,42 @@ static jem_status run_piece(request *r, int lane, int64_t first)
     const int64_t left = r->n - first;
     const int64_t n = left < r->piece ? left : r->piece;
     JEMI_TRY(r->work(r->context, r->runner->lanes[lane], lane == 0, first, n));
+    if (jemi_parallel_forked())
+        return JEM_OK; // run_lane() sees it too
     return r->add != NULL ? add_in_turn(r, lane, first, n) : JEM_OK;
 }
 
-// Piece after piece, as they come. The caller's lane has the first for certain, so that it reports.
-// A counter of our own: libgomp's dynamic loops allocate.
-static void run_lane(request *r, int lane, _Atomic int64_t *next)
+// Lane 0 is the caller's. In the child of a fork by its callback the other lanes are gone, with the
+// lock if they held it.
+static void run_lane(request *r, int lane, int64_t first)
 {
-    int64_t first = lane == 0 ? 0 : atomic_fetch_add(next, r->piece);
     while (first < r->n && !atomic_load(&r->failed)) {
         const jem_status status = run_piece(r, lane, first);
+        if (jemi_parallel_forked())
+            return;
         if (status != JEM_OK)
             note_failure(r, status);
-        first = atomic_fetch_add(next, r->piece);
+        first = atomic_fetch_add(&r->next, r->piece);
     }
+}
+
+// Piece after piece, as they come: what a lane does once started, it does to the end. The caller has
+// the first piece for certain, so that it reports.
+static void lane_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)end;
+    request *r = context;
+    run_lane(r, worker, begin == 0 ? 0 : atomic_fetch_add(&r->next, r->piece));
 }
 
 static jem_status by_lanes(request *r)
 {
     JEMI_TRY(prepare_lanes(r));
-    _Atomic int64_t next = r->piece;
-    if (jemi_threads_now() == 1) {
-        run_lane(r, 0, &next);
-    } else {
-#pragma omp parallel
-        {
-            // A team of one, which a limit may leave, is no parallel region to those below.
-            const int threads = jemi_threads_enter(1);
-            run_lane(r, jemi_threads_index(), &next);
-            jemi_threads_leave(threads);
-        }
-    }
+    atomic_store(&r->next, r->piece);
+    jemi_parallel(jemi_parallel_width(), 1, lane_task, r);
+    if (jemi_parallel_forked())
+        return jemi_fail(JEM_ECANCELLED, "this process was forked inside of the call, so threads "
+                                         "that were computing for it are missing");
     return atomic_load(&r->failed) ? jemi_fail(r->status, "%s", r->message) : JEM_OK;
 }
 
@@ -291,11 +298,11 @@ jem_status jemi_runner_profile(jemi_runner *runner, int32_t precision, uint32_t 
     dry_run dry = {precision, wants};
     const int64_t piece = piece_of(runner, wants, n);
     jem_status status = piece > 0 ? jemi_runner_make_lanes(runner) : JEM_OK;
-    const int threads = jemi_threads_enter(piece > 0 ? 1 : jemi_threads_now());
+    const int before = jemi_threads_enter(piece > 0 ? 1 : jemi_threads_now());
     if (status == JEM_OK)
         status = piece > 0
                      ? time_plan(runner->lanes[0], &dry, piece, runs, receive, user)
                      : time_plan(runner, &dry, jemi_runner_chunk(runner, n), runs, receive, user);
-    jemi_threads_leave(threads);
+    jemi_threads_leave(before);
     return status;
 }

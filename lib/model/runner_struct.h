@@ -5,6 +5,7 @@
 #ifndef JEMI_MODEL_RUNNER_STRUCT_H
 #define JEMI_MODEL_RUNNER_STRUCT_H
 
+#include "base/threads.h"
 #include "model/runner.h"
 
 /* Batches 1, 2, .. 256 times gradient kinds times precisions; far more than one host uses. */
@@ -19,7 +20,7 @@ struct jemi_runner {
     int32_t threads;             /* of its plans */
     int64_t rows_max;            /* of its plans for independent rows */
     int64_t rows_room;           /* of the largest plan, >= rows_max */
-    int host_threads;
+    int threads_before;          /* of the thread that has borrowed it */
     jemi_plan *plans[JEMI_RUNNER_PLANS_MAX];
     int n_plans;
     jemi_mode mode; /* as asked for */

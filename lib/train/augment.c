@@ -3,7 +3,7 @@
  */
 #include "train/augment.h"
 
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 // One image's draw: out(i, j) = x(i + down, +-j + right), reflected at the edges.
 typedef struct move {
@@ -46,13 +46,31 @@ static void move_image(const move *m, jemi_shape shape, const float *x, float *o
     }
 }
 
+typedef struct rows {
+    const jemi_augmentation *augmentation;
+    jemi_shape shape;
+    const float *x;
+    float *out;
+    jemi_random_key key;
+    uint32_t first;
+    uint64_t step;
+} rows;
+
+static void augment_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const rows *a = context;
+    const int64_t len = jemi_shape_size(a->shape);
+    for (int64_t r = begin; r < end; r++) {
+        const move m = draw_move(a->augmentation, a->key, a->first + (uint32_t)r, a->step);
+        move_image(&m, a->shape, a->x + r * len, a->out + r * len);
+    }
+}
+
 void jemi_augment_rows(const jemi_augmentation *augmentation, jemi_shape shape, int64_t n,
                        const float *x, float *out, jemi_random_key key, uint32_t first,
                        uint64_t step)
 {
-    const int64_t len = jemi_shape_size(shape);
-    JEMI_PARALLEL(for (int64_t r = 0; r < n; r++) {
-        const move m = draw_move(augmentation, key, first + (uint32_t)r, step);
-        move_image(&m, shape, x + r * len, out + r * len);
-    });
+    rows a = {augmentation, shape, x, out, key, first, step};
+    jemi_parallel(n, jemi_grain(n, jemi_shape_size(shape) * JEMI_WORK_OF_FLOAT), augment_task, &a);
 }

@@ -6,7 +6,6 @@
 
 #include <check.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "backend/cpu/cpu_program.h"
 #include "base/memory.h"
 #include "conformance/networks.h"
+#include "support.h"
 
 static const jemi_backend *backend;
 
@@ -144,7 +144,7 @@ static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_
                                  .wants = wants,
                                  .mode = t->mode};
     jemi_plan *plan;
-    omp_set_num_threads(threads);
+    support_threads(threads);
     ok(backend->plan_create(&plan, t->program, &spec));
     return plan;
 }

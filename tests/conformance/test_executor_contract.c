@@ -246,7 +246,7 @@ static jem_status build_and_run(const net_case *c, jemi_mode mode)
         status = backend->weights_create(&weights, program);
     if (status == JEM_OK) {
         backend->weights_set(weights, params);
-        omp_set_num_threads(c->threads);
+        support_threads(c->threads);
         status = backend->plan_create(&plan, program, &spec);
     }
     if (status == JEM_OK)

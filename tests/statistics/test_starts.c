@@ -3,7 +3,6 @@
  * themselves and contrastive divergence; and the noise that goes with T = 1.
  */
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +138,7 @@ START_TEST(test_fit_depends_on_the_seed_alone)
     const int threads[] = {1, 2, 3};
     float *first = malloc(4 * D * sizeof *first);
     for (int i = 0; i < COUNT(threads); i++) {
-        omp_set_num_threads(threads[i]);
+        support_threads(threads[i]);
         jemi_gaussians g = fit(x, N, 4);
         if (i == 0)
             memcpy(first, g.factors, 4 * D * sizeof *first);

@@ -6,7 +6,6 @@
 #define JEM_TESTS_CONVOLUTION_H
 
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,7 +248,7 @@ static inline void conv_check_values(const conv_case *t, conv_run run, double to
     const jemi_layout dst = conv_destination(t);
     for (int threads = 1; threads <= 2; threads++) {
         float *y = conv_alloc(jemi_layout_size(&dst));
-        omp_set_num_threads(threads);
+        support_threads(threads);
         run(t, &a, y);
         for (int64_t n = 0; n < t->n; n++)
             conv_check_image(t, &a, n, y, tolerance);
@@ -284,7 +283,7 @@ static inline void conv_check_signs(const conv_case *t, conv_run run)
     with_signs.with |= SIGNS;
     float *y = conv_alloc(count), *other = conv_alloc(count);
     for (int threads = 1; threads <= 2; threads++) {
-        omp_set_num_threads(threads);
+        support_threads(threads);
         memset(a.signs, threads == 1 ? 0xff : 0, (size_t)count / 8);
         run(t, &a, y);
         run(&with_signs, &a, other);
@@ -318,10 +317,10 @@ static inline void conv_check_bits(const conv_case *t, conv_run run)
     const jemi_layout dst = conv_destination(t);
     const size_t bytes = (size_t)jemi_layout_size(&dst) * sizeof(float);
     float *y = conv_alloc(jemi_layout_size(&dst)), *other = conv_alloc(jemi_layout_size(&dst));
-    omp_set_num_threads(1);
+    support_threads(1);
     run(t, &a, y);
     for (int threads = 2; threads <= 3; threads++) {
-        omp_set_num_threads(threads);
+        support_threads(threads);
         run(t, &a, other);
         support_same_bits(y, other, bytes, t->name);
     }

@@ -223,6 +223,23 @@ static void tear_down(void)
     free(w.out);
 }
 
+typedef struct usage {
+    long long calls, blocks; // of the allocator; more of them than before
+} usage;
+
+static usage use_of(jem_status (*call)(void))
+{
+    const usage before = {atomic_load(&calls), atomic_load(&live)};
+    jem_status status = JEM_OK;
+    for (int i = 0; i < CALLS && status == JEM_OK; i++)
+        status = call();
+    const usage used = {atomic_load(&calls) - before.calls, atomic_load(&live) - before.blocks};
+    MUST(status);
+    return used;
+}
+
+// A worker may take part for the first time long after the warm-up, and then the libraries below ask
+// for what belongs to a thread. So one round of three must be steady; what leaks does so in all.
 START_TEST(test_steady_state)
 {
     const network_row *network = &networks[_i / support_n_backends];
@@ -231,18 +248,14 @@ START_TEST(test_steady_state)
     for (int c = 0; c < COUNT(steady_calls); c++) {
         for (int i = 0; i < WARM_UP; i++)
             MUST(steady_calls[c].call());
-        const long long before = atomic_load(&calls), live_before = atomic_load(&live);
-        jem_status status = JEM_OK;
-        for (int i = 0; i < CALLS && status == JEM_OK; i++)
-            status = steady_calls[c].call();
-        const long long count = atomic_load(&calls) - before;
-        const long long grown = atomic_load(&live) - live_before;
-        MUST(status);
-        ck_assert_msg(grown == 0, "%s, %s: %lld blocks more", network->arch, steady_calls[c].name,
-                      grown);
+        usage used = {1, 1};
+        for (int round = 0; round < 3 && (used.blocks != 0 || used.calls != 0); round++)
+            used = use_of(steady_calls[c].call);
+        ck_assert_msg(used.blocks == 0, "%s, %s: %lld blocks more", network->arch,
+                      steady_calls[c].name, used.blocks);
         if (own_kernels_only(backend))
-            ck_assert_msg(count == 0, "%s, %s: %lld allocator calls in %d calls", network->arch,
-                          steady_calls[c].name, count, CALLS);
+            ck_assert_msg(used.calls == 0, "%s, %s: %lld allocator calls in %d calls",
+                          network->arch, steady_calls[c].name, used.calls, CALLS);
     }
     tear_down();
 }

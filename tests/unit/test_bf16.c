@@ -4,7 +4,6 @@
  */
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +97,7 @@ START_TEST(test_vectors_round_as_scalars_do)
         free(values);
         return;
     }
-    omp_set_num_threads(2);
+    support_threads(2);
     for (int c = 0; c < COUNT(counts); c++)
         for (int64_t first = 0; first <= 65536 - counts[c]; first += 13107) {
             have[counts[c]] = 0xabcd;

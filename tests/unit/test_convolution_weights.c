@@ -2,6 +2,7 @@
  * The gradients of weights and biases by all our kernels against sums in double, and their bits
  * against the thread count.
  */
+#include "base/parallel.h"
 #include "convolution.h"
 #include "kernels/direct_weights.h"
 #include "kernels/stem.h"
@@ -43,7 +44,7 @@ static const gradient_case cases[] = {
 static void run_winograd(const conv_case *t, const float *x, const float *dy, float *dw)
 {
     const jemi_winograd conv = conv_winograd(t);
-    float *workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, omp_get_max_threads()));
+    float *workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, jemi_parallel_width()));
     jemi_winograd_weights_run(&conv, x, dy, dw, workspace);
     free(workspace);
 }
@@ -112,11 +113,11 @@ START_TEST(test_weights)
     float *x = conv_random_tensor(&src, 1), *dy = conv_random_tensor(&dst, 2);
     const int64_t count = g->conv.out * g->conv.in * g->conv.kernel * g->conv.kernel;
     float *dw = conv_alloc(count), *other = conv_alloc(count);
-    omp_set_num_threads(1);
+    support_threads(1);
     run(g, x, dy, dw);
     check_values(&g->conv, x, dy, dw);
     for (int threads = 2; threads <= 3; threads++) {
-        omp_set_num_threads(threads);
+        support_threads(threads);
         run(g, x, dy, other);
         support_same_bits(dw, other, (size_t)count * sizeof *dw, g->conv.name);
     }
@@ -131,7 +132,7 @@ START_TEST(test_bias)
 {
     const jemi_layout layout = {5, 37, 6, 7, 16};
     float *dy = conv_random_tensor(&layout, 3), db[37];
-    omp_set_num_threads(2);
+    support_threads(2);
     jemi_bias_gradient(&layout, dy, db);
     for (int64_t c = 0; c < layout.c; c++) {
         double sum = 0.0;

@@ -3,7 +3,6 @@
  * layout, forward and back; padded lanes, rows that must not see each other, thread counts, NaN.
  */
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,9 +219,9 @@ END_TEST
 START_TEST(test_threads_change_no_bit)
 {
     problem p = make_problem(&cases[_i]);
-    omp_set_num_threads(1);
+    support_threads(1);
     result one = run(&p);
-    omp_set_num_threads(3);
+    support_threads(3);
     result three = run(&p);
     const size_t bytes = (size_t)p.size * sizeof(float), few = (size_t)p.c->c * sizeof(float);
     support_same_bits(one.dst, three.dst, bytes, "dst");

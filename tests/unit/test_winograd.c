@@ -3,6 +3,7 @@
  * and shapes that do not, every fused operation, both strides and directions; and their bits
  * against batch and threads.
  */
+#include "base/parallel.h"
 #include "convolution.h"
 #include "kernels/winograd.h"
 
@@ -42,7 +43,7 @@ static void run(const conv_case *t, const conv_operands *a, float *y)
     jemi_winograd_pack(packed, a->weights, t->out, t->in, t->stride, conv.backward);
     conv.weights = packed;
     conv.then = conv_then(t, a);
-    float *workspace = conv_alloc(jemi_winograd_workspace(&conv, omp_get_max_threads()));
+    float *workspace = conv_alloc(jemi_winograd_workspace(&conv, jemi_parallel_width()));
     jemi_winograd_run(&conv, a->x, y, workspace);
     free(packed);
     free(workspace);

@@ -43,6 +43,8 @@ typedef struct jemi_op_type {
     void (*describe)(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words);
     /** Is it the product of its node: are the node's multiply-adds its own? */
     bool contracts;
+    /** Is it computed by a team of OpenMP's? (base/openmp.h) */
+    bool by_team;
     /** Does `private` begin with a jemi_native_fusion, so that the op can take along what follows? */
     bool fuses;
     /** Releases what `private` points to; NULL = nothing. `private` itself is not its business. */

@@ -8,7 +8,11 @@
 #include "backend/cpu/compile.h"
 #include "backend/cpu/cpu_program.h"
 #include "base/memory.h"
+#include "base/openmp.h"
 #include "base/status.h"
+
+// What a core computes in some hundred microseconds.
+static const int64_t alone_macs_max = 8 << 20;
 
 static void compile_fini(jemi_compile *c)
 {
@@ -124,7 +128,7 @@ static jem_status plan_init(jemi_cpu_plan *plan)
     return place(plan);
 }
 
-jem_status jemi_cpu_plan_create(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec)
+static jem_status create(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec)
 {
     *out = NULL;
     jemi_cpu_plan *plan = jemi_calloc(1, sizeof *plan);
@@ -139,6 +143,36 @@ jem_status jemi_cpu_plan_create(jemi_plan **out, jemi_program *program, const je
     }
     *out = &plan->base;
     return JEM_OK;
+}
+
+// Multiply-adds of a run's primitives.
+static int64_t work_of_team(const jemi_cpu_plan *plan)
+{
+    int64_t macs = 0;
+    for (int32_t i = 0; i < plan->n_ops; i++)
+        if (plan->ops[i].type->by_team)
+            macs += jemi_graph_node_macs(plan->base.program->graph, plan->ops[i].node);
+    return macs * plan->base.spec.batch;
+}
+
+// Primitives are made for a count of threads. Where they have little to do, as beside our own
+// kernels, that is one: then the plan needs no team of OpenMP's, whose barriers wait for every
+// thread, on a busy machine long.
+jem_status jemi_cpu_plan_create(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec)
+{
+    const int team = jemi_openmp_can_have(spec->threads) ? spec->threads : 1;
+    const int before = jemi_openmp_set_count(team);
+    jem_status status = create(out, program, spec);
+    const int64_t work = status == JEM_OK ? work_of_team((jemi_cpu_plan *)*out) : 0;
+    if (work > 0 && work <= alone_macs_max && team > 1) {
+        jemi_cpu_plan_destroy(*out);
+        jemi_openmp_set_count(1);
+        status = create(out, program, spec);
+    }
+    if (status == JEM_OK)
+        (*out)->team = work > alone_macs_max ? team : 1;
+    jemi_openmp_set_count(before);
+    return status;
 }
 
 size_t jemi_cpu_plan_bytes(const jemi_plan *base)

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/plan.h"
 #include "backend/cpu/weight_cache.h"
+#include "base/openmp.h"
 #include "base/status.h"
 #include "base/threads.h"
 
@@ -57,8 +58,8 @@ void jemi_cpu_plan_time(jemi_plan *base, bool on)
         plan->ops[i].seconds = 0.0;
 }
 
-jem_status jemi_cpu_plan_forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
-                                 float *out)
+static jem_status run_forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
+                              float *out)
 {
     jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
     assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
@@ -70,8 +71,8 @@ jem_status jemi_cpu_plan_forward(jemi_plan *base, jemi_weights *weights, int64_t
     return run_ops(plan, 0, plan->n_forward, 0);
 }
 
-jem_status jemi_cpu_plan_backward(jemi_plan *base, jemi_weights *weights, int64_t n,
-                                  const float *dout, float *din, float *dparams)
+static jem_status run_backward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *dout,
+                               float *din, float *dparams)
 {
     jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
     const uint32_t asked = (din != NULL ? (uint32_t)JEMI_WANT_DINPUT : 0u) |
@@ -86,4 +87,22 @@ jem_status jemi_cpu_plan_backward(jemi_plan *base, jemi_weights *weights, int64_
     plan->dparams = dparams;
     JEMI_TRY(find_weights(plan, plan->n_forward, plan->n_ops, asked, weights));
     return run_ops(plan, plan->n_forward, plan->n_ops, asked);
+}
+
+jem_status jemi_cpu_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
+                                 float *out)
+{
+    const jemi_openmp_before before = jemi_openmp_enter(plan->team);
+    const jem_status status = run_forward(plan, weights, n, in, out);
+    jemi_openmp_leave(before);
+    return status;
+}
+
+jem_status jemi_cpu_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
+                                  const float *dout, float *din, float *dparams)
+{
+    const jemi_openmp_before before = jemi_openmp_enter(plan->team);
+    const jem_status status = run_backward(plan, weights, n, dout, din, dparams);
+    jemi_openmp_leave(before);
+    return status;
 }

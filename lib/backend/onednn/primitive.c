@@ -93,10 +93,14 @@ static void destroy(jemi_op *op)
         dnnl_primitive_destroy(s->primitive);
 }
 
-static const jemi_op_type product = {
-    .name = "primitive", .run = run, .describe = describe, .contracts = true, .destroy = destroy};
+static const jemi_op_type product = {.name = "primitive",
+                                     .run = run,
+                                     .describe = describe,
+                                     .contracts = true,
+                                     .by_team = true,
+                                     .destroy = destroy};
 static const jemi_op_type reorder = {
-    .name = "primitive", .run = run, .describe = describe, .destroy = destroy};
+    .name = "primitive", .run = run, .describe = describe, .by_team = true, .destroy = destroy};
 
 // ---- compiling ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@
 #include "backend/ref/run.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "kernels/parallel.h"
+#include "kernels/grain.h"
 
 static jem_status allocate(jemi_ref_workspace *ws, int64_t rows, bool with_grads)
 {
@@ -97,15 +97,34 @@ static const double *statistic(const jemi_ref_workspace *ws, const double *param
                                                 : params + offset;
 }
 
-static void take_statistics(const jemi_ref_workspace *ws, int64_t n, int32_t index)
+// A node for all rows.
+typedef struct node_rows {
+    const jemi_ref_workspace *ws;
+    const double *params;
+    int64_t n;
+    int32_t index;
+} node_rows;
+
+static void statistics_task(void *context, int64_t begin, int64_t end, int worker)
 {
+    (void)worker;
+    const node_rows *rows = context;
+    const jemi_ref_workspace *ws = rows->ws;
     const jemi_graph *graph = ws->graph;
-    const jemi_node *node = &graph->nodes[index];
-    const jemi_ref_rows x = {jemi_ref_value(ws, 0, node->input[0]), n, ws->row_size};
+    const jemi_node *node = &graph->nodes[rows->index];
+    const jemi_ref_rows x = {jemi_ref_value(ws, 0, node->input[0]), rows->n, ws->row_size};
     double *mean = ws->statistics + graph->states[node->mean].offset - graph->param_count;
     double *var = ws->statistics + graph->states[node->var].offset - graph->param_count;
-    JEMI_PARALLEL(for (int64_t c = 0; c < node->shape.c;
-                       c++) { jemi_ref_batch_statistics(node, &x, c, &mean[c], &var[c]); });
+    for (int64_t c = begin; c < end; c++)
+        jemi_ref_batch_statistics(node, &x, c, &mean[c], &var[c]);
+}
+
+static void take_statistics(const jemi_ref_workspace *ws, int64_t n, int32_t index)
+{
+    const jemi_shape shape = ws->graph->nodes[index].shape;
+    node_rows rows = {ws, NULL, n, index};
+    jemi_parallel(shape.c, jemi_grain(shape.c, n * shape.h * shape.w * JEMI_WORK_OF_FLOAT),
+                  statistics_task, &rows);
 }
 
 void jemi_ref_statistics(const jemi_ref_workspace *ws, int64_t n, double *state)
@@ -235,12 +254,28 @@ static void batch_backward(const jemi_ref_workspace *ws, const double *params, i
 
 // ---- graphs ------------------------------------------------------------------------------------
 
+static void forward_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    (void)worker;
+    const node_rows *rows = context;
+    for (int64_t row = begin; row < end; row++)
+        node_forward(rows->ws, rows->params, row, rows->index);
+}
+
+// Naive sums take long; all else is done once per value.
+static int64_t grain_of(const jemi_node *node, int64_t n)
+{
+    const bool sums = node->kind == JEMI_NODE_CONV || node->kind == JEMI_NODE_LINEAR;
+    return sums ? 1 : jemi_grain(n, jemi_shape_size(node->shape) * JEMI_WORK_OF_FLOAT);
+}
+
 void jemi_ref_forward(const jemi_ref_workspace *ws, const double *params, int64_t n)
 {
     for (int32_t i = 1; i < ws->graph->n_nodes; i++) {
         if (takes_batch(ws, &ws->graph->nodes[i]))
             take_statistics(ws, n, i);
-        JEMI_PARALLEL(for (int64_t row = 0; row < n; row++) { node_forward(ws, params, row, i); });
+        node_rows rows = {ws, params, n, i};
+        jemi_parallel(n, grain_of(&ws->graph->nodes[i], n), forward_task, &rows);
     }
 }
 
