@@ -213,7 +213,7 @@ START_TEST(test_model_copies)
     ck_assert_ptr_null(model);
     REFUSED(JEM_EIO, f.dir, jem_model_load(&model, f.dir, NULL));
     REFUSED(JEM_EIO, "", jem_model_load(&model, "", NULL));
-    REFUSED(JEM_EFORMAT, "header", jem_model_load(&model, foreign, NULL));
+    REFUSED(JEM_EFORMAT, "text file", jem_model_load(&model, foreign, NULL));
     REFUSED(JEM_EINVAL, "out is NULL", jem_model_load_buffer(NULL, "x", 1, NULL));
     model = sentinel;
     REFUSED(JEM_EINVAL, "data is NULL", jem_model_load_buffer(&model, NULL, 9, NULL));
@@ -227,7 +227,7 @@ START_TEST(test_model_copies)
     REFUSED(JEM_EINVAL, "model is NULL", jem_model_load_matching(NULL, missing, NULL));
     REFUSED(JEM_EINVAL, "path is NULL", jem_model_load_matching(f.model, NULL, NULL));
     REFUSED(JEM_EIO, "missing", jem_model_load_matching(f.model, missing, NULL));
-    REFUSED(JEM_EFORMAT, "header", jem_model_load_matching(f.model, foreign, NULL));
+    REFUSED(JEM_EFORMAT, "text file", jem_model_load_matching(f.model, foreign, NULL));
 }
 END_TEST
 

@@ -157,7 +157,7 @@ static void load_names(void)
     size_t length;
     MUST(jem_model_load(&model, path, NULL));
     MUST(jem_model_get_class_name(model, 99999, NULL, 0, &length));
-    ck_assert_uint_gt(length, 100);
+    ck_assert_uint_gt(length, strlen("99999")); // which an unnamed class is called
     jem_model_destroy(model);
 }
 
