@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -28,18 +28,6 @@ typedef struct tables {
 static int64_t padded_channels(const jemi_norm_pass *pass)
 {
     return jemi_layout_blocks(&pass->layout) * pass->layout.block;
-}
-
-int64_t jemi_norm_statistics(const jemi_norm_pass *pass)
-{
-    return pass->over == JEMI_OVER_GROUPS ? pass->layout.n * pass->groups : pass->layout.c;
-}
-
-size_t jemi_norm_scratch_bytes(const jemi_norm_pass *pass)
-{
-    const size_t places = (size_t)(pass->layout.n * padded_channels(pass));
-    const size_t statistics = (size_t)jemi_norm_statistics(pass);
-    return (2 * places + 3 * statistics) * sizeof(double) + 4 * places * sizeof(float);
 }
 
 static tables tables_of(const jemi_norm_pass *pass, void *scratch)
@@ -117,7 +105,6 @@ INLINE void sum_lanes(double *first, double *second, const float *x, const float
     }
 }
 
-JEMI_CLONES
 static void sum_block(double *first, double *second, const float *x, const float *y, int64_t pixels,
                       int64_t block)
 {
@@ -157,7 +144,6 @@ INLINE void forward_lanes(float *dst, const float *src, const tables *t, int64_t
         }
 }
 
-JEMI_CLONES
 static void forward_block(float *dst, const float *src, const tables *t, int64_t place,
                           int64_t pixels, int64_t block)
 {
@@ -181,7 +167,6 @@ INLINE void backward_lanes(float *dst, const float *diff, const float *src, cons
         }
 }
 
-JEMI_CLONES
 static void backward_block(float *dst, const float *diff, const float *src, const tables *t,
                            int64_t place, int64_t pixels, int64_t block)
 {
@@ -364,9 +349,9 @@ static void take_statistics(const jemi_norm_pass *pass, const tables *t, const f
     }
 }
 
-void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
-                       const float *weight, const float *bias, float *mean, float *var,
-                       void *scratch)
+void JEMI_KERNEL(norm_forward)(const jemi_norm_pass *pass, float *dst, const float *src,
+                               const float *weight, const float *bias, float *mean, float *var,
+                               void *scratch)
 {
     const tables t = tables_of(pass, scratch);
     if (pass->over != JEMI_OVER_NONE)
@@ -376,9 +361,9 @@ void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
     share(forward_task, pass, &t, dst, src, NULL);
 }
 
-void jemi_norm_backward(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
-                        const float *src, const float *weight, const float *mean, const float *var,
-                        float *dweight, float *dbias, void *scratch)
+void JEMI_KERNEL(norm_backward)(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
+                                const float *src, const float *weight, const float *mean,
+                                const float *var, float *dweight, float *dbias, void *scratch)
 {
     const tables t = tables_of(pass, scratch);
     const bool wants_params = dweight != NULL || dbias != NULL;

@@ -5,7 +5,7 @@
  */
 #include "kernels/stem.h"
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -85,7 +85,6 @@ INLINE void line_backward(float *line, const float *image, const float *weights,
 }
 
 // The number of channels as a constant, so that the sums stay in registers.
-JEMI_CLONES
 static void line_of(float *line, const float *image, const float *weights, const jemi_stem *s,
                     int64_t y)
 {
@@ -109,12 +108,8 @@ static int64_t blocks_of(int64_t out)
     return (out + LANES - 1) / LANES;
 }
 
-int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel)
-{
-    return blocks_of(out) * LANES * c * kernel * kernel;
-}
-
-void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c, int64_t kernel)
+void JEMI_KERNEL(stem_pack)(float *packed, const float *weights, int64_t out, int64_t c,
+                            int64_t kernel)
 {
     const int64_t places = kernel * kernel;
     for (int64_t o = 0; o < blocks_of(out) * LANES; o++)
@@ -142,8 +137,8 @@ static void backward_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
-                        const jemi_stem *stem)
+void JEMI_KERNEL(stem_backward)(float *diff_src, const float *diff_dst, const float *weights,
+                                const jemi_stem *stem)
 {
     backward_lines l = {diff_src, diff_dst, weights, stem};
     const int64_t count = stem->dst.n * stem->h;

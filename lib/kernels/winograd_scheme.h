@@ -9,10 +9,9 @@
 #ifndef JEMI_KERNELS_WINOGRAD_SCHEME_H
 #define JEMI_KERNELS_WINOGRAD_SCHEME_H
 
+#include "kernels/simd/v16.h"
 #include "kernels/winograd.h"
 #include "kernels/winograd_tiles.h"
-
-#if defined(__x86_64__)
 
 enum { JEMI_WINOGRAD_PHASES = 4 };
 
@@ -53,9 +52,8 @@ typedef struct jemi_winograd_scheme {
     void (*gather_weights)(const float *values, int64_t stride, float kernels[9][16]);
 } jemi_winograd_scheme;
 
-extern const jemi_winograd_scheme jemi_winograd_stride1;
-extern const jemi_winograd_scheme jemi_winograd_stride2;
-extern const jemi_winograd_scheme jemi_winograd_stride2_backward;
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride1);
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2);
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_backward);
 
-#endif
 #endif
