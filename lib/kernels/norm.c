@@ -65,27 +65,29 @@ static double values_of(const jemi_norm_pass *pass)
 
 // ---- passes over the images --------------------------------------------------------------------
 
-// Half of the lanes, as the caller's memory has them and in double.
-typedef float half
-    __attribute__((vector_size(LANES / 2 * sizeof(float)), aligned(sizeof(float)), may_alias));
+// As many lanes as a register has doubles, as the caller's memory has them and in double.
+typedef float narrow
+    __attribute__((vector_size(V16_DOUBLES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef double wide
-    __attribute__((vector_size(LANES / 2 * sizeof(double)), aligned(sizeof(double)), may_alias));
+    __attribute__((vector_size(V16_DOUBLES * sizeof(double)), aligned(sizeof(double)), may_alias));
+
+enum { PARTS = LANES / V16_DOUBLES };
 
 // sum_lanes() with all lanes: GCC does not find the vectors in there by itself.
 INLINE void sum_all_lanes(double *first, double *second, const float *x, const float *y,
                           int64_t pixels, int64_t block)
 {
-    wide sum[2] = {{0}}, product[2] = {{0}};
+    wide sum[PARTS] = {{0}}, product[PARTS] = {{0}};
     for (int64_t p = 0; p < pixels; p++)
-        for (int k = 0; k < 2; k++) {
-            const int64_t at = p * block + k * (LANES / 2);
-            const wide value = __builtin_convertvector(*(const half *)(x + at), wide);
+        for (int k = 0; k < PARTS; k++) {
+            const int64_t at = p * block + k * V16_DOUBLES;
+            const wide value = __builtin_convertvector(*(const narrow *)(x + at), wide);
             sum[k] += value;
-            product[k] += value * __builtin_convertvector(*(const half *)(y + at), wide);
+            product[k] += value * __builtin_convertvector(*(const narrow *)(y + at), wide);
         }
-    for (int k = 0; k < 2; k++) {
-        *(wide *)(first + k * (LANES / 2)) = sum[k];
-        *(wide *)(second + k * (LANES / 2)) = product[k];
+    for (int k = 0; k < PARTS; k++) {
+        *(wide *)(first + k * V16_DOUBLES) = sum[k];
+        *(wide *)(second + k * V16_DOUBLES) = product[k];
     }
 }
 

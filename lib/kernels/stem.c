@@ -12,10 +12,6 @@
 
 enum { LANES = JEMI_STEM_BLOCK, TILE = 16 };
 
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef float lanes_in_memory
-    __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
-
 typedef struct taps {
     int64_t begin, end; // kernel positions that fall on the output
 } taps;
@@ -36,18 +32,20 @@ INLINE void pixel_sums(float (*tile)[TILE * LANES], int64_t place, const float *
     const jemi_layout *out = &s->dst;
     const taps rows = taps_of(y, s, out->h);
     const taps columns = taps_of(x, s, out->w);
-    lanes sum[JEMI_STEM_CHANNELS] = {0};
+    v16 sum[JEMI_STEM_CHANNELS];
+    for (int64_t c = 0; c < channels; c++)
+        sum[c] = v16_zero();
     for (int64_t block = 0; block < jemi_layout_blocks(out); block++)
         for (int64_t ky = rows.begin; ky < rows.end; ky++)
             for (int64_t kx = columns.begin; kx < columns.end; kx++) {
                 const int64_t from = (block * out->h + y + s->pad - ky) * out->w + x + s->pad - kx;
                 const int64_t tap = ((block * s->kernel + ky) * s->kernel + kx) * channels;
-                const lanes diff = *(const lanes_in_memory *)(image + from * LANES);
+                const v16 diff = v16_load(image + from * LANES);
                 for (int64_t c = 0; c < channels; c++)
-                    sum[c] += diff * *(const lanes_in_memory *)(weights + (tap + c) * LANES);
+                    sum[c] = v16_add(sum[c], v16_mul(diff, v16_load(weights + (tap + c) * LANES)));
             }
     for (int64_t c = 0; c < channels; c++)
-        *(lanes_in_memory *)(tile[c] + place * LANES) = sum[c];
+        v16_store(tile[c] + place * LANES, sum[c]);
 }
 
 INLINE void add_neighbours(float *restrict out, const float *restrict in, int64_t width)

@@ -58,9 +58,9 @@ V16_INLINE void jemi_transform_lines(jemi_transform_1d *transform, jemi_axis acr
                                      const float *image, const jemi_pixels *p, jemi_lines t)
 {
     static const float zeros[2 * JEMI_WINOGRAD_PATCH * JEMI_LANES];
-    bool inside[JEMI_WINOGRAD_PATCH];
+    v16_inside inside[JEMI_WINOGRAD_PATCH];
     for (int j = 0; j < across.size + across.more; j++)
-        inside[j] = (uint64_t)(p->column + j * p->step) < (uint64_t)p->w; // not negative
+        inside[j] = v16_inside_if((uint64_t)(p->column + j * p->step) < (uint64_t)p->w);
     for (int i = 0; i < lines; i++) {
         const int64_t row = p->row + i * p->step;
         const float *line =

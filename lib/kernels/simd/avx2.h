@@ -10,6 +10,7 @@
 #define V16_NAME   "avx2"
 
 enum {
+    V16_DOUBLES = 4,   /* of a register */
     V16_TILE_ROWS = 6, /* twelve registers of sums, two of weights, one broadcast */
     V16_TILE_VECTORS = 1,
     V16_SUM_ROWS = 4,
@@ -22,6 +23,7 @@ typedef struct v16 {
 } v16;
 
 typedef v16 v16_mask; /* all bits of a lane, or none */
+typedef bool v16_inside;
 
 V16_INLINE v16 v16_zero(void)
 {
@@ -39,7 +41,12 @@ V16_INLINE v16 v16_load(const float *p)
     return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
 }
 
-V16_INLINE v16 v16_load_if(bool inside, const float *p)
+V16_INLINE v16_inside v16_inside_if(bool inside)
+{
+    return inside;
+}
+
+V16_INLINE v16 v16_load_if(v16_inside inside, const float *p)
 {
     static const float zeros[16];
     return v16_load(inside ? p : zeros);

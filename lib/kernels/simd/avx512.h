@@ -10,6 +10,7 @@
 #define V16_NAME   "avx512"
 
 enum {
+    V16_DOUBLES = 8,    /* of a register */
     V16_TILE_ROWS = 14, /* of a product: 28 registers of sums, one broadcast serves two */
     V16_TILE_VECTORS = 2,
     V16_SUM_ROWS = 8, /* of a weights' gradient */
@@ -19,6 +20,7 @@ enum {
 
 typedef __m512 v16;
 typedef __mmask16 v16_mask;
+typedef __mmask16 v16_inside;
 
 V16_INLINE v16 v16_zero(void)
 {
@@ -35,9 +37,14 @@ V16_INLINE v16 v16_load(const float *p)
     return _mm512_loadu_ps(p);
 }
 
-V16_INLINE v16 v16_load_if(bool inside, const float *p)
+V16_INLINE v16_inside v16_inside_if(bool inside)
 {
-    return _mm512_maskz_loadu_ps((__mmask16)(inside ? 0xffff : 0), p);
+    return inside ? 0xffff : 0;
+}
+
+V16_INLINE v16 v16_load_if(v16_inside inside, const float *p)
+{
+    return _mm512_maskz_loadu_ps(inside, p);
 }
 
 V16_INLINE v16 v16_load_first(const float *p, int64_t n)

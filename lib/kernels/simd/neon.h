@@ -10,6 +10,7 @@
 #define V16_NAME   "neon"
 
 enum {
+    V16_DOUBLES = 2,   /* of a register */
     V16_TILE_ROWS = 6, /* 24 registers of sums, four of weights, one broadcast */
     V16_TILE_VECTORS = 1,
     V16_SUM_ROWS = 4,
@@ -24,6 +25,8 @@ typedef struct v16 {
 typedef struct v16_mask {
     uint32x4_t q[4];
 } v16_mask;
+
+typedef bool v16_inside;
 
 #define V16_QUARTERS(type, value)                                                                  \
     type result;                                                                                   \
@@ -46,7 +49,12 @@ V16_INLINE v16 v16_load(const float *p)
     V16_QUARTERS(v16, vld1q_f32(p + 4 * i));
 }
 
-V16_INLINE v16 v16_load_if(bool inside, const float *p)
+V16_INLINE v16_inside v16_inside_if(bool inside)
+{
+    return inside;
+}
+
+V16_INLINE v16 v16_load_if(v16_inside inside, const float *p)
 {
     static const float zeros[16];
     return v16_load(inside ? p : zeros);

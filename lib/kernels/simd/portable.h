@@ -12,6 +12,7 @@
 #define V16_NAME   "portable"
 
 enum {
+    V16_DOUBLES = 2, /* of a register */
     V16_TILE_ROWS = 4,
     V16_TILE_VECTORS = 1,
     V16_SUM_ROWS = 4,
@@ -24,6 +25,7 @@ typedef struct v16 {
 } v16;
 
 typedef uint16_t v16_mask;
+typedef bool v16_inside;
 
 #define V16_EACH(value)                                                                            \
     v16 result;                                                                                    \
@@ -51,7 +53,12 @@ V16_INLINE v16 v16_load_first(const float *p, int64_t n)
     V16_EACH(i < n ? p[i] : 0.0f);
 }
 
-V16_INLINE v16 v16_load_if(bool inside, const float *p)
+V16_INLINE v16_inside v16_inside_if(bool inside)
+{
+    return inside;
+}
+
+V16_INLINE v16 v16_load_if(v16_inside inside, const float *p)
 {
     return v16_load_first(p, inside ? 16 : 0);
 }

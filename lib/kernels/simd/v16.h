@@ -7,6 +7,7 @@
  * one of IEEE 754 in each lane, and multiply-adds are fused everywhere.
  *
  *     v16 v16_zero(), v16_set1(x), v16_load(p)                  p has any alignment
+ *     v16_inside v16_inside_if(bool)
  *     v16 v16_load_if(inside, p)          zeros, and p is not read, unless `inside`
  *     v16 v16_load_first(p, n)            the first n lanes, 0 <= n <= 16, zeros behind
  *     void v16_store(p, a)
