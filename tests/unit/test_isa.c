@@ -329,6 +329,7 @@ END_TEST
 
 START_TEST(a_limit_is_one_of_the_names)
 {
+    jemi_isa_limit(NULL);
     ck_assert(!jemi_isa_limit("mmx"));
     ck_assert_str_eq(jemi_isa_in_use(), jemi_isa_name(0));
     ck_assert(jemi_isa_limit("portable"));
