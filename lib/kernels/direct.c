@@ -1,6 +1,6 @@
 /*
- * The unit of work is a strip of 14 destination pixels times 32 channels, kept in 28 registers
- * while taps and source channels pass by: one broadcast serves two multiply-adds.
+ * The unit of work is a strip of STRIP destination pixels times GROUP channels, on AVX-512 14 x 32,
+ * kept in registers while taps and source channels pass by: one broadcast serves two multiply-adds.
  *
  * Backward data with stride s is s x s phases: destination pixels of one phase see the same taps,
  * and walk over the source without gaps. So one loop serves all directions; only where a tap looks
@@ -8,7 +8,6 @@
  */
 #include "kernels/direct.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "kernels/bf16.h"

@@ -1,11 +1,10 @@
 /*
- * The unit of work is one tap, up to 8 source channels and 32 destination channels: 16 registers of
- * sums over the pixels of an image, added to memory once per image. A thread goes through all its
- * items image by image, so that an image is read from afar once.
+ * The unit of work is one tap, up to ROWS source channels and VECTORS vectors of destination
+ * channels, on AVX-512 8 and 2: 16 registers of sums over the pixels of an image, added to memory
+ * once per image. A thread goes through its items image by image, so that an image is read from
+ * afar once.
  */
 #include "kernels/direct_weights.h"
-
-#include <assert.h>
 
 #include "kernels/entries.h"
 #include "kernels/grain.h"

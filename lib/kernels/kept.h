@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JEMI_SIGNS = 16 }; /* in a word */
+#include "kernels/layout.h"
+
+enum { JEMI_SIGNS = JEMI_LANES }; /* in a word */
 
 /** Of a tensor, one of the two; of none, neither. */
 typedef struct jemi_kept {

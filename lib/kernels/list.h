@@ -1,7 +1,7 @@
 /*
  * The functions of this room that are compiled once per instruction set: F(type, name, parameters,
- * arguments) for each. Their headers declare them as jemi_<name>, which runs the set in use (isa.c);
- * a set's own is called JEMI_KERNEL(<name>).
+ * arguments) for each. Their headers declare them as jemi_<name>, which runs the set in use
+ * (isa.c); a set's own is called JEMI_KERNEL(<name>).
  */
 #ifndef JEMI_KERNELS_LIST_H
 #define JEMI_KERNELS_LIST_H

@@ -16,7 +16,7 @@
 #include "kernels/entries.h"
 #include "kernels/grain.h"
 
-enum { LANES = 16, TILE = 4 * LANES };
+enum { LANES = JEMI_LANES, TILE = 4 * LANES };
 
 typedef struct tile_source {
     jemi_random_key key;

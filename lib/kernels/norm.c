@@ -17,7 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 }; // handled at once, in registers when the count is this constant
+enum { LANES = JEMI_LANES }; // handled at once, in registers when the count is this constant
 
 typedef struct tables {
     double *first, *second;              // sums per row and channel, padded channels included

@@ -31,7 +31,7 @@ static plane plane_of(const jemi_pooling *pooling, int64_t row, int64_t block)
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 }; // handled at once, in registers when the count is this constant
+enum { LANES = JEMI_LANES }; // handled at once, in registers when the count is this constant
 
 // out[lane] = mean over a window that begins at `src`.
 INLINE void mean(float *restrict out, const float *restrict src, const jemi_pooling *p,

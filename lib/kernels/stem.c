@@ -10,7 +10,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = JEMI_STEM_BLOCK, TILE = 16 };
+enum { LANES = JEMI_STEM_BLOCK, TILE = LANES };
 
 typedef struct taps {
     int64_t begin, end; // kernel positions that fall on the output

@@ -11,7 +11,7 @@
 #include "kernels/epilogue.h"
 #include "kernels/layout.h"
 
-enum { JEMI_STEM_BLOCK = 16, JEMI_STEM_CHANNELS = 4, JEMI_STEM_KERNEL = 3 };
+enum { JEMI_STEM_BLOCK = JEMI_LANES, JEMI_STEM_CHANNELS = 4, JEMI_STEM_KERNEL = 3 };
 
 typedef struct jemi_stem {
     jemi_layout dst;             /* of the convolution; block 16, padded lanes zero */

@@ -14,7 +14,7 @@
 #include "kernels/entries.h"
 #include "kernels/grain.h"
 
-enum { BLOCK = 16384, LANES = 16 };
+enum { BLOCK = 16384, LANES = JEMI_LANES };
 
 static int64_t block_count(int64_t count)
 {

@@ -5,8 +5,9 @@
  *     M[p][tile][out] = V[p] U[p]       a small matrix product per place
  *     y               = A^T M A
  *
- * A product keeps 14 tiles x 32 channels in registers: 28 accumulators, one broadcast for two
- * multiply-adds. U[p] is packed as (out / 32 or / 16, in, 32 or 16), the order in which it is read.
+ * A product keeps ROWS tiles x COLUMNS channels in registers, on AVX-512 14 x 32: 28 accumulators,
+ * one broadcast for two multiply-adds. U[p] is packed as (out / COLUMNS, in, COLUMNS), the order in
+ * which it is read; 16 columns may be left at the end.
  *
  * Where weights are small and tiles many, each thread takes blocks of them through all stages in a
  * workspace of its own, which stays in its cache. Otherwise all threads share the stages of one

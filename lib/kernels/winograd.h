@@ -50,12 +50,13 @@ int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads);
  * @param x          In. The source of `conv`.
  * @param dy         In. The gradient of its destination.
  * @param dw         Out. (out, in, 3, 3).
- * @param workspace  For the OpenMP count.
+ * @param workspace  For jemi_parallel_width() threads.
  */
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
                                float *dw, float *workspace);
 
-/** Parallel over tiles, or within them where tiles are few. `workspace` for the OpenMP count. */
+/** Parallel over tiles, or within them where tiles are few. `workspace` for
+ *  jemi_parallel_width() threads. */
 void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace);
 
 #endif

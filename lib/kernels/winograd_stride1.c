@@ -27,7 +27,8 @@ V16_INLINE void weights_1d(const v16 g[3], v16 u[PATCH])
     u[5] = g[2];
 }
 
-static void transform_weights(float kernels[9][16], bool flip, float *values, int64_t stride)
+static void transform_weights(float kernels[9][JEMI_LANES], bool flip, float *values,
+                              int64_t stride)
 {
     v16 rows[3][PATCH];
     for (int i = 0; i < 3; i++) {
@@ -173,7 +174,7 @@ V16_INLINE void gather_1d(const v16 u[PATCH], v16 g[3])
     g[2] = v16_fma(sixth, v16_sub(sum2, sum1), u[5]);
 }
 
-static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
+static void gather_weights(const float *values, int64_t stride, float kernels[9][JEMI_LANES])
 {
     v16 rows[PATCH][3];
     for (int i = 0; i < PATCH; i++) {

@@ -47,7 +47,7 @@ V16_INLINE void weights_1d(int length, bool flip, const v16 w[3], v16 u[PATCH])
     u[4] = g1;
 }
 
-V16_INLINE void transform_phase(int rows, int columns, float kernels[9][16], bool flip,
+V16_INLINE void transform_phase(int rows, int columns, float kernels[9][JEMI_LANES], bool flip,
                                 float *values, int64_t stride)
 {
     v16 lines[3][PATCH];
@@ -66,7 +66,8 @@ V16_INLINE void transform_phase(int rows, int columns, float kernels[9][16], boo
     }
 }
 
-static void transform_weights(float kernels[9][16], bool flip, float *values, int64_t stride)
+static void transform_weights(float kernels[9][JEMI_LANES], bool flip, float *values,
+                              int64_t stride)
 {
     transform_phase(5, 5, kernels, flip, values, stride);
     transform_phase(5, 4, kernels, flip, values + 25 * stride, stride);
@@ -281,7 +282,7 @@ V16_INLINE void gather_phase(int rows, int columns, const float *values, int64_t
     }
 }
 
-static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
+static void gather_weights(const float *values, int64_t stride, float kernels[9][JEMI_LANES])
 {
     v16 sums[3][3];
     for (int k = 0; k < 9; k++)

@@ -202,7 +202,7 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
 
 // ---- sums --------------------------------------------------------------------------------------
 
-// 8 rows times 16 * `vectors` columns of dU, which lie together.
+// ROWS rows times 16 * `vectors` columns of dU, which lie together.
 V16_INLINE void sum_products(int vectors, bool first, int tiles, const float *v, const float *m,
                              float *u)
 {
@@ -228,7 +228,7 @@ V16_INLINE void sum_products(int vectors, bool first, int tiles, const float *v,
             v16_store(u + (r * vectors + s) * LANES, sums[r][s]);
 }
 
-// dU of a place is (out / 32, in, 32), the last columns 16 where 32 are not left.
+// dU of a place is (out / COLUMNS, in, COLUMNS), the last columns 16 where so many are not left.
 static int64_t columns_at(const item *it, int64_t o)
 {
     return jemi_min(it->out - o / COLUMNS * COLUMNS, COLUMNS);

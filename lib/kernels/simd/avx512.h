@@ -15,7 +15,6 @@ enum {
     V16_TILE_VECTORS = 2,
     V16_SUM_ROWS = 8, /* of a weights' gradient */
     V16_SUM_VECTORS = 2,
-    V16_TAPS = 36, /* of the first convolution's weights at once */
 };
 
 typedef __m512 v16;

@@ -15,7 +15,6 @@ enum {
     V16_TILE_VECTORS = 1,
     V16_SUM_ROWS = 4,
     V16_SUM_VECTORS = 1,
-    V16_TAPS = 6,
 };
 
 typedef struct v16 {
