@@ -3,6 +3,7 @@
  * fill vectors, register tiles and blocks of channels, and on shapes that do not. Whether the bits
  * are right is seen by the tests of each kernel, which also run on every set.
  */
+#include "base/parallel.h"
 #include "convolution.h"
 #include "kernels/activation.h"
 #include "kernels/direct.h"
@@ -38,7 +39,7 @@ static void compare_sets(void (*run)(int index, outcome *o), int index)
         outcome other = {.count = 0};
         ck_assert(jemi_isa_limit(jemi_isa_name(set)));
         ck_assert_str_eq(jemi_isa_in_use(), jemi_isa_name(set));
-        omp_set_num_threads(1 + set % 3);
+        support_threads(1 + set % 3);
         run(index, set == 0 ? &first : &other);
         for (int k = 0; set > 0 && k < first.count; k++)
             ck_assert_msg(first.each[k].digest == other.each[k].digest, "%s: %s and %s differ",
@@ -71,14 +72,14 @@ static void run_winograd(int index, outcome *o)
     jemi_winograd_pack(packed, a.weights, t.out, t.in, t.stride, conv.backward);
     conv.weights = packed;
     conv.then = conv_then(&t, &a);
-    float *workspace = conv_alloc(jemi_winograd_workspace(&conv, omp_get_max_threads()));
+    float *workspace = conv_alloc(jemi_winograd_workspace(&conv, jemi_parallel_width()));
     jemi_winograd_run(&conv, a.x, y, workspace);
     note(o, t.name, y, (size_t)jemi_layout_size(&dst) * sizeof *y);
     free(workspace);
     if (!conv.backward) {
         const int64_t count = t.out * t.in * 9;
         float *dw = conv_alloc(count);
-        workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, omp_get_max_threads()));
+        workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, jemi_parallel_width()));
         jemi_winograd_weights_run(&conv, a.x, y, dw, workspace);
         note(o, "weights' gradient", dw, (size_t)count * sizeof *dw);
         free(dw);

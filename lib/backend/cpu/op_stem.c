@@ -4,6 +4,7 @@
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
 #include "kernels/direct_weights.h"
+#include "kernels/isa.h"
 #include "kernels/stem.h"
 
 static const char kernel_name[] = "own, first layer";

@@ -3,6 +3,7 @@
  */
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
+#include "kernels/isa.h"
 #include "kernels/winograd.h"
 
 typedef struct state {
