@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "kernels/isa.h"
 
 static const char stale[] = "a message from before the call";
 
@@ -276,6 +277,16 @@ void support_write_file(const char *path, const void *bytes, size_t size)
     FILE *file = fopen(path, "wb");
     ck_assert_msg(file != NULL && fwrite(bytes, 1, size, file) == size, "cannot write %s", path);
     fclose(file);
+}
+
+// JEM_TEST_ISA=avx2 ctest .. runs the tests as on a processor that has no more than that.
+static __attribute__((constructor)) void limit_instruction_set(void)
+{
+    const char *name = getenv("JEM_TEST_ISA");
+    if (name != NULL && !jemi_isa_limit(name)) {
+        fprintf(stderr, "JEM_TEST_ISA: this processor has no \"%s\"\n", name);
+        exit(1);
+    }
 }
 
 int support_main(const char *name, void (*add)(TCase *tcase))

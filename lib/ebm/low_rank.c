@@ -12,8 +12,8 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "kernels/clones.h"
 #include "kernels/noise.h"
+#include "kernels/vector.h"
 
 enum {
     ITERATIONS = 4,       /* of the subspace; each sharpens it by the gap between eigenvalues */
@@ -34,39 +34,9 @@ typedef struct workspace {
     double *gram;        /* (rank, rank), then its Cholesky factor in the lower half */
 } workspace;
 
-// A run of one row's elements.
-typedef struct run {
-    const float *x, *mean;
-    int64_t count;
-} run;
-
-static run run_of(const jemi_covariance *c, int64_t i, int64_t begin, int64_t end)
+static jemi_run run_of(const jemi_covariance *c, int64_t i, int64_t begin, int64_t end)
 {
-    return (run){c->x + c->rows[i] * c->row_len + begin, c->mean + begin, end - begin};
-}
-
-// z += (x - mean)^T basis.
-JEMI_CLONES
-static void project_run(const run *r, const double *restrict basis, int64_t rank,
-                        double *restrict z)
-{
-    for (int64_t e = 0; e < r->count; e++) {
-        const double centred = (double)r->x[e] - (double)r->mean[e];
-        for (int64_t k = 0; k < rank; k++)
-            z[k] += centred * basis[e * rank + k];
-    }
-}
-
-// image += (x - mean) z^T / n.
-JEMI_CLONES
-static void spread_run(const run *r, const double *restrict z, int64_t rank, int64_t n,
-                       double *restrict image)
-{
-    for (int64_t e = 0; e < r->count; e++) {
-        const double centred = ((double)r->x[e] - (double)r->mean[e]) / (double)n;
-        for (int64_t k = 0; k < rank; k++)
-            image[e * rank + k] += centred * z[k];
-    }
+    return (jemi_run){c->x + c->rows[i] * c->row_len + begin, c->mean + begin, end - begin};
 }
 
 // Rows first .. first + n - 1 of the table.
@@ -83,8 +53,8 @@ static void project_task(void *context, int64_t begin, int64_t end, int worker)
     for (int64_t i = begin; i < end; i++) {
         double *z = w->coordinates + i * w->rank;
         memset(z, 0, (size_t)w->rank * sizeof *z);
-        const run r = run_of(w->c, b->first + i, 0, w->c->row_len);
-        project_run(&r, w->basis, w->rank, z);
+        const jemi_run r = run_of(w->c, b->first + i, 0, w->c->row_len);
+        jemi_project_run(&r, w->basis, w->rank, z);
     }
 }
 
@@ -97,8 +67,9 @@ static void add_image_task(void *context, int64_t begin, int64_t end, int worker
     for (int64_t at = begin; at < end; at += ELEMENTS_MAX) {
         const int64_t stop = at + ELEMENTS_MAX < end ? at + ELEMENTS_MAX : end;
         for (int64_t i = 0; i < b->n; i++) {
-            const run r = run_of(w->c, b->first + i, at, stop);
-            spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n, w->image + at * w->rank);
+            const jemi_run r = run_of(w->c, b->first + i, at, stop);
+            jemi_spread_run(&r, w->coordinates + i * w->rank, w->rank, w->c->n,
+                            w->image + at * w->rank);
         }
     }
 }

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/epilogue.h"
 #include "kernels/grain.h"
 
@@ -145,7 +145,6 @@ INLINE float tanh_grad(float y)
         dst[i] = (value);                                                                          \
     }
 
-JEMI_CLONES
 static void forward_run(float *dst, const float *src, int64_t count, jemi_activation a)
 {
     const float slope = a.slope;
@@ -180,7 +179,6 @@ static void forward_run(float *dst, const float *src, int64_t count, jemi_activa
             dst[i] = diff[i] * (derivative) + add[i];                                              \
         }
 
-JEMI_CLONES
 static void backward_values(float *dst, const float *diff, const float *kept, const float *add,
                             int64_t count, jemi_activation a)
 {
@@ -221,7 +219,6 @@ static void forward_signs_run(float *dst, uint16_t *signs, const float *src, int
     jemi_epilogue_alone(dst, src, count, &then);
 }
 
-JEMI_CLONES
 static void sum_run(float *dst, const float *a, const float *b, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
@@ -273,56 +270,34 @@ static void share(jemi_task task, pass *p, int64_t count)
     jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), task, p);
 }
 
-bool jemi_act_grad_from_value(jemi_activation activation)
-{
-    switch (activation.curve) {
-    case JEMI_CURVE_LRELU:
-        return activation.slope >= 0.0f; // else the sign is lost
-    case JEMI_CURVE_SILU:
-        return false; // not monotone
-    default:
-        return true;
-    }
-}
-
-bool jemi_act_grad_from_signs(jemi_activation activation)
-{
-    return activation.curve == JEMI_CURVE_LRELU && activation.slope >= 0.0f &&
-           jemi_avx512_available();
-}
-
-bool jemi_act_keeps_zero(jemi_activation activation)
-{
-    return activation.curve != JEMI_CURVE_SOFTPLUS;
-}
-
-void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activation activation)
+void JEMI_KERNEL(act_forward)(float *dst, const float *src, int64_t count,
+                              jemi_activation activation)
 {
     pass p = {.dst = dst, .src = src, .activation = activation};
     share(forward_task, &p, count);
 }
 
-void jemi_act_forward_signs(float *dst, uint16_t *signs, const float *src, int64_t count,
-                            jemi_activation activation)
+void JEMI_KERNEL(act_forward_signs)(float *dst, uint16_t *signs, const float *src, int64_t count,
+                                    jemi_activation activation)
 {
     pass p = {.dst = dst, .signs = signs, .src = src, .activation = activation};
     share(forward_signs_task, &p, count);
 }
 
-void jemi_act_backward(float *dst, const float *diff, jemi_kept kept, const float *add,
-                       int64_t count, jemi_activation activation)
+void JEMI_KERNEL(act_backward)(float *dst, const float *diff, jemi_kept kept, const float *add,
+                               int64_t count, jemi_activation activation)
 {
     pass p = {.dst = dst, .src = diff, .other = add, .kept = kept, .activation = activation};
     share(backward_task, &p, count);
 }
 
-void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
-                           jemi_activation activation)
+void JEMI_KERNEL(act_backward_run)(float *dst, const float *diff, jemi_kept kept, int64_t count,
+                                   jemi_activation activation)
 {
     backward_run(dst, diff, &kept, NULL, count, activation);
 }
 
-void jemi_sum(float *dst, const float *a, const float *b, int64_t count)
+void JEMI_KERNEL(sum)(float *dst, const float *a, const float *b, int64_t count)
 {
     pass p = {.dst = dst, .src = a, .other = b};
     share(sum_task, &p, count);

@@ -30,13 +30,29 @@ typedef struct jemi_activation {
  * Can the derivative be had from the activation's value? Else it needs the argument, which then has
  * to be kept.
  */
-bool jemi_act_grad_from_value(jemi_activation activation);
+static inline bool jemi_act_grad_from_value(jemi_activation activation)
+{
+    switch (activation.curve) {
+    case JEMI_CURVE_LRELU:
+        return activation.slope >= 0.0f; // else the sign is lost
+    case JEMI_CURVE_SILU:
+        return false; // not monotone
+    default:
+        return true;
+    }
+}
 
-/** Can it be had from the signs of the value, where there are instructions to read them? */
-bool jemi_act_grad_from_signs(jemi_activation activation);
+/** Can it be had from the signs of the value? */
+static inline bool jemi_act_grad_from_signs(jemi_activation activation)
+{
+    return activation.curve == JEMI_CURVE_LRELU && activation.slope >= 0.0f;
+}
 
 /** Does it map 0 to 0, and so leave padded lanes alone? */
-bool jemi_act_keeps_zero(jemi_activation activation);
+static inline bool jemi_act_keeps_zero(jemi_activation activation)
+{
+    return activation.curve != JEMI_CURVE_SOFTPLUS;
+}
 
 /** dst = act(src). Parallel. */
 void jemi_act_forward(float *dst, const float *src, int64_t count, jemi_activation activation);

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/epilogue.h"
+#include "kernels/isa.h"
 
 static inline uint16_t jemi_bf16_from_float(float value)
 {
@@ -22,32 +22,7 @@ static inline uint16_t jemi_bf16_from_float(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/** count floats, any alignment. Parallel. AVX-512 with BF16 only. */
+/** count floats, any alignment. Parallel. */
 void jemi_bf16_from_floats(uint16_t *dst, const float *src, int64_t count);
 
-#if defined(__x86_64__)
-
-static inline bool jemi_bf16_available(void)
-{
-    return jemi_avx512_available() && __builtin_cpu_supports("avx512bf16");
-}
-
-/**
- * sum + the products of 16 pairs. Written as the instruction itself: so it can be inlined in
- * functions that are compiled for processors without it, and reached where there is one.
- */
-JEMI_AVX512_INLINE __m512 jemi_bf16_dot(__m512 sum, __m512i a, __m512i b)
-{
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-    return sum;
-}
-
-#else
-
-static inline bool jemi_bf16_available(void)
-{
-    return false;
-}
-
-#endif
 #endif

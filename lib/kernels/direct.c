@@ -1,6 +1,6 @@
 /*
- * The unit of work is a strip of 14 destination pixels times 32 channels, kept in 28 registers
- * while taps and source channels pass by: one broadcast serves two multiply-adds.
+ * The unit of work is a strip of STRIP destination pixels times GROUP channels, on AVX-512 14 x 32,
+ * kept in registers while taps and source channels pass by: one broadcast serves two multiply-adds.
  *
  * Backward data with stride s is s x s phases: destination pixels of one phase see the same taps,
  * and walk over the source without gaps. So one loop serves all directions; only where a tap looks
@@ -8,25 +8,26 @@
  */
 #include "kernels/direct.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "kernels/bf16.h"
+#include "kernels/entries.h"
+#include "kernels/epilogue_v16.h"
 #include "kernels/grain.h"
 
-enum { LANES = 16, STRIP = 14, TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX };
+enum {
+    LANES = JEMI_LANES,
+    STRIP = V16_TILE_ROWS,
+    GROUP = V16_TILE_VECTORS * LANES, // destination channels
+    TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX,
+};
 
 static int64_t blocks_of(int64_t channels)
 {
     return (channels + LANES - 1) / LANES;
 }
 
-int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel)
-{
-    return kernel * kernel * blocks_of(in) * blocks_of(out) * LANES * LANES;
-}
-
-// Where weights lie. Groups of 32 destination channels, 16 where 32 are not left:
+// Where weights lie. Groups of GROUP destination channels, 16 where so many are not left:
 // (group, tap, source channel, width); in bf16 pairs of source channels side by side,
 // (.., source channels / 2, width, 2).
 typedef struct packing {
@@ -49,8 +50,8 @@ static packing packing_of(int64_t out, int64_t in, int64_t kernel, bool backward
 static int64_t packed_index(const packing *p, int64_t o, int64_t i, int64_t tap)
 {
     const int64_t from = p->backward ? o : i, to = p->backward ? i : o;
-    const int64_t group = to / (2 * LANES) * (2 * LANES), lane = to - group;
-    const int64_t width = p->to - group < 2 * LANES ? LANES : 2 * LANES;
+    const int64_t group = to / GROUP * GROUP, lane = to - group;
+    const int64_t width = p->to - group < GROUP ? LANES : GROUP;
     const int64_t start = (group * p->taps + tap * width) * p->from;
     return p->pairs ? start + from / 2 * 2 * width + 2 * lane + from % 2
                     : start + from * width + lane;
@@ -87,21 +88,19 @@ static void pack_all(pack *k, int64_t out, size_t value_bytes)
     jemi_parallel(out, jemi_grain(out, p->in * p->taps * JEMI_WORK_OF_FLOAT), pack_task, k);
 }
 
-void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
-                      bool backward)
+void JEMI_KERNEL(direct_pack)(float *packed, const float *weights, int64_t out, int64_t in,
+                              int64_t kernel, bool backward)
 {
     pack k = {packing_of(out, in, kernel, backward, false), packed, weights};
     pack_all(&k, out, sizeof *packed);
 }
 
-void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
-                           int64_t kernel, bool backward)
+void JEMI_KERNEL(direct_pack_bf16)(uint16_t *packed, const float *weights, int64_t out, int64_t in,
+                                   int64_t kernel, bool backward)
 {
     pack k = {packing_of(out, in, kernel, backward, true), packed, weights};
     pack_all(&k, out, sizeof *packed);
 }
-
-#if defined(__x86_64__)
 
 // ---- where taps look ---------------------------------------------------------------------------
 
@@ -213,48 +212,37 @@ typedef enum source { FLOAT, BF16 } source;
 
 static const float zeros[LANES];
 
-// Channel k, or pair k, of a pixel in all lanes.
-JEMI_AVX512_INLINE __m512 broadcast(source from, const char *src, int k)
+V16_INLINE v16 multiply_add(source from, v16 value, v16 weights, v16 sum)
 {
-    if (from == BF16)
-        return _mm512_castsi512_ps(_mm512_set1_epi32(((const int32_t *)src)[k]));
-    return _mm512_set1_ps(((const float *)src)[k]);
-}
-
-JEMI_AVX512_INLINE __m512 multiply_add(source from, __m512 value, __m512 weights, __m512 sum)
-{
-    if (from == BF16)
-        return jemi_bf16_dot(sum, _mm512_castps_si512(weights), _mm512_castps_si512(value));
-    return _mm512_fmadd_ps(value, weights, sum);
+    return from == BF16 ? v16_dot_bf16(sum, weights, value) : v16_fma(value, weights, sum);
 }
 
 // `steps` source channels, or pairs, of one tap.
-JEMI_AVX512_INLINE void accumulate(source from, int rows, int vectors, int steps,
-                                   const char *const src[STRIP], const char *weights,
-                                   __m512 sums[STRIP][2])
+V16_INLINE void accumulate(source from, int rows, int vectors, int steps,
+                           const float *const src[STRIP], const float *weights,
+                           v16 sums[STRIP][V16_TILE_VECTORS])
 {
     for (int k = 0; k < steps; k++) {
-        __m512 w[2];
+        v16 w[V16_TILE_VECTORS];
         for (int v = 0; v < vectors; v++)
-            w[v] = _mm512_loadu_ps(weights + (k * vectors + v) * (int)sizeof(__m512));
+            w[v] = v16_load(weights + (k * vectors + v) * LANES);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const __m512 value = broadcast(from, src[r], k);
+            const v16 value = v16_set1(src[r][k]); // or a pair
             for (int v = 0; v < vectors; v++)
                 sums[r][v] = multiply_add(from, value, w[v], sums[r][v]);
         }
     }
 }
 
-JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi_direct *c,
-                                  const phase *p, const strip *s, int64_t group, const char *x,
-                                  float *y)
+V16_INLINE void sum_strip(source from, int rows, int vectors, const jemi_direct *c, const phase *p,
+                          const strip *s, int64_t group, const char *x, float *y)
 {
     const int size = from == BF16 ? 2 : 4, steps = from == BF16 ? LANES / 2 : LANES;
     const int64_t blocks = blocks_of(c->in);
     const int64_t in = blocks * LANES, plane = c->src_h * c->src_w * LANES;
     const int64_t taps = c->kernel * c->kernel, width = vectors * LANES;
-    __m512 sums[STRIP][2]; // unrolled everywhere, as in winograd.c
+    v16 sums[STRIP][V16_TILE_VECTORS]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
@@ -264,12 +252,13 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
             (const char *)c->weights + (group * taps + p->tap[t] * width) * in * size;
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t offset = p->offset[t] + b * plane;
-            const char *src[STRIP];
+            const float *src[STRIP];
             for (int r = 0; r < rows; r++)
                 src[r] = s->interior || (s->inside[r] >> t & 1) != 0
-                             ? x + (s->src[r] + offset) * size
-                             : (const char *)zeros;
-            accumulate(from, rows, vectors, steps, src, weights + b * LANES * width * size, sums);
+                             ? (const float *)(x + (s->src[r] + offset) * size)
+                             : zeros;
+            accumulate(from, rows, vectors, steps, src,
+                       (const float *)(weights + b * LANES * width * size), sums);
         }
     }
 #pragma GCC unroll 14
@@ -282,11 +271,12 @@ JEMI_AVX512_INLINE void sum_strip(source from, int rows, int vectors, const jemi
 
 #define STRIP_CASE(r)                                                                              \
     case r:                                                                                        \
-        sum_strip(from, r, vectors, c, p, s, group, x, y);                                         \
+        if (r <= STRIP)                                                                            \
+            sum_strip(from, r, vectors, c, p, s, group, x, y);                                     \
         break;
 
-JEMI_AVX512_INLINE void sum_rows(source from, int vectors, const jemi_direct *c, const phase *p,
-                                 const strip *s, int64_t group, const char *x, float *y)
+V16_INLINE void sum_rows(source from, int vectors, const jemi_direct *c, const phase *p,
+                         const strip *s, int64_t group, const char *x, float *y)
 {
     switch (s->rows) {
         STRIP_CASE(1)
@@ -307,11 +297,11 @@ JEMI_AVX512_INLINE void sum_rows(source from, int vectors, const jemi_direct *c,
 }
 
 #define DEFINE_GROUP(name, from)                                                                   \
-    JEMI_AVX512 static void name(const jemi_direct *c, const phase *p, const strip *s,             \
-                                 int64_t group, const char *x, float *y)                           \
+    static void name(const jemi_direct *c, const phase *p, const strip *s, int64_t group,          \
+                     const char *x, float *y)                                                      \
     {                                                                                              \
-        if (blocks_of(c->out) * LANES - group >= 2 * LANES)                                        \
-            sum_rows(from, 2, c, p, s, group, x, y);                                               \
+        if (blocks_of(c->out) * LANES - group >= GROUP)                                            \
+            sum_rows(from, V16_TILE_VECTORS, c, p, s, group, x, y);                                \
         else                                                                                       \
             sum_rows(from, 1, c, p, s, group, x, y);                                               \
     }
@@ -334,7 +324,7 @@ static void phase_task(void *context, int64_t begin, int64_t end, int worker)
     const jemi_direct *c = r->conv;
     for (int64_t item = begin; item < end; item++) {
         const int64_t first = item % r->strips * STRIP, left = r->pixels - first;
-        const int64_t group = item / r->strips * 2 * LANES;
+        const int64_t group = item / r->strips * GROUP;
         strip s;
         place_strip(c, r->phase, first, left < STRIP ? (int)left : STRIP, &s);
         if (c->bf16)
@@ -348,13 +338,13 @@ static void run_phase(const jemi_direct *c, const phase *p, const char *x, float
 {
     const int64_t pixels = c->n * p->rows * p->columns;
     phase_run r = {c, p, pixels, (pixels + STRIP - 1) / STRIP, x, y};
-    const int64_t groups = (blocks_of(c->out) + 1) / 2;
-    const int64_t work = p->n_taps * blocks_of(c->in) * LANES * 2 * LANES * STRIP;
+    const int64_t groups = (blocks_of(c->out) * LANES + GROUP - 1) / GROUP;
+    const int64_t work = p->n_taps * blocks_of(c->in) * LANES * GROUP * STRIP;
     // Channels outermost: the weights of a group stay in cache while the strips pass.
     jemi_parallel(groups * r.strips, jemi_grain(groups * r.strips, work), phase_task, &r);
 }
 
-void jemi_direct_run(const jemi_direct *c, const void *x, float *y)
+void JEMI_KERNEL(direct_run)(const jemi_direct *c, const void *x, float *y)
 {
     const int64_t phases = c->backward ? c->stride : 1;
     for (int64_t row = 0; row < phases && row < c->dst_h; row++)
@@ -363,13 +353,3 @@ void jemi_direct_run(const jemi_direct *c, const void *x, float *y)
             run_phase(c, &p, x, y);
         }
 }
-
-#else
-
-void jemi_direct_run(const jemi_direct *c, const void *x, float *y)
-{
-    (void)c, (void)x, (void)y;
-    assert(!"no direct kernels for this processor");
-}
-
-#endif

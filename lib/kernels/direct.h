@@ -1,6 +1,6 @@
 /*
  * Convolution of any stride by direct summation, forward and backward data, for kernels of up to
- * 3x3. A linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
+ * 3x3. A linear layer is the 1x1 case whose images are single pixels.
  *
  * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero.
  *
@@ -13,6 +13,7 @@
 #define JEMI_KERNELS_DIRECT_H
 
 #include "kernels/epilogue.h"
+#include "kernels/layout.h"
 
 enum { JEMI_DIRECT_KERNEL_MAX = 3 };
 
@@ -28,7 +29,12 @@ typedef struct jemi_direct {
 } jemi_direct;
 
 /** Values of packed weights for `in` source and `out` destination channels. */
-int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel);
+static inline int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t kernel)
+{
+    const int64_t from = (in + JEMI_LANES - 1) / JEMI_LANES,
+                  to = (out + JEMI_LANES - 1) / JEMI_LANES;
+    return kernel * kernel * from * to * JEMI_LANES * JEMI_LANES;
+}
 
 /** Packs weights (out, in, kernel, kernel) of the forward convolution, for either direction. */
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,

@@ -1,18 +1,20 @@
 /*
- * The unit of work is one tap, up to 8 source channels and 32 destination channels: 16 registers of
- * sums over the pixels of an image, added to memory once per image. A thread goes through all its
- * items image by image, so that an image is read from afar once.
+ * The unit of work is one tap, up to ROWS source channels and VECTORS vectors of destination
+ * channels, on AVX-512 8 and 2: 16 registers of sums over the pixels of an image, added to memory
+ * once per image. A thread goes through its items image by image, so that an image is read from
+ * afar once.
  */
 #include "kernels/direct_weights.h"
 
-#include <assert.h>
-
-#include "kernels/epilogue.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
-#if defined(__x86_64__)
-
-enum { LANES = JEMI_LANES, ROWS = 8, VECTORS = 2, SUMS = ROWS * VECTORS * LANES };
+enum {
+    LANES = JEMI_LANES,
+    ROWS = V16_SUM_ROWS,
+    VECTORS = V16_SUM_VECTORS,
+    SUMS = ROWS * VECTORS * LANES
+};
 
 typedef struct job {
     const jemi_direct_weights *conv;
@@ -69,17 +71,17 @@ typedef struct line {
     int64_t pixel, dy_block, dy_pixel, count;
 } line;
 
-JEMI_AVX512_INLINE void sum_line(int rows, int vectors, const line *l, __m512 sums[ROWS][VECTORS])
+V16_INLINE void sum_line(int rows, int vectors, const line *l, v16 sums[ROWS][VECTORS])
 {
     for (int64_t p = 0; p < l->count; p++) {
-        __m512 gradient[VECTORS];
+        v16 gradient[VECTORS];
         for (int v = 0; v < vectors; v++)
-            gradient[v] = _mm512_loadu_ps(l->dy + v * l->dy_block + p * l->dy_pixel);
+            gradient[v] = v16_load(l->dy + v * l->dy_block + p * l->dy_pixel);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const __m512 value = _mm512_set1_ps(l->x[p * l->pixel + r]);
+            const v16 value = v16_set1(l->x[p * l->pixel + r]);
             for (int v = 0; v < vectors; v++)
-                sums[r][v] = _mm512_fmadd_ps(value, gradient[v], sums[r][v]);
+                sums[r][v] = v16_fma(value, gradient[v], sums[r][v]);
         }
     }
 }
@@ -124,17 +126,15 @@ static line line_at(const job *j, const item *it, int64_t n, int64_t y)
     };
 }
 
-JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const item *it, int64_t n,
-                                  float *to)
+V16_INLINE void sum_image(int rows, int vectors, const job *j, const item *it, int64_t n, float *to)
 {
     const jemi_direct_weights *c = j->conv;
     const range lines = range_of(it->tap / c->kernel, c->stride, c->pad, c->src.h, c->dst.h);
-    __m512 sums[ROWS][VECTORS]; // unrolled everywhere, as in winograd.c
+    v16 sums[ROWS][VECTORS]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
-            sums[r][v] =
-                n == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + (r * VECTORS + v) * LANES);
+            sums[r][v] = n == 0 ? v16_zero() : v16_load(to + (r * VECTORS + v) * LANES);
     for (int64_t y = lines.begin; y < lines.end; y++) {
         const line l = is_linear(c) ? rows_of(j, it) : line_at(j, it, n, y);
         sum_line(rows, vectors, &l, sums);
@@ -142,11 +142,11 @@ JEMI_AVX512_INLINE void sum_image(int rows, int vectors, const job *j, const ite
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
-            _mm512_storeu_ps(to + (r * VECTORS + v) * LANES, sums[r][v]);
+            v16_store(to + (r * VECTORS + v) * LANES, sums[r][v]);
 }
 
 // Whole items with their counts as constants.
-JEMI_AVX512 static void sum_item(const job *j, int64_t index, int64_t n)
+static void sum_item(const job *j, int64_t index, int64_t n)
 {
     const item it = item_at(j, index);
     float *to = j->sums + index * SUMS;
@@ -185,13 +185,13 @@ static void scatter_item(const job *j, int64_t index, float *dw)
                 from[r * VECTORS * LANES + k];
 }
 
-int64_t jemi_direct_weights_workspace(const jemi_direct_weights *conv)
+int64_t JEMI_KERNEL(direct_weights_workspace)(const jemi_direct_weights *conv)
 {
     return make_job(conv).items * SUMS;
 }
 
-void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, const float *dy,
-                             float *dw, float *workspace)
+void JEMI_KERNEL(direct_weights_run)(const jemi_direct_weights *conv, const float *x,
+                                     const float *dy, float *dw, float *workspace)
 {
     job j = make_job(conv);
     j.x = x;
@@ -203,17 +203,17 @@ void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, co
         scatter_item(&j, index, dw);
 }
 
-JEMI_AVX512 static void sum_block(const jemi_layout *l, const float *dy, int64_t block, float *db)
+static void sum_block(const jemi_layout *l, const float *dy, int64_t block, float *db)
 {
     const int64_t pixels = l->h * l->w, left = l->c - block * LANES;
     double totals[LANES] = {0};
     for (int64_t n = 0; n < l->n; n++) {
         const float *image = dy + (n * jemi_layout_blocks(l) + block) * pixels * LANES;
-        __m512 sum = _mm512_setzero_ps();
+        v16 sum = v16_zero();
         for (int64_t p = 0; p < pixels; p++)
-            sum = _mm512_add_ps(sum, _mm512_loadu_ps(image + p * LANES));
+            sum = v16_add(sum, v16_load(image + p * LANES));
         float values[LANES];
-        _mm512_storeu_ps(values, sum);
+        v16_store(values, sum);
         for (int lane = 0; lane < LANES; lane++)
             totals[lane] += values[lane];
     }
@@ -235,33 +235,10 @@ static void bias_task(void *context, int64_t begin, int64_t end, int worker)
         sum_block(j->layout, j->dy, block, j->db);
 }
 
-void jemi_bias_gradient(const jemi_layout *layout, const float *dy, float *db)
+void JEMI_KERNEL(bias_gradient)(const jemi_layout *layout, const float *dy, float *db)
 {
     bias_job j = {layout, dy, db};
     const int64_t blocks = jemi_layout_blocks(layout);
     const int64_t floats = layout->n * layout->h * layout->w * LANES;
     jemi_parallel(blocks, jemi_grain(blocks, floats * JEMI_WORK_OF_FLOAT), bias_task, &j);
 }
-
-#else
-
-int64_t jemi_direct_weights_workspace(const jemi_direct_weights *conv)
-{
-    (void)conv;
-    return 0;
-}
-
-void jemi_direct_weights_run(const jemi_direct_weights *conv, const float *x, const float *dy,
-                             float *dw, float *workspace)
-{
-    (void)conv, (void)x, (void)dy, (void)dw, (void)workspace;
-    assert(!"no direct kernels for this processor");
-}
-
-void jemi_bias_gradient(const jemi_layout *layout, const float *dy, float *db)
-{
-    (void)layout, (void)dy, (void)db;
-    assert(!"no direct kernels for this processor");
-}
-
-#endif

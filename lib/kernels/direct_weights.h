@@ -1,6 +1,6 @@
 /*
  * The gradients of a convolution's weights and bias by direct summation, for kernels up to 3x3; a
- * linear layer is the 1x1 case whose images are single pixels. AVX-512 only.
+ * linear layer is the 1x1 case whose images are single pixels.
  *
  * Every sum is taken image after image, pixel after pixel, whatever the thread count.
  */

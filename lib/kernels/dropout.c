@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 static void mask_channel(uint8_t *kept, int64_t stride, int64_t pixels, int64_t first, uint32_t row,
@@ -41,7 +41,8 @@ static void mask_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void jemi_dropout_mask(uint8_t *kept, const jemi_layout *layout, const jemi_dropout_draw *draw)
+void JEMI_KERNEL(dropout_mask)(uint8_t *kept, const jemi_layout *layout,
+                               const jemi_dropout_draw *draw)
 {
     const int64_t channels = layout->n * layout->c;
     if (layout->c % layout->block != 0)
@@ -51,7 +52,6 @@ void jemi_dropout_mask(uint8_t *kept, const jemi_layout *layout, const jemi_drop
                   mask_task, &m);
 }
 
-JEMI_CLONES
 static void apply_run(float *dst, const float *src, const uint8_t *kept, int64_t count, float scale)
 {
     for (int64_t i = 0; i < count; i++)
@@ -72,8 +72,8 @@ static void apply_task(void *context, int64_t begin, int64_t end, int worker)
     apply_run(a->dst + begin, a->src + begin, a->kept + begin, end - begin, a->scale);
 }
 
-void jemi_dropout_apply(float *dst, const float *src, const uint8_t *kept, int64_t count,
-                        float rate)
+void JEMI_KERNEL(dropout_apply)(float *dst, const float *src, const uint8_t *kept, int64_t count,
+                                float rate)
 {
     application a = {dst, src, kept, (float)(1.0 / (1.0 - (double)rate))};
     jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), apply_task, &a);

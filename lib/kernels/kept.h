@@ -9,12 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JEMI_SIGNS = 16 }; /* in a word */
+#include "kernels/layout.h"
+
+enum { JEMI_SIGNS = JEMI_LANES }; /* in a word */
 
 /** Of a tensor, one of the two; of none, neither. */
 typedef struct jemi_kept {
     const float *values;   /* or arguments, as jemi_act_grad_from_value() says */
-    const uint16_t *signs; /* bit i % 16 of word i / 16: is value i <= 0? Read by AVX-512 only */
+    const uint16_t *signs; /* bit i % 16 of word i / 16: is value i <= 0? */
 } jemi_kept;
 
 static inline bool jemi_kept_any(const jemi_kept *kept)

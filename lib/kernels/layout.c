@@ -6,17 +6,10 @@
 
 #include <string.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 enum { PIXELS = 64 };
-
-bool jemi_layout_same(const jemi_layout *a, const jemi_layout *b)
-{
-    if (a->n != b->n || a->c != b->c || a->h != b->h || a->w != b->w)
-        return false;
-    return a->block == b->block || (jemi_layout_is_canonical(a) && jemi_layout_is_canonical(b));
-}
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -24,7 +17,6 @@ static int64_t min64(int64_t a, int64_t b)
 }
 
 // One channel block of one row: `lanes` planes of `pixels` into [pixel][block].
-JEMI_CLONES
 static void interleave(float *dst, const float *planes, int64_t pixels, int64_t lanes,
                        int64_t block)
 {
@@ -39,7 +31,6 @@ static void interleave(float *dst, const float *planes, int64_t pixels, int64_t 
     }
 }
 
-JEMI_CLONES
 static void separate(float *planes, const float *src, int64_t pixels, int64_t lanes, int64_t block)
 {
     for (int64_t begin = 0; begin < pixels; begin += PIXELS) {
@@ -118,19 +109,21 @@ static void share_rows(jemi_task task, move *m, int64_t rows)
     jemi_parallel(rows, jemi_grain(rows, jemi_layout_row(m->layout) * JEMI_WORK_OF_FLOAT), task, m);
 }
 
-void jemi_layout_load(float *dst, const jemi_layout *layout, const float *canonical, int64_t n)
+void JEMI_KERNEL(layout_load)(float *dst, const jemi_layout *layout, const float *canonical,
+                              int64_t n)
 {
     move m = {dst, canonical, layout, n};
     share_rows(load_task, &m, layout->n);
 }
 
-void jemi_layout_store(float *canonical, const float *src, const jemi_layout *layout, int64_t n)
+void JEMI_KERNEL(layout_store)(float *canonical, const float *src, const jemi_layout *layout,
+                               int64_t n)
 {
     move m = {canonical, src, layout, n};
     share_rows(store_task, &m, n);
 }
 
-void jemi_layout_clear_padding(float *data, const jemi_layout *layout)
+void JEMI_KERNEL(layout_clear_padding)(float *data, const jemi_layout *layout)
 {
     const int64_t used = layout->c % layout->block;
     if (used == 0)

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { JEMI_LANES = 16 }; /* channels of a block of nChw16c, floats of a vector */
+
 typedef struct jemi_layout {
     int64_t n, c, h, w;
     int64_t block; /* channels that lie side by side */
@@ -38,7 +40,12 @@ static inline bool jemi_layout_is_canonical(const jemi_layout *layout)
 }
 
 /** Is element i of the one element i of the other? */
-bool jemi_layout_same(const jemi_layout *a, const jemi_layout *b);
+static inline bool jemi_layout_same(const jemi_layout *a, const jemi_layout *b)
+{
+    if (a->n != b->n || a->c != b->c || a->h != b->h || a->w != b->w)
+        return false;
+    return a->block == b->block || (jemi_layout_is_canonical(a) && jemi_layout_is_canonical(b));
+}
 
 /** Canonical (n, C, H, W) into `layout`, whose rows from n on become zeros. Parallel. */
 void jemi_layout_load(float *dst, const jemi_layout *layout, const float *canonical, int64_t n);

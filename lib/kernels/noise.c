@@ -3,8 +3,8 @@
  *
  * The work goes in tiles of 16 counters = 64 numbers, held as separate arrays so that the compiler
  * turns each loop into vector code. logarithm, sine and cosine are polynomials fitted here (maximum
- * error below 1e-8 on their intervals) and nothing is contracted or reassociated: a scalar build
- * and an AVX-512 build give the same bits.
+ * error below 1e-8 on their intervals) and nothing is contracted or reassociated: all
+ * instruction sets give the same bits.
  */
 #include "kernels/noise.h"
 
@@ -13,10 +13,10 @@
 
 #include <Random123/philox.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
-enum { LANES = 16, TILE = 4 * LANES };
+enum { LANES = JEMI_LANES, TILE = 4 * LANES };
 
 typedef struct tile_source {
     jemi_random_key key;
@@ -94,9 +94,8 @@ static int64_t tile_end(int64_t begin, int64_t len)
     return begin + TILE < len ? begin + TILE : len;
 }
 
-JEMI_CLONES
-void jemi_fill_uniform(float *out, int64_t len, float low, float high, jemi_random_key key,
-                       uint32_t row, uint64_t step)
+void JEMI_KERNEL(fill_uniform)(float *out, int64_t len, float low, float high, jemi_random_key key,
+                               uint32_t row, uint64_t step)
 {
     const tile_source source = {key, row, step};
     const float range = high - low;
@@ -109,8 +108,8 @@ void jemi_fill_uniform(float *out, int64_t len, float low, float high, jemi_rand
     }
 }
 
-JEMI_CLONES
-void jemi_fill_normal(float *out, int64_t len, jemi_random_key key, uint32_t row, uint64_t step)
+void JEMI_KERNEL(fill_normal)(float *out, int64_t len, jemi_random_key key, uint32_t row,
+                              uint64_t step)
 {
     const tile_source source = {key, row, step};
     for (int64_t begin = 0; begin < len; begin += TILE) {
@@ -120,7 +119,6 @@ void jemi_fill_normal(float *out, int64_t len, jemi_random_key key, uint32_t row
     }
 }
 
-JEMI_CLONES
 static void add_noise_row(float *x, int64_t len, float std, const tile_source *source)
 {
     for (int64_t begin = 0; begin < len; begin += TILE) {
@@ -150,8 +148,8 @@ static void add_noise_task(void *context, int64_t begin, int64_t end, int worker
     }
 }
 
-void jemi_add_noise(float *x, int64_t n, int64_t len, float std, jemi_random_key key,
-                    uint32_t first, uint64_t step)
+void JEMI_KERNEL(add_noise)(float *x, int64_t n, int64_t len, float std, jemi_random_key key,
+                            uint32_t first, uint64_t step)
 {
     if (std == 0.0f)
         return;
@@ -190,7 +188,6 @@ static float total(const square_sum *sum)
     return result;
 }
 
-JEMI_CLONES
 static float langevin_row(float *x, const float *grad, int64_t len, const jemi_langevin_params *p,
                           const tile_source *source)
 {
@@ -232,8 +229,8 @@ static void langevin_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void jemi_langevin(float *x, const float *grad, int64_t n, int64_t len,
-                   const jemi_langevin_params *p, float *grad_norm)
+void JEMI_KERNEL(langevin)(float *x, const float *grad, int64_t n, int64_t len,
+                           const jemi_langevin_params *p, float *grad_norm)
 {
     langevin_rows rows = {x, grad, len, p, grad_norm};
     jemi_parallel(n, jemi_grain(n, len * JEMI_WORK_OF_NORMAL), langevin_task, &rows);

@@ -12,12 +12,12 @@
 
 #include <math.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 }; // handled at once, in registers when the count is this constant
+enum { LANES = JEMI_LANES }; // handled at once, in registers when the count is this constant
 
 typedef struct tables {
     double *first, *second;              // sums per row and channel, padded channels included
@@ -28,18 +28,6 @@ typedef struct tables {
 static int64_t padded_channels(const jemi_norm_pass *pass)
 {
     return jemi_layout_blocks(&pass->layout) * pass->layout.block;
-}
-
-int64_t jemi_norm_statistics(const jemi_norm_pass *pass)
-{
-    return pass->over == JEMI_OVER_GROUPS ? pass->layout.n * pass->groups : pass->layout.c;
-}
-
-size_t jemi_norm_scratch_bytes(const jemi_norm_pass *pass)
-{
-    const size_t places = (size_t)(pass->layout.n * padded_channels(pass));
-    const size_t statistics = (size_t)jemi_norm_statistics(pass);
-    return (2 * places + 3 * statistics) * sizeof(double) + 4 * places * sizeof(float);
 }
 
 static tables tables_of(const jemi_norm_pass *pass, void *scratch)
@@ -77,27 +65,29 @@ static double values_of(const jemi_norm_pass *pass)
 
 // ---- passes over the images --------------------------------------------------------------------
 
-// Half of the lanes, as the caller's memory has them and in double.
-typedef float half
-    __attribute__((vector_size(LANES / 2 * sizeof(float)), aligned(sizeof(float)), may_alias));
+// As many lanes as a register has doubles, as the caller's memory has them and in double.
+typedef float narrow
+    __attribute__((vector_size(V16_DOUBLES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef double wide
-    __attribute__((vector_size(LANES / 2 * sizeof(double)), aligned(sizeof(double)), may_alias));
+    __attribute__((vector_size(V16_DOUBLES * sizeof(double)), aligned(sizeof(double)), may_alias));
+
+enum { PARTS = LANES / V16_DOUBLES };
 
 // sum_lanes() with all lanes: GCC does not find the vectors in there by itself.
 INLINE void sum_all_lanes(double *first, double *second, const float *x, const float *y,
                           int64_t pixels, int64_t block)
 {
-    wide sum[2] = {{0}}, product[2] = {{0}};
+    wide sum[PARTS] = {{0}}, product[PARTS] = {{0}};
     for (int64_t p = 0; p < pixels; p++)
-        for (int k = 0; k < 2; k++) {
-            const int64_t at = p * block + k * (LANES / 2);
-            const wide value = __builtin_convertvector(*(const half *)(x + at), wide);
+        for (int k = 0; k < PARTS; k++) {
+            const int64_t at = p * block + k * V16_DOUBLES;
+            const wide value = __builtin_convertvector(*(const narrow *)(x + at), wide);
             sum[k] += value;
-            product[k] += value * __builtin_convertvector(*(const half *)(y + at), wide);
+            product[k] += value * __builtin_convertvector(*(const narrow *)(y + at), wide);
         }
-    for (int k = 0; k < 2; k++) {
-        *(wide *)(first + k * (LANES / 2)) = sum[k];
-        *(wide *)(second + k * (LANES / 2)) = product[k];
+    for (int k = 0; k < PARTS; k++) {
+        *(wide *)(first + k * V16_DOUBLES) = sum[k];
+        *(wide *)(second + k * V16_DOUBLES) = product[k];
     }
 }
 
@@ -117,7 +107,6 @@ INLINE void sum_lanes(double *first, double *second, const float *x, const float
     }
 }
 
-JEMI_CLONES
 static void sum_block(double *first, double *second, const float *x, const float *y, int64_t pixels,
                       int64_t block)
 {
@@ -157,7 +146,6 @@ INLINE void forward_lanes(float *dst, const float *src, const tables *t, int64_t
         }
 }
 
-JEMI_CLONES
 static void forward_block(float *dst, const float *src, const tables *t, int64_t place,
                           int64_t pixels, int64_t block)
 {
@@ -181,7 +169,6 @@ INLINE void backward_lanes(float *dst, const float *diff, const float *src, cons
         }
 }
 
-JEMI_CLONES
 static void backward_block(float *dst, const float *diff, const float *src, const tables *t,
                            int64_t place, int64_t pixels, int64_t block)
 {
@@ -364,9 +351,9 @@ static void take_statistics(const jemi_norm_pass *pass, const tables *t, const f
     }
 }
 
-void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
-                       const float *weight, const float *bias, float *mean, float *var,
-                       void *scratch)
+void JEMI_KERNEL(norm_forward)(const jemi_norm_pass *pass, float *dst, const float *src,
+                               const float *weight, const float *bias, float *mean, float *var,
+                               void *scratch)
 {
     const tables t = tables_of(pass, scratch);
     if (pass->over != JEMI_OVER_NONE)
@@ -376,9 +363,9 @@ void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
     share(forward_task, pass, &t, dst, src, NULL);
 }
 
-void jemi_norm_backward(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
-                        const float *src, const float *weight, const float *mean, const float *var,
-                        float *dweight, float *dbias, void *scratch)
+void JEMI_KERNEL(norm_backward)(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
+                                const float *src, const float *weight, const float *mean,
+                                const float *var, float *dweight, float *dbias, void *scratch)
 {
     const tables t = tables_of(pass, scratch);
     const bool wants_params = dweight != NULL || dbias != NULL;

@@ -30,10 +30,19 @@ typedef struct jemi_norm_pass {
 } jemi_norm_pass;
 
 /** Means, and as many variances. */
-int64_t jemi_norm_statistics(const jemi_norm_pass *pass);
+static inline int64_t jemi_norm_statistics(const jemi_norm_pass *pass)
+{
+    return pass->over == JEMI_OVER_GROUPS ? pass->layout.n * pass->groups : pass->layout.c;
+}
 
 /** Bytes of scratch memory for one pass, aligned for double. */
-size_t jemi_norm_scratch_bytes(const jemi_norm_pass *pass);
+static inline size_t jemi_norm_scratch_bytes(const jemi_norm_pass *pass)
+{
+    const jemi_layout *layout = &pass->layout;
+    const size_t places = (size_t)(layout->n * jemi_layout_blocks(layout) * layout->block);
+    const size_t statistics = (size_t)jemi_norm_statistics(pass);
+    return (2 * places + 3 * statistics) * sizeof(double) + 4 * places * sizeof(float);
+}
 
 /**
  * @param mean, var  Out, biased variance; In for JEMI_OVER_NONE. Parallel.

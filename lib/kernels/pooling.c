@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 // A channel block of one row, in both layouts.
@@ -14,14 +14,6 @@ typedef struct plane {
     int64_t src_offset, dst_offset;
     int64_t lanes; // of dst: fewer than the block where dst has no padding
 } plane;
-
-jemi_layout jemi_pooling_dst(const jemi_layout *src, int64_t h, int64_t w)
-{
-    jemi_layout dst = {src->n, src->c, h, w, src->block};
-    if (h * w == 1)
-        dst.block = src->c; // one pixel is left: canonical, without padding
-    return dst;
-}
 
 static plane plane_of(const jemi_pooling *pooling, int64_t row, int64_t block)
 {
@@ -39,7 +31,7 @@ static plane plane_of(const jemi_pooling *pooling, int64_t row, int64_t block)
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 }; // handled at once, in registers when the count is this constant
+enum { LANES = JEMI_LANES }; // handled at once, in registers when the count is this constant
 
 // out[lane] = mean over a window that begins at `src`.
 INLINE void mean(float *restrict out, const float *restrict src, const jemi_pooling *p,
@@ -70,7 +62,6 @@ INLINE void spread(float *restrict line, const float *restrict diff, const jemi_
             line[x * p->src.block + lane] = value[lane];
 }
 
-JEMI_CLONES
 static void forward_line(float *dst, const float *src, const jemi_pooling *p, int64_t lanes)
 {
     for (int64_t x = 0; x < p->dst.w; x++)
@@ -84,7 +75,6 @@ static void forward_line(float *dst, const float *src, const jemi_pooling *p, in
         }
 }
 
-JEMI_CLONES
 static void backward_line(float *dst, const float *diff, const jemi_pooling *p, int64_t lanes)
 {
     for (int64_t x = 0; x < p->dst.w; x++)
@@ -162,14 +152,14 @@ static void share(jemi_task task, images *a)
     jemi_parallel(planes, jemi_grain(planes, floats * JEMI_WORK_OF_FLOAT), task, a);
 }
 
-void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pooling)
+void JEMI_KERNEL(avgpool_forward)(float *dst, const float *src, const jemi_pooling *pooling)
 {
     images a = {.pooling = pooling, .dst = dst, .src = src};
     share(forward_task, &a);
 }
 
-void jemi_avgpool_backward(float *diff_src, const float *diff_dst, jemi_kept kept,
-                           jemi_activation activation, const jemi_pooling *pooling)
+void JEMI_KERNEL(avgpool_backward)(float *diff_src, const float *diff_dst, jemi_kept kept,
+                                   jemi_activation activation, const jemi_pooling *pooling)
 {
     images a = {pooling, diff_src, diff_dst, kept, activation};
     share(backward_task, &a);

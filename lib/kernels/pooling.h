@@ -13,7 +13,13 @@ typedef struct jemi_pooling {
 } jemi_pooling;
 
 /** The layout that the pooled value of `src` gets. */
-jemi_layout jemi_pooling_dst(const jemi_layout *src, int64_t h, int64_t w);
+static inline jemi_layout jemi_pooling_dst(const jemi_layout *src, int64_t h, int64_t w)
+{
+    jemi_layout dst = {src->n, src->c, h, w, src->block};
+    if (h * w == 1)
+        dst.block = src->c; // one pixel is left: canonical, without padding
+    return dst;
+}
 
 /** dst = mean of each window of src. Parallel. */
 void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pooling);

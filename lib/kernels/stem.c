@@ -5,16 +5,12 @@
  */
 #include "kernels/stem.h"
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = JEMI_STEM_BLOCK, TILE = 16 };
-
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef float lanes_in_memory
-    __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+enum { LANES = JEMI_STEM_BLOCK, TILE = LANES };
 
 typedef struct taps {
     int64_t begin, end; // kernel positions that fall on the output
@@ -36,18 +32,20 @@ INLINE void pixel_sums(float (*tile)[TILE * LANES], int64_t place, const float *
     const jemi_layout *out = &s->dst;
     const taps rows = taps_of(y, s, out->h);
     const taps columns = taps_of(x, s, out->w);
-    lanes sum[JEMI_STEM_CHANNELS] = {0};
+    v16 sum[JEMI_STEM_CHANNELS];
+    for (int64_t c = 0; c < channels; c++)
+        sum[c] = v16_zero();
     for (int64_t block = 0; block < jemi_layout_blocks(out); block++)
         for (int64_t ky = rows.begin; ky < rows.end; ky++)
             for (int64_t kx = columns.begin; kx < columns.end; kx++) {
                 const int64_t from = (block * out->h + y + s->pad - ky) * out->w + x + s->pad - kx;
                 const int64_t tap = ((block * s->kernel + ky) * s->kernel + kx) * channels;
-                const lanes diff = *(const lanes_in_memory *)(image + from * LANES);
+                const v16 diff = v16_load(image + from * LANES);
                 for (int64_t c = 0; c < channels; c++)
-                    sum[c] += diff * *(const lanes_in_memory *)(weights + (tap + c) * LANES);
+                    sum[c] = v16_add(sum[c], v16_mul(diff, v16_load(weights + (tap + c) * LANES)));
             }
     for (int64_t c = 0; c < channels; c++)
-        *(lanes_in_memory *)(tile[c] + place * LANES) = sum[c];
+        v16_store(tile[c] + place * LANES, sum[c]);
 }
 
 INLINE void add_neighbours(float *restrict out, const float *restrict in, int64_t width)
@@ -85,7 +83,6 @@ INLINE void line_backward(float *line, const float *image, const float *weights,
 }
 
 // The number of channels as a constant, so that the sums stay in registers.
-JEMI_CLONES
 static void line_of(float *line, const float *image, const float *weights, const jemi_stem *s,
                     int64_t y)
 {
@@ -109,12 +106,8 @@ static int64_t blocks_of(int64_t out)
     return (out + LANES - 1) / LANES;
 }
 
-int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel)
-{
-    return blocks_of(out) * LANES * c * kernel * kernel;
-}
-
-void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c, int64_t kernel)
+void JEMI_KERNEL(stem_pack)(float *packed, const float *weights, int64_t out, int64_t c,
+                            int64_t kernel)
 {
     const int64_t places = kernel * kernel;
     for (int64_t o = 0; o < blocks_of(out) * LANES; o++)
@@ -142,8 +135,8 @@ static void backward_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
-                        const jemi_stem *stem)
+void JEMI_KERNEL(stem_backward)(float *diff_src, const float *diff_dst, const float *weights,
+                                const jemi_stem *stem)
 {
     backward_lines l = {diff_src, diff_dst, weights, stem};
     const int64_t count = stem->dst.n * stem->h;

@@ -11,7 +11,7 @@
 #include "kernels/epilogue.h"
 #include "kernels/layout.h"
 
-enum { JEMI_STEM_BLOCK = 16, JEMI_STEM_CHANNELS = 4, JEMI_STEM_KERNEL = 3 };
+enum { JEMI_STEM_BLOCK = JEMI_LANES, JEMI_STEM_CHANNELS = 4, JEMI_STEM_KERNEL = 3 };
 
 typedef struct jemi_stem {
     jemi_layout dst;             /* of the convolution; block 16, padded lanes zero */
@@ -20,7 +20,10 @@ typedef struct jemi_stem {
 } jemi_stem;
 
 /** Floats of packed weights. */
-int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel);
+static inline int64_t jemi_stem_weights_count(int64_t out, int64_t c, int64_t kernel)
+{
+    return (out + JEMI_LANES - 1) / JEMI_LANES * JEMI_LANES * c * kernel * kernel;
+}
 
 /**
  * @param packed   Out. [output channel block][kernel y][kernel x][c][16], padded lanes zero.
@@ -31,7 +34,7 @@ void jemi_stem_pack(float *packed, const float *weights, int64_t out, int64_t c,
 /**
  * @param y        Out. As stem->dst.
  * @param images   In. Canonical (n, c, h, w), w <= 1024.
- * @param weights  In. Packed. Parallel. AVX-512 only.
+ * @param weights  In. Packed. Parallel.
  */
 void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *stem,
                        const jemi_epilogue *then);

@@ -6,10 +6,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "kernels/entries.h"
+#include "kernels/epilogue_v16.h"
 #include "kernels/grain.h"
 #include "kernels/stem.h"
-
-#if defined(__x86_64__)
 
 enum { LANES = JEMI_LANES, PIXELS = 4, WIDTH = 1024 + 2 };
 
@@ -32,29 +32,27 @@ static void copy_lines(lines *to, const float *image, const jemi_stem *s, int64_
 }
 
 // Pixels x .. x + pixels - 1 of one block; the counts are constants where this is inlined.
-JEMI_AVX512_INLINE void sum_pixels(int pixels, int channels, int kernel, const lines *from,
-                                   const float *weights, const jemi_stem *s, int64_t x,
-                                   __m512 sums[PIXELS])
+V16_INLINE void sum_pixels(int pixels, int channels, int kernel, const lines *from,
+                           const float *weights, const jemi_stem *s, int64_t x, v16 sums[PIXELS])
 {
     for (int ky = 0; ky < kernel; ky++)
         for (int kx = 0; kx < kernel; kx++)
             for (int c = 0; c < channels; c++) {
                 const float *at = from->values[ky][c] + x * s->stride + kx;
-                const __m512 w =
-                    _mm512_loadu_ps(weights + ((ky * kernel + kx) * channels + c) * LANES);
+                const v16 w = v16_load(weights + ((ky * kernel + kx) * channels + c) * LANES);
                 for (int p = 0; p < pixels; p++)
-                    sums[p] = _mm512_fmadd_ps(_mm512_set1_ps(at[p * s->stride]), w, sums[p]);
+                    sums[p] = v16_fma(v16_set1(at[p * s->stride]), w, sums[p]);
             }
 }
 
-JEMI_AVX512_INLINE void sum_line(int channels, int kernel, const lines *from, const float *weights,
-                                 const jemi_stem *s, const jemi_epilogue *then, int64_t block,
-                                 int64_t offset, float *y)
+V16_INLINE void sum_line(int channels, int kernel, const lines *from, const float *weights,
+                         const jemi_stem *s, const jemi_epilogue *then, int64_t block,
+                         int64_t offset, float *y)
 {
-    const __m512 bias = jemi_epilogue_bias(then, block);
+    const v16 bias = jemi_epilogue_bias(then, block);
     for (int64_t x = 0; x < s->dst.w; x += PIXELS) {
         const int64_t left = s->dst.w - x;
-        __m512 sums[PIXELS] = {bias, bias, bias, bias};
+        v16 sums[PIXELS] = {bias, bias, bias, bias};
         if (left >= PIXELS)
             sum_pixels(PIXELS, channels, kernel, from, weights, s, x, sums);
         else
@@ -66,8 +64,8 @@ JEMI_AVX512_INLINE void sum_line(int channels, int kernel, const lines *from, co
 }
 
 // Usual sizes as constants, so that all weights of a block stay in registers.
-JEMI_AVX512 static void line_of(const lines *from, const float *weights, const jemi_stem *s,
-                                const jemi_epilogue *then, int64_t block, int64_t offset, float *y)
+static void line_of(const lines *from, const float *weights, const jemi_stem *s,
+                    const jemi_epilogue *then, int64_t block, int64_t offset, float *y)
 {
     if (s->kernel == 3 && s->c == 1)
         sum_line(1, 3, from, weights, s, then, block, offset, y);
@@ -106,8 +104,8 @@ static int64_t work_of_line(const jemi_stem *s)
     return s->dst.w * jemi_stem_weights_count(s->dst.c, s->c, s->kernel);
 }
 
-void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
-                       const jemi_epilogue *then)
+void JEMI_KERNEL(stem_forward)(float *y, const float *images, const float *weights,
+                               const jemi_stem *s, const jemi_epilogue *then)
 {
     assert(s->w + 2 * s->pad <= WIDTH && s->kernel <= JEMI_STEM_KERNEL);
     forward_lines l = {y, images, weights, s, then};
@@ -125,37 +123,37 @@ static int64_t taps_of(const jemi_stem *s)
 }
 
 // Adds a line's products to the sums of all taps; the counts are constants where this is inlined.
-JEMI_AVX512_INLINE void sum_products(int channels, int kernel, const lines *from, const float *dy,
-                                     const jemi_stem *s, __m512 sums[TAPS])
+V16_INLINE void sum_products(int channels, int kernel, const lines *from, const float *dy,
+                             const jemi_stem *s, v16 sums[TAPS])
 {
     for (int64_t x = 0; x < s->dst.w; x++) {
-        const __m512 gradient = _mm512_loadu_ps(dy + x * LANES);
+        const v16 gradient = v16_load(dy + x * LANES);
         for (int ky = 0; ky < kernel; ky++)
             for (int kx = 0; kx < kernel; kx++)
                 for (int c = 0; c < channels; c++) {
                     const float value = from->values[ky][c][x * s->stride + kx];
-                    __m512 *sum = &sums[(ky * kernel + kx) * channels + c];
-                    *sum = _mm512_fmadd_ps(_mm512_set1_ps(value), gradient, *sum);
+                    v16 *sum = &sums[(ky * kernel + kx) * channels + c];
+                    *sum = v16_fma(v16_set1(value), gradient, *sum);
                 }
     }
 }
 
-JEMI_AVX512_INLINE void sum_image(int channels, int kernel, const jemi_stem *s, const float *image,
-                                  const float *dy, float *to)
+V16_INLINE void sum_image(int channels, int kernel, const jemi_stem *s, const float *image,
+                          const float *dy, float *to)
 {
-    __m512 sums[TAPS];
+    v16 sums[TAPS];
     lines copy;
     for (int t = 0; t < kernel * kernel * channels; t++)
-        sums[t] = _mm512_setzero_ps();
+        sums[t] = v16_zero();
     for (int64_t y = 0; y < s->dst.h; y++) {
         copy_lines(&copy, image, s, y);
         sum_products(channels, kernel, &copy, dy + y * s->dst.w * LANES, s, sums);
     }
     for (int t = 0; t < kernel * kernel * channels; t++)
-        _mm512_storeu_ps(to + t * LANES, sums[t]);
+        v16_store(to + t * LANES, sums[t]);
 }
 
-JEMI_AVX512 static void image_of(const jemi_stem *s, const float *image, const float *dy, float *to)
+static void image_of(const jemi_stem *s, const float *image, const float *dy, float *to)
 {
     if (s->kernel == 3 && s->c == 1)
         sum_image(1, 3, s, image, dy, to);
@@ -180,7 +178,7 @@ static void gather_block(const jemi_stem *s, const float *sums, int64_t block, f
         }
 }
 
-int64_t jemi_stem_weights_workspace(const jemi_stem *s)
+int64_t JEMI_KERNEL(stem_weights_workspace)(const jemi_stem *s)
 {
     return s->dst.n * jemi_layout_blocks(&s->dst) * taps_of(s) * LANES;
 }
@@ -211,8 +209,8 @@ static void gather_task(void *context, int64_t begin, int64_t end, int worker)
         gather_block(w->stem, w->sums, b, w->dw);
 }
 
-void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
-                       float *workspace)
+void JEMI_KERNEL(stem_weights)(float *dw, const float *images, const float *dy, const jemi_stem *s,
+                               float *workspace)
 {
     weights_sums w = {dw, images, dy, s, workspace};
     const int64_t blocks = jemi_layout_blocks(&s->dst), items = s->dst.n * blocks;
@@ -221,27 +219,3 @@ void jemi_stem_weights(float *dw, const float *images, const float *dy, const je
     jemi_parallel(blocks, jemi_grain(blocks, s->dst.n * taps_of(s) * LANES * JEMI_WORK_OF_FLOAT),
                   gather_task, &w);
 }
-
-#else
-
-void jemi_stem_forward(float *y, const float *images, const float *weights, const jemi_stem *s,
-                       const jemi_epilogue *then)
-{
-    (void)y, (void)images, (void)weights, (void)s, (void)then;
-    assert(!"no first convolution for this processor");
-}
-
-int64_t jemi_stem_weights_workspace(const jemi_stem *s)
-{
-    (void)s;
-    return 0;
-}
-
-void jemi_stem_weights(float *dw, const float *images, const float *dy, const jemi_stem *s,
-                       float *workspace)
-{
-    (void)dw, (void)images, (void)dy, (void)s, (void)workspace;
-    assert(!"no first convolution for this processor");
-}
-
-#endif

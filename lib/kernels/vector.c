@@ -11,10 +11,10 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "kernels/clones.h"
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 
-enum { BLOCK = 16384, LANES = 16 };
+enum { BLOCK = 16384, LANES = JEMI_LANES };
 
 static int64_t block_count(int64_t count)
 {
@@ -40,7 +40,6 @@ static void share(jemi_task task, void *context, int64_t count)
     jemi_parallel(count, jemi_grain_floats(count, JEMI_WORK_OF_FLOAT), task, context);
 }
 
-JEMI_CLONES
 static void accumulate_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -50,7 +49,6 @@ static void accumulate_task(void *context, int64_t begin, int64_t end, int worke
         c.out[i] += c.a[i];
 }
 
-JEMI_CLONES
 static void multiply_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -60,7 +58,6 @@ static void multiply_task(void *context, int64_t begin, int64_t end, int worker)
         c.out[i] = c.a[i] * c.b[i];
 }
 
-JEMI_CLONES
 static void add_scaled_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -70,7 +67,6 @@ static void add_scaled_task(void *context, int64_t begin, int64_t end, int worke
         c.out[i] = c.a[i] + c.factor * c.b[i];
 }
 
-JEMI_CLONES
 static void blend_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -80,22 +76,22 @@ static void blend_task(void *context, int64_t begin, int64_t end, int worker)
         c.out[i] += c.factor * (c.a[i] - c.out[i]);
 }
 
-void jemi_accumulate(float *sum, const float *x, int64_t count)
+void JEMI_KERNEL(accumulate)(float *sum, const float *x, int64_t count)
 {
     share(accumulate_task, &(combination){.out = sum, .a = x}, count);
 }
 
-void jemi_multiply(float *out, const float *a, const float *b, int64_t count)
+void JEMI_KERNEL(multiply)(float *out, const float *a, const float *b, int64_t count)
 {
     share(multiply_task, &(combination){.out = out, .a = a, .b = b}, count);
 }
 
-void jemi_add_scaled(float *out, const float *x, const float *y, float scale, int64_t count)
+void JEMI_KERNEL(add_scaled)(float *out, const float *x, const float *y, float scale, int64_t count)
 {
     share(add_scaled_task, &(combination){out, x, y, scale}, count);
 }
 
-void jemi_blend(float *mean, const float *x, float weight, int64_t count)
+void JEMI_KERNEL(blend)(float *mean, const float *x, float weight, int64_t count)
 {
     share(blend_task, &(combination){.out = mean, .a = x, .factor = weight}, count);
 }
@@ -110,7 +106,6 @@ static double sum_lanes(const double lanes[LANES])
     return sum;
 }
 
-JEMI_CLONES
 static double block_sum_squares(const float *x, int64_t count)
 {
     double lanes[LANES] = {0};
@@ -123,7 +118,6 @@ static double block_sum_squares(const float *x, int64_t count)
     return sum_lanes(lanes);
 }
 
-JEMI_CLONES
 static double block_sum_squares_difference(const float *x, const float *y, int64_t count)
 {
     double lanes[LANES] = {0};
@@ -172,12 +166,12 @@ static double sum_blocks(const float *x, const float *y, int64_t count)
     return total;
 }
 
-double jemi_sum_squares(const float *x, int64_t count)
+double JEMI_KERNEL(sum_squares)(const float *x, int64_t count)
 {
     return sum_blocks(x, NULL, count);
 }
 
-double jemi_sum_squares_difference(const float *x, const float *y, int64_t count)
+double JEMI_KERNEL(sum_squares_difference)(const float *x, const float *y, int64_t count)
 {
     return sum_blocks(x, y, count);
 }
@@ -190,8 +184,7 @@ static inline void note_size(float x, float *largest, float *zero)
     *zero += x * 0.0f;
 }
 
-JEMI_CLONES
-float jemi_max_abs(const float *x, int64_t count)
+float JEMI_KERNEL(max_abs)(const float *x, int64_t count)
 {
     float largest[LANES] = {0}, zero[LANES] = {0};
     int64_t i = 0;
@@ -207,7 +200,7 @@ float jemi_max_abs(const float *x, int64_t count)
     return largest[0] + zero[0];
 }
 
-bool jemi_all_finite(const float *x, int64_t count, int64_t *index)
+bool JEMI_KERNEL(all_finite)(const float *x, int64_t count, int64_t *index)
 {
     for (int64_t begin = 0; begin < count; begin += BLOCK) {
         const int64_t length = count - begin < BLOCK ? count - begin : BLOCK;
@@ -227,6 +220,26 @@ bool jemi_all_finite(const float *x, int64_t count, int64_t *index)
     return true;
 }
 
+void JEMI_KERNEL(project_run)(const jemi_run *run, const double *restrict basis, int64_t rank,
+                              double *restrict z)
+{
+    for (int64_t e = 0; e < run->count; e++) {
+        const double centred = (double)run->x[e] - (double)run->mean[e];
+        for (int64_t k = 0; k < rank; k++)
+            z[k] += centred * basis[e * rank + k];
+    }
+}
+
+void JEMI_KERNEL(spread_run)(const jemi_run *run, const double *restrict z, int64_t rank, int64_t n,
+                             double *restrict image)
+{
+    for (int64_t e = 0; e < run->count; e++) {
+        const double centred = ((double)run->x[e] - (double)run->mean[e]) / (double)n;
+        for (int64_t k = 0; k < rank; k++)
+            image[e * rank + k] += centred * z[k];
+    }
+}
+
 // ---- updates -----------------------------------------------------------------------------------
 
 typedef struct adam {
@@ -236,7 +249,6 @@ typedef struct adam {
     atomic_bool is_finite;
 } adam;
 
-JEMI_CLONES
 static void adam_step_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -259,7 +271,6 @@ static void adam_step_task(void *context, int64_t begin, int64_t end, int worker
         atomic_store_explicit(&a->is_finite, false, memory_order_relaxed);
 }
 
-JEMI_CLONES
 static void adam_moments_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -275,8 +286,8 @@ static void adam_moments_task(void *context, int64_t begin, int64_t end, int wor
     }
 }
 
-bool jemi_adam_step(float *theta_new, const float *theta, const float *grad, const float *m,
-                    const float *v, int64_t count, const jemi_adam_params *p)
+bool JEMI_KERNEL(adam_step)(float *theta_new, const float *theta, const float *grad, const float *m,
+                            const float *v, int64_t count, const jemi_adam_params *p)
 {
     adam a = {.theta_new = theta_new,
               .theta = theta,
@@ -289,8 +300,8 @@ bool jemi_adam_step(float *theta_new, const float *theta, const float *grad, con
     return a.is_finite;
 }
 
-void jemi_adam_moments(float *m, float *v, const float *theta, const float *grad, int64_t count,
-                       const jemi_adam_params *p)
+void JEMI_KERNEL(adam_moments)(float *m, float *v, const float *theta, const float *grad,
+                               int64_t count, const jemi_adam_params *p)
 {
     adam a = {.m_new = m, .v_new = v, .theta = theta, .grad = grad, .params = *p};
     share(adam_moments_task, &a, count);
@@ -309,7 +320,6 @@ static inline float sgd_velocity(float velocity, float theta, float grad, const 
     return p->first ? g : p->momentum * velocity + g;
 }
 
-JEMI_CLONES
 static void sgd_step_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -327,7 +337,6 @@ static void sgd_step_task(void *context, int64_t begin, int64_t end, int worker)
         atomic_store_explicit(&s->is_finite, false, memory_order_relaxed);
 }
 
-JEMI_CLONES
 static void sgd_velocity_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
@@ -340,8 +349,8 @@ static void sgd_velocity_task(void *context, int64_t begin, int64_t end, int wor
         velocity[i] = sgd_velocity(velocity[i], theta[i], grad[i], &p);
 }
 
-bool jemi_sgd_step(float *theta_new, const float *theta, const float *grad, const float *velocity,
-                   int64_t count, const jemi_sgd_params *p)
+bool JEMI_KERNEL(sgd_step)(float *theta_new, const float *theta, const float *grad,
+                           const float *velocity, int64_t count, const jemi_sgd_params *p)
 {
     sgd s = {.out = theta_new,
              .theta = theta,
@@ -353,8 +362,8 @@ bool jemi_sgd_step(float *theta_new, const float *theta, const float *grad, cons
     return s.is_finite;
 }
 
-void jemi_sgd_velocity(float *velocity, const float *theta, const float *grad, int64_t count,
-                       const jemi_sgd_params *p)
+void JEMI_KERNEL(sgd_velocity)(float *velocity, const float *theta, const float *grad,
+                               int64_t count, const jemi_sgd_params *p)
 {
     sgd s = {.out = velocity, .theta = theta, .grad = grad, .params = *p};
     share(sgd_velocity_task, &s, count);

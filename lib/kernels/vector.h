@@ -32,6 +32,18 @@ float jemi_max_abs(const float *x, int64_t count);
 /** False when any value is NaN or infinite; then *index, if given, is the first such place. */
 bool jemi_all_finite(const float *x, int64_t count, int64_t *index);
 
+/** Some elements of a row, and their means over rows. */
+typedef struct jemi_run {
+    const float *x, *mean;
+    int64_t count;
+} jemi_run;
+
+/** z += (x - mean)^T basis, which is (count, rank). Serial. */
+void jemi_project_run(const jemi_run *run, const double *basis, int64_t rank, double *z);
+
+/** image += (x - mean) z^T / n; (count, rank). Serial. */
+void jemi_spread_run(const jemi_run *run, const double *z, int64_t rank, int64_t n, double *image);
+
 typedef struct jemi_adam_params {
     float lr, beta1, beta2, eps, weight_decay;
     float grad_scale;            /* of clipping */

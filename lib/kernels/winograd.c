@@ -5,8 +5,9 @@
  *     M[p][tile][out] = V[p] U[p]       a small matrix product per place
  *     y               = A^T M A
  *
- * A product keeps 14 tiles x 32 channels in registers: 28 accumulators, one broadcast for two
- * multiply-adds. U[p] is packed as (out / 32 or / 16, in, 32 or 16), the order in which it is read.
+ * A product keeps ROWS tiles x COLUMNS channels in registers, on AVX-512 14 x 32: 28 accumulators,
+ * one broadcast for two multiply-adds. U[p] is packed as (out / COLUMNS, in, COLUMNS), the order in
+ * which it is read; 16 columns may be left at the end.
  *
  * Where weights are small and tiles many, each thread takes blocks of them through all stages in a
  * workspace of its own, which stays in its cache. Otherwise all threads share the stages of one
@@ -16,13 +17,19 @@
 
 #include <stddef.h>
 
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
-#if defined(__x86_64__)
-
-enum { LANES = JEMI_LANES, ROWS = 14, SHARED_ROWS = 4 * ROWS };
+enum {
+    LANES = JEMI_LANES,
+    ROWS = V16_TILE_ROWS,
+    VECTORS = V16_TILE_VECTORS,
+    COLUMNS = VECTORS * LANES,
+    APART_ROWS = (14 + ROWS - 1) / ROWS * ROWS,
+    SHARED_ROWS = 4 * APART_ROWS,
+};
 
 // Of transformed weights: what a core's cache holds beside a block, and then some.
 static const int64_t weights_bytes_max = 6 << 20;
@@ -30,22 +37,17 @@ static const int64_t weights_bytes_max = 6 << 20;
 static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
 {
     if (stride == 1)
-        return &jemi_winograd_stride1;
-    return backward ? &jemi_winograd_stride2_backward : &jemi_winograd_stride2;
+        return &JEMI_KERNEL(winograd_stride1);
+    return backward ? &JEMI_KERNEL(winograd_stride2_backward) : &JEMI_KERNEL(winograd_stride2);
 }
 
 // ---- weights -----------------------------------------------------------------------------------
 
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
-{
-    return (stride == 1 ? 36 : 81) * in * out;
-}
-
-// Columns are read 32 at a time, and 16 where 32 are not left.
+// Columns are read COLUMNS at a time, and 16 where so many are not left.
 static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t columns)
 {
-    const int64_t group = column / (2 * LANES) * (2 * LANES);
-    const int64_t width = columns - group < 2 * LANES ? LANES : 2 * LANES;
+    const int64_t group = column / COLUMNS * COLUMNS;
+    const int64_t width = columns - group < COLUMNS ? LANES : COLUMNS;
     return group * rows + row * width + (column - group);
 }
 
@@ -80,8 +82,8 @@ static void pack_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
-                        int64_t stride, bool backward)
+void JEMI_KERNEL(winograd_pack)(float *packed, const float *weights, int64_t out, int64_t in,
+                                int64_t stride, bool backward)
 {
     pack p = {
         .scheme = scheme_of(stride, backward),
@@ -102,39 +104,40 @@ void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_
 
 // `rows` tiles times 16 * `vectors` output channels, both constants where this is inlined; added to
 // `m`, or the first to be there.
-JEMI_AVX512_INLINE void product(int rows, int vectors, bool first, const float *v, int64_t in,
-                                const float *u, float *m, int64_t out)
+V16_INLINE void product(int rows, int vectors, bool first, const float *v, int64_t in,
+                        const float *u, float *m, int64_t out)
 {
     // All loops over them are unrolled by order: GCC leaves an array in memory before it unrolls.
-    __m512 sums[ROWS][2];
+    v16 sums[ROWS][VECTORS];
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(m + r * out + s * LANES);
+            sums[r][s] = first ? v16_zero() : v16_load(m + r * out + s * LANES);
     for (int64_t k = 0; k < in; k++) {
-        __m512 weights[2];
+        v16 weights[VECTORS];
         for (int s = 0; s < vectors; s++)
-            weights[s] = _mm512_loadu_ps(u + (k * vectors + s) * LANES);
+            weights[s] = v16_load(u + (k * vectors + s) * LANES);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const __m512 value = _mm512_set1_ps(v[r * in + k]);
+            const v16 value = v16_set1(v[r * in + k]);
             for (int s = 0; s < vectors; s++)
-                sums[r][s] = _mm512_fmadd_ps(value, weights[s], sums[r][s]);
+                sums[r][s] = v16_fma(value, weights[s], sums[r][s]);
         }
     }
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            _mm512_storeu_ps(m + r * out + s * LANES, sums[r][s]);
+            v16_store(m + r * out + s * LANES, sums[r][s]);
 }
 
 #define PRODUCT_CASE(r)                                                                            \
     case r:                                                                                        \
-        product(r, vectors, first, v, in, u, m, out);                                              \
+        if (r <= ROWS)                                                                             \
+            product(r, vectors, first, v, in, u, m, out);                                          \
         break;
 
-JEMI_AVX512_INLINE void product_rows(int rows, int vectors, bool first, const float *v, int64_t in,
-                                     const float *u, float *m, int64_t out)
+V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, int64_t in,
+                             const float *u, float *m, int64_t out)
 {
     switch (rows) {
         PRODUCT_CASE(1)
@@ -154,12 +157,12 @@ JEMI_AVX512_INLINE void product_rows(int rows, int vectors, bool first, const fl
     }
 }
 
-// Columns o .. o + 31, or the last 16.
-JEMI_AVX512 static void multiply(int rows, bool first, const float *v, int64_t in, const float *u,
-                                 float *m, int64_t out, int64_t o)
+// COLUMNS columns from `o` on, or the last 16.
+static void multiply(int rows, bool first, const float *v, int64_t in, const float *u, float *m,
+                     int64_t out, int64_t o)
 {
-    if (out - o >= 2 * LANES)
-        product_rows(rows, 2, first, v, in, u + o * in, m + o, out);
+    if (out - o >= COLUMNS)
+        product_rows(rows, VECTORS, first, v, in, u + o * in, m + o, out);
     else
         product_rows(rows, 1, first, v, in, u + o * in, m + o, out);
 }
@@ -196,9 +199,9 @@ static layer make_layer(const jemi_winograd *c, int threads)
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
     const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
-    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < 4 * ROWS * threads);
+    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < SHARED_ROWS * threads);
     l.fetch = jemi_fetch_pays(c);
-    l.capacity = l.shared ? SHARED_ROWS : ROWS;
+    l.capacity = l.shared ? SHARED_ROWS : APART_ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = jemi_place_stride(l.capacity * c->in);
     l.m_stride = jemi_place_stride(l.capacity * c->out);
@@ -242,7 +245,7 @@ static void output_stage(const layer *l, const block *b, int phase, int64_t k)
 
 static int64_t groups_of(const layer *l)
 {
-    return (l->conv->out + 2 * LANES - 1) / (2 * LANES);
+    return (l->conv->out + COLUMNS - 1) / COLUMNS;
 }
 
 static int places_of(const layer *l, int phase)
@@ -273,7 +276,7 @@ static void product_stage(const layer *l, const block *b, int in_phase, int out_
         jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
     for (int t = r.begin; t < r.end; t += ROWS)
         multiply((int)jemi_min(r.end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
-                 in, u, b->m + place * l->m_stride + t * out, out, group * 2 * LANES);
+                 in, u, b->m + place * l->m_stride + t * out, out, group * COLUMNS);
 }
 
 // Is the sum over the sources complete?
@@ -341,7 +344,7 @@ static void share_products(stage *s)
 {
     const layer *l = s->layer;
     const int64_t items = places_of(l, s->in_phase + s->out_phase) * groups_of(l);
-    const int64_t work = s->block->order.tiles * l->conv->in * 2 * LANES;
+    const int64_t work = s->block->order.tiles * l->conv->in * COLUMNS;
     jemi_parallel(items, jemi_grain(items, work), product_task, s);
 }
 
@@ -360,7 +363,7 @@ static void share_block(const layer *l, const block *b)
     }
 }
 
-int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads)
+int64_t JEMI_KERNEL(winograd_workspace)(const jemi_winograd *conv, int threads)
 {
     const layer l = make_layer(conv, threads);
     return (l.v_size + l.m_size) * (l.shared ? 1 : threads);
@@ -401,7 +404,8 @@ static void run_apart(const layer *l, float *workspace)
     jemi_parallel(blocks, jemi_grain(blocks, work), apart_task, &a);
 }
 
-void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace)
+void JEMI_KERNEL(winograd_run)(const jemi_winograd *conv, const float *x, float *y,
+                               float *workspace)
 {
     layer l = make_layer(conv, jemi_parallel_width());
     l.x = x;
@@ -411,33 +415,3 @@ void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, floa
     else
         run_apart(&l, workspace);
 }
-
-#else
-
-#include <assert.h>
-
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
-{
-    return (stride == 1 ? 36 : 81) * in * out;
-}
-
-void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
-                        int64_t stride, bool backward)
-{
-    (void)packed, (void)weights, (void)out, (void)in, (void)stride, (void)backward;
-    assert(!"no Winograd kernels for this processor");
-}
-
-int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads)
-{
-    (void)conv, (void)threads;
-    return 0;
-}
-
-void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace)
-{
-    (void)conv, (void)x, (void)y, (void)workspace;
-    assert(!"no Winograd kernels for this processor");
-}
-
-#endif

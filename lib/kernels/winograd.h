@@ -1,6 +1,6 @@
 /*
  * 3x3 convolutions with padding 1 by Winograd's algorithm (Lavin & Gray 2016), in tiles of 4x4:
- * forward, backward data and backward weights. AVX-512 only.
+ * forward, backward data and backward weights.
  *
  *   stride 1   F(4x4, 3x3): 36 multiplications for 16 outputs instead of 144
  *   stride 2   F(4x4, 2x2) over the four phases of even and odd rows and columns, where what the
@@ -29,7 +29,10 @@ typedef struct jemi_winograd {
 } jemi_winograd;
 
 /** Floats of packed weights, either direction. */
-int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride);
+static inline int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
+{
+    return (stride == 1 ? 36 : 81) * in * out;
+}
 
 /** Packs weights (out, in, 3, 3) of the forward convolution, for either direction. */
 void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
@@ -47,12 +50,13 @@ int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads);
  * @param x          In. The source of `conv`.
  * @param dy         In. The gradient of its destination.
  * @param dw         Out. (out, in, 3, 3).
- * @param workspace  For the OpenMP count.
+ * @param workspace  For jemi_parallel_width() threads.
  */
 void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
                                float *dw, float *workspace);
 
-/** Parallel over tiles, or within them where tiles are few. `workspace` for the OpenMP count. */
+/** Parallel over tiles, or within them where tiles are few. `workspace` for
+ *  jemi_parallel_width() threads. */
 void jemi_winograd_run(const jemi_winograd *conv, const float *x, float *y, float *workspace);
 
 #endif

@@ -9,8 +9,6 @@
 
 #include "kernels/winograd_scheme.h"
 
-#if defined(__x86_64__)
-
 enum { JEMI_FETCH_AHEAD = 2 }; /* tiles from the one that is worked on to the one that is fetched */
 
 /** Not where the core's cache may still hold source and destination from the last time. */
@@ -85,5 +83,4 @@ static inline __attribute__((always_inline)) void jemi_fetch_tile(bool to_write,
     }
 }
 
-#endif
 #endif

@@ -9,10 +9,9 @@
 #ifndef JEMI_KERNELS_WINOGRAD_SCHEME_H
 #define JEMI_KERNELS_WINOGRAD_SCHEME_H
 
+#include "kernels/simd/v16.h"
 #include "kernels/winograd.h"
 #include "kernels/winograd_tiles.h"
-
-#if defined(__x86_64__)
 
 enum { JEMI_WINOGRAD_PHASES = 4 };
 
@@ -40,7 +39,8 @@ typedef struct jemi_winograd_scheme {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
     /* G g G^T of 16 kernels, by phase and place, each `stride` floats on; `flip`: backward data. */
-    void (*transform_weights)(float kernels[9][16], bool flip, float *values, int64_t stride);
+    void (*transform_weights)(float kernels[9][JEMI_LANES], bool flip, float *values,
+                              int64_t stride);
     /* B^T d B of a block of 16 channels. */
     void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,
                             int64_t block, int phase, jemi_tile_places to);
@@ -50,12 +50,11 @@ typedef struct jemi_winograd_scheme {
     /* Weights' gradient, forward schemes only: A dy A^T, and then G^T (values) G of 16 kernels. */
     void (*transform_gradient)(const jemi_winograd *conv, const float *dy, const jemi_tile *at,
                                int64_t block, jemi_tile_places to);
-    void (*gather_weights)(const float *values, int64_t stride, float kernels[9][16]);
+    void (*gather_weights)(const float *values, int64_t stride, float kernels[9][JEMI_LANES]);
 } jemi_winograd_scheme;
 
-extern const jemi_winograd_scheme jemi_winograd_stride1;
-extern const jemi_winograd_scheme jemi_winograd_stride2;
-extern const jemi_winograd_scheme jemi_winograd_stride2_backward;
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride1);
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2);
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_backward);
 
-#endif
 #endif

@@ -13,9 +13,8 @@
  * Backward data is the transpose: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.
  */
+#include "kernels/entries.h"
 #include "kernels/winograd_transform.h"
-
-#if defined(__x86_64__)
 
 enum { PATCH = 5 };
 
@@ -36,39 +35,39 @@ static inline bool is_odd(int length)
 // ---- weights -----------------------------------------------------------------------------------
 
 // G g in one dimension, of the taps w that the phase has.
-JEMI_AVX512_INLINE void weights_1d(int length, bool flip, const __m512 w[3], __m512 u[PATCH])
+V16_INLINE void weights_1d(int length, bool flip, const v16 w[3], v16 u[PATCH])
 {
-    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
-    const __m512 g0 = is_odd(length) ? (flip ? w[2] : w[0]) : w[1];
-    const __m512 g1 = is_odd(length) ? (flip ? w[0] : w[2]) : _mm512_setzero_ps();
-    u[0] = _mm512_mul_ps(half, g0);
-    u[1] = _mm512_mul_ps(_mm512_set1_ps(-0.5f), _mm512_add_ps(g0, g1));
-    u[2] = _mm512_mul_ps(sixth, _mm512_sub_ps(g1, g0));
-    u[3] = _mm512_mul_ps(sixth, _mm512_fmadd_ps(_mm512_set1_ps(2.0f), g1, g0));
+    const v16 half = v16_set1(0.5f), sixth = v16_set1(1.0f / 6.0f);
+    const v16 g0 = is_odd(length) ? (flip ? w[2] : w[0]) : w[1];
+    const v16 g1 = is_odd(length) ? (flip ? w[0] : w[2]) : v16_zero();
+    u[0] = v16_mul(half, g0);
+    u[1] = v16_mul(v16_set1(-0.5f), v16_add(g0, g1));
+    u[2] = v16_mul(sixth, v16_sub(g1, g0));
+    u[3] = v16_mul(sixth, v16_fma(v16_set1(2.0f), g1, g0));
     u[4] = g1;
 }
 
-JEMI_AVX512_INLINE void transform_phase(int rows, int columns, float kernels[9][16], bool flip,
-                                        float *values, int64_t stride)
+V16_INLINE void transform_phase(int rows, int columns, float kernels[9][JEMI_LANES], bool flip,
+                                float *values, int64_t stride)
 {
-    __m512 lines[3][PATCH];
+    v16 lines[3][PATCH];
     for (int i = 0; i < 3; i++) {
-        __m512 w[3];
+        v16 w[3];
         for (int j = 0; j < 3; j++)
-            w[j] = _mm512_loadu_ps(kernels[3 * i + j]);
+            w[j] = v16_load(kernels[3 * i + j]);
         weights_1d(columns, flip, w, lines[i]);
     }
     for (int j = 0; j < columns; j++) {
-        const __m512 w[3] = {lines[0][j], lines[1][j], lines[2][j]};
-        __m512 column[PATCH];
+        const v16 w[3] = {lines[0][j], lines[1][j], lines[2][j]};
+        v16 column[PATCH];
         weights_1d(rows, flip, w, column);
         for (int i = 0; i < rows; i++)
-            _mm512_storeu_ps(values + (i * columns + j) * stride, column[i]);
+            v16_store(values + (i * columns + j) * stride, column[i]);
     }
 }
 
-JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float *values,
-                                          int64_t stride)
+static void transform_weights(float kernels[9][JEMI_LANES], bool flip, float *values,
+                              int64_t stride)
 {
     transform_phase(5, 5, kernels, flip, values, stride);
     transform_phase(5, 4, kernels, flip, values + 25 * stride, stride);
@@ -79,75 +78,74 @@ JEMI_AVX512 static void transform_weights(float kernels[9][16], bool flip, float
 // ---- transforms --------------------------------------------------------------------------------
 
 // B^T d.
-JEMI_AVX512_INLINE void input_1d(jemi_axis axis, const __m512 *d, __m512 *t)
+V16_INLINE void input_1d(jemi_axis axis, const v16 *d, v16 *t)
 {
-    const __m512 two = _mm512_set1_ps(2.0f);
+    const v16 two = v16_set1(2.0f);
     if (axis.size == 2) {
-        t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[1]));
-        t[1] = _mm512_mul_ps(_mm512_set1_ps(-2.0f), d[1]);
+        t[0] = v16_mul(two, v16_sub(d[0], d[1]));
+        t[1] = v16_mul(v16_set1(-2.0f), d[1]);
         if (axis.infinity)
-            t[4] = _mm512_sub_ps(d[2], d[1]);
+            t[4] = v16_sub(d[2], d[1]);
         return;
     }
     if (axis.size == 3) {
-        t[0] = _mm512_mul_ps(two, _mm512_sub_ps(d[0], d[2]));
-        t[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(d[1], d[2]));
-        t[2] = _mm512_mul_ps(_mm512_set1_ps(3.0f), _mm512_sub_ps(d[1], d[2]));
+        t[0] = v16_mul(two, v16_sub(d[0], d[2]));
+        t[1] = v16_sub(v16_zero(), v16_add(d[1], d[2]));
+        t[2] = v16_mul(v16_set1(3.0f), v16_sub(d[1], d[2]));
         if (axis.infinity)
-            t[4] = _mm512_sub_ps(d[3], d[1]);
+            t[4] = v16_sub(d[3], d[1]);
         return;
     }
-    const __m512 d31 = _mm512_sub_ps(d[3], d[1]), d32 = _mm512_sub_ps(d[3], d[2]);
-    t[0] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[0], d[2]), d31);
-    t[1] = _mm512_fnmadd_ps(two, d[1], d32);
-    t[2] = _mm512_fmadd_ps(two, _mm512_sub_ps(d[1], d[2]), d32);
+    const v16 d31 = v16_sub(d[3], d[1]), d32 = v16_sub(d[3], d[2]);
+    t[0] = v16_fma(two, v16_sub(d[0], d[2]), d31);
+    t[1] = v16_fnma(two, d[1], d32);
+    t[2] = v16_fma(two, v16_sub(d[1], d[2]), d32);
     t[3] = d31;
     if (axis.infinity)
-        t[4] = _mm512_fnmadd_ps(two, d31, _mm512_sub_ps(d[4], d[2]));
+        t[4] = v16_fnma(two, d31, v16_sub(d[4], d[2]));
 }
 
 // A^T m.
-JEMI_AVX512_INLINE void output_1d(jemi_axis axis, const __m512 *m, __m512 *y)
+V16_INLINE void output_1d(jemi_axis axis, const v16 *m, v16 *y)
 {
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
-    const __m512 eight = _mm512_set1_ps(8.0f);
+    const v16 two = v16_set1(2.0f), four = v16_set1(4.0f);
+    const v16 eight = v16_set1(8.0f);
     if (axis.size == 2) {
-        y[0] = _mm512_add_ps(m[0], m[1]);
+        y[0] = v16_add(m[0], m[1]);
         y[1] = m[1];
     } else {
-        const __m512 sum = _mm512_add_ps(m[1], m[2]), difference = _mm512_sub_ps(m[1], m[2]);
-        y[0] = axis.size == 3 ? _mm512_add_ps(m[0], sum)
-                              : _mm512_add_ps(m[0], _mm512_add_ps(sum, m[3]));
-        y[1] = axis.size == 3 ? difference : _mm512_fmadd_ps(two, m[3], difference);
-        y[2] = axis.size == 3 ? sum : _mm512_fmadd_ps(four, m[3], sum);
+        const v16 sum = v16_add(m[1], m[2]), difference = v16_sub(m[1], m[2]);
+        y[0] = axis.size == 3 ? v16_add(m[0], sum) : v16_add(m[0], v16_add(sum, m[3]));
+        y[1] = axis.size == 3 ? difference : v16_fma(two, m[3], difference);
+        y[2] = axis.size == 3 ? sum : v16_fma(four, m[3], sum);
         if (axis.size == 4)
-            y[3] = _mm512_fmadd_ps(eight, m[3], difference);
+            y[3] = v16_fma(eight, m[3], difference);
     }
     if (axis.infinity)
-        y[axis.size - 1] = _mm512_add_ps(y[axis.size - 1], m[4]);
+        y[axis.size - 1] = v16_add(y[axis.size - 1], m[4]);
 }
 
 // A y.
-JEMI_AVX512_INLINE void gradient_1d(jemi_axis axis, const __m512 *y, __m512 *m)
+V16_INLINE void gradient_1d(jemi_axis axis, const v16 *y, v16 *m)
 {
-    const __m512 two = _mm512_set1_ps(2.0f), four = _mm512_set1_ps(4.0f);
+    const v16 two = v16_set1(2.0f), four = v16_set1(4.0f);
     m[0] = y[0];
     m[4] = y[axis.size - 1];
     if (axis.size == 2) {
-        m[1] = _mm512_add_ps(y[0], y[1]);
+        m[1] = v16_add(y[0], y[1]);
         return;
     }
-    const __m512 even = _mm512_add_ps(y[0], y[2]);
+    const v16 even = v16_add(y[0], y[2]);
     if (axis.size == 3) {
-        m[1] = _mm512_add_ps(even, y[1]);
-        m[2] = _mm512_sub_ps(even, y[1]);
+        m[1] = v16_add(even, y[1]);
+        m[2] = v16_sub(even, y[1]);
         return;
     }
-    const __m512 odd = _mm512_add_ps(y[1], y[3]);
-    const __m512 odd2 = _mm512_mul_ps(two, _mm512_fmadd_ps(four, y[3], y[1]));
-    m[1] = _mm512_add_ps(even, odd);
-    m[2] = _mm512_sub_ps(even, odd);
-    m[3] = _mm512_add_ps(_mm512_fmadd_ps(four, y[2], y[0]), odd2);
+    const v16 odd = v16_add(y[1], y[3]);
+    const v16 odd2 = v16_mul(two, v16_fma(four, y[3], y[1]));
+    m[1] = v16_add(even, odd);
+    m[2] = v16_sub(even, odd);
+    m[3] = v16_add(v16_fma(four, y[2], y[0]), odd2);
 }
 
 // Phases of the finer side, and the coarser side as the source or the destination of all of them.
@@ -165,16 +163,16 @@ static inline int parity_of(jemi_axis phase)
 // ---- forward -----------------------------------------------------------------------------------
 
 // The odd phase starts one pixel early: d[o - 1].
-JEMI_AVX512_INLINE void phase_input(jemi_axis down, jemi_axis across, const jemi_winograd *c,
-                                    const float *image, const jemi_tile *at, jemi_tile_places to)
+V16_INLINE void phase_input(jemi_axis down, jemi_axis across, const jemi_winograd *c,
+                            const float *image, const jemi_tile *at, jemi_tile_places to)
 {
     const jemi_pixels p = {c->src_h, c->src_w, 2 * at->row - parity_of(down),
                            2 * at->column - parity_of(across), 2};
     jemi_transform_tile(input_1d, PATCH, down, across, image, &p, at, to);
 }
 
-JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
-                                      int64_t block, int phase, jemi_tile_places to)
+static void forward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
+                          int64_t block, int phase, jemi_tile_places to)
 {
     const float *image = jemi_source_image(c, x, at, block);
     switch (phase) {
@@ -192,8 +190,8 @@ JEMI_AVX512 static void forward_input(const jemi_winograd *c, const float *x, co
     }
 }
 
-JEMI_AVX512 static void forward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
-                                       const jemi_tile *at, int64_t block, float *y)
+static void forward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
+                           const jemi_tile *at, int64_t block, float *y)
 {
     (void)phase;
     const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
@@ -203,8 +201,8 @@ JEMI_AVX512 static void forward_output(const jemi_winograd *c, jemi_tile_places 
 
 // ---- backward data -----------------------------------------------------------------------------
 
-JEMI_AVX512 static void backward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
-                                       int64_t block, int phase, jemi_tile_places to)
+static void backward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
+                           int64_t block, int phase, jemi_tile_places to)
 {
     (void)phase;
     const jemi_pixels p = {c->src_h, c->src_w, at->row, at->column, 1};
@@ -212,17 +210,16 @@ JEMI_AVX512 static void backward_input(const jemi_winograd *c, const float *x, c
                         jemi_source_image(c, x, at, block), &p, at, to);
 }
 
-JEMI_AVX512_INLINE void phase_output(jemi_axis down, jemi_axis across, const jemi_winograd *c,
-                                     jemi_tile_places from, const jemi_tile *at, int64_t block,
-                                     float *y)
+V16_INLINE void phase_output(jemi_axis down, jemi_axis across, const jemi_winograd *c,
+                             jemi_tile_places from, const jemi_tile *at, int64_t block, float *y)
 {
     const jemi_pixels p = {c->dst_h, c->dst_w, 2 * at->row + parity_of(down),
                            2 * at->column + parity_of(across), 2};
     jemi_restore_tile(output_1d, PATCH, down, across, c, from, &p, at, block, y);
 }
 
-JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
-                                        const jemi_tile *at, int64_t block, float *y)
+static void backward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
+                            const jemi_tile *at, int64_t block, float *y)
 {
     switch (phase) {
     case 0:
@@ -241,8 +238,8 @@ JEMI_AVX512 static void backward_output(const jemi_winograd *c, jemi_tile_places
 
 // ---- gradient of the weights -------------------------------------------------------------------
 
-JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *dy,
-                                           const jemi_tile *at, int64_t block, jemi_tile_places to)
+static void transform_gradient(const jemi_winograd *c, const float *dy, const jemi_tile *at,
+                               int64_t block, jemi_tile_places to)
 {
     const jemi_pixels p = {c->dst_h, c->dst_w, at->row, at->column, 1};
     jemi_transform_tile(gradient_1d, PATCH, coarse_destination, coarse_destination,
@@ -250,35 +247,33 @@ JEMI_AVX512 static void transform_gradient(const jemi_winograd *c, const float *
 }
 
 // Adds G^T u of one dimension to the taps that it belongs to.
-JEMI_AVX512_INLINE void gather_1d(int length, const __m512 u[PATCH], __m512 w[3])
+V16_INLINE void gather_1d(int length, const v16 u[PATCH], v16 w[3])
 {
-    const __m512 half = _mm512_set1_ps(0.5f), sixth = _mm512_set1_ps(1.0f / 6.0f);
-    const __m512 first = _mm512_fmadd_ps(half, _mm512_sub_ps(u[0], u[1]),
-                                         _mm512_mul_ps(sixth, _mm512_sub_ps(u[3], u[2])));
+    const v16 half = v16_set1(0.5f), sixth = v16_set1(1.0f / 6.0f);
+    const v16 first = v16_fma(half, v16_sub(u[0], u[1]), v16_mul(sixth, v16_sub(u[3], u[2])));
     if (!is_odd(length)) {
-        w[1] = _mm512_add_ps(w[1], first);
+        w[1] = v16_add(w[1], first);
         return;
     }
-    const __m512 second =
-        _mm512_fmadd_ps(_mm512_set1_ps(1.0f / 3.0f), u[3], _mm512_fnmadd_ps(half, u[1], u[4]));
-    w[0] = _mm512_add_ps(w[0], first);
-    w[2] = _mm512_add_ps(w[2], _mm512_fmadd_ps(sixth, u[2], second));
+    const v16 second = v16_fma(v16_set1(1.0f / 3.0f), u[3], v16_fnma(half, u[1], u[4]));
+    w[0] = v16_add(w[0], first);
+    w[2] = v16_add(w[2], v16_fma(sixth, u[2], second));
 }
 
-JEMI_AVX512_INLINE void gather_phase(int rows, int columns, const float *values, int64_t stride,
-                                     __m512 kernel[3][3])
+V16_INLINE void gather_phase(int rows, int columns, const float *values, int64_t stride,
+                             v16 kernel[3][3])
 {
-    __m512 lines[PATCH][3];
+    v16 lines[PATCH][3];
     for (int i = 0; i < rows; i++) {
-        __m512 u[PATCH];
+        v16 u[PATCH];
         for (int j = 0; j < columns; j++)
-            u[j] = _mm512_loadu_ps(values + (i * columns + j) * stride);
+            u[j] = v16_load(values + (i * columns + j) * stride);
         for (int j = 0; j < 3; j++)
-            lines[i][j] = _mm512_setzero_ps();
+            lines[i][j] = v16_zero();
         gather_1d(columns, u, lines[i]);
     }
     for (int j = 0; j < 3; j++) {
-        __m512 u[PATCH], w[3] = {kernel[0][j], kernel[1][j], kernel[2][j]};
+        v16 u[PATCH], w[3] = {kernel[0][j], kernel[1][j], kernel[2][j]};
         for (int i = 0; i < rows; i++)
             u[i] = lines[i][j];
         gather_1d(rows, u, w);
@@ -287,20 +282,20 @@ JEMI_AVX512_INLINE void gather_phase(int rows, int columns, const float *values,
     }
 }
 
-JEMI_AVX512 static void gather_weights(const float *values, int64_t stride, float kernels[9][16])
+static void gather_weights(const float *values, int64_t stride, float kernels[9][JEMI_LANES])
 {
-    __m512 sums[3][3];
+    v16 sums[3][3];
     for (int k = 0; k < 9; k++)
-        sums[k / 3][k % 3] = _mm512_setzero_ps();
+        sums[k / 3][k % 3] = v16_zero();
     gather_phase(5, 5, values, stride, sums);
     gather_phase(5, 4, values + 25 * stride, stride, sums);
     gather_phase(4, 5, values + 45 * stride, stride, sums);
     gather_phase(4, 4, values + 65 * stride, stride, sums);
     for (int k = 0; k < 9; k++)
-        _mm512_storeu_ps(kernels[k], sums[k / 3][k % 3]);
+        v16_store(kernels[k], sums[k / 3][k % 3]);
 }
 
-const jemi_winograd_scheme jemi_winograd_stride2 = {
+const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2) = {
     .patch = PATCH,
     .in_phases = JEMI_WINOGRAD_PHASES,
     .out_phases = 1,
@@ -312,7 +307,7 @@ const jemi_winograd_scheme jemi_winograd_stride2 = {
     .gather_weights = gather_weights,
 };
 
-const jemi_winograd_scheme jemi_winograd_stride2_backward = {
+const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_backward) = {
     .patch = PATCH,
     .in_phases = 1,
     .out_phases = JEMI_WINOGRAD_PHASES,
@@ -321,5 +316,3 @@ const jemi_winograd_scheme jemi_winograd_stride2_backward = {
     .transform_input = backward_input,
     .transform_output = backward_output,
 };
-
-#endif

@@ -7,9 +7,8 @@
 #ifndef JEMI_KERNELS_WINOGRAD_TRANSFORM_H
 #define JEMI_KERNELS_WINOGRAD_TRANSFORM_H
 
+#include "kernels/epilogue_v16.h"
 #include "kernels/winograd_scheme.h"
-
-#if defined(__x86_64__)
 
 enum { JEMI_WINOGRAD_PATCH = 6 }; /* at most */
 
@@ -20,14 +19,14 @@ typedef struct jemi_axis {
 } jemi_axis;
 
 /** Pixels to places, or places to pixels. Places that an axis does not need are left alone. */
-typedef void jemi_transform_1d(jemi_axis axis, const __m512 *from, __m512 *to);
+typedef void jemi_transform_1d(jemi_axis axis, const v16 *from, v16 *to);
 
 /** Every `step`th pixel of an image from (row, column) on. What lies outside is zero. */
 typedef struct jemi_pixels {
     int64_t h, w, row, column, step;
 } jemi_pixels;
 
-typedef __m512 jemi_lines[JEMI_WINOGRAD_PATCH][JEMI_WINOGRAD_PATCH];
+typedef v16 jemi_lines[JEMI_WINOGRAD_PATCH][JEMI_WINOGRAD_PATCH];
 
 static inline jemi_axis jemi_axis_sized(jemi_axis axis, int size)
 {
@@ -38,12 +37,6 @@ static inline jemi_axis jemi_axis_sized(jemi_axis axis, int size)
 static inline bool jemi_axis_needs(jemi_axis axis, int patch, int place)
 {
     return place == patch - 1 ? axis.infinity : jemi_tile_needs(patch, axis.size, place);
-}
-
-/** All 16 channels of what lies inside of 0 .. length - 1, else none. */
-static inline __mmask16 jemi_inside(int64_t at, int64_t length)
-{
-    return (uint64_t)at < (uint64_t)length ? 0xffff : 0;
 }
 
 /** One block of 16 channels of a tile's image. */
@@ -61,48 +54,44 @@ static inline const float *jemi_destination_image(const jemi_winograd *c, const 
 
 // ---- pixels to places --------------------------------------------------------------------------
 
-JEMI_AVX512_INLINE void jemi_transform_lines(jemi_transform_1d *transform, jemi_axis across,
-                                             int lines, const float *image, const jemi_pixels *p,
-                                             jemi_lines t)
+V16_INLINE void jemi_transform_lines(jemi_transform_1d *transform, jemi_axis across, int lines,
+                                     const float *image, const jemi_pixels *p, jemi_lines t)
 {
     static const float zeros[2 * JEMI_WINOGRAD_PATCH * JEMI_LANES];
-    // A masked load touches no memory where the mask is empty.
-    __mmask16 inside[JEMI_WINOGRAD_PATCH];
+    v16_inside inside[JEMI_WINOGRAD_PATCH];
     for (int j = 0; j < across.size + across.more; j++)
-        inside[j] = jemi_inside(p->column + j * p->step, p->w);
+        inside[j] = v16_inside_if((uint64_t)(p->column + j * p->step) < (uint64_t)p->w);
     for (int i = 0; i < lines; i++) {
         const int64_t row = p->row + i * p->step;
         const float *line =
             (uint64_t)row < (uint64_t)p->h ? image + (row * p->w + p->column) * JEMI_LANES : zeros;
-        __m512 d[JEMI_WINOGRAD_PATCH];
+        v16 d[JEMI_WINOGRAD_PATCH];
         for (int j = 0; j < across.size + across.more; j++)
-            d[j] = _mm512_maskz_loadu_ps(inside[j], line + j * p->step * JEMI_LANES);
+            d[j] = v16_load_if(inside[j], line + j * p->step * JEMI_LANES);
         transform(across, d, t[i]);
     }
 }
 
-JEMI_AVX512_INLINE void jemi_transform_columns(jemi_transform_1d *transform, int patch,
-                                               jemi_axis down, jemi_axis across, jemi_lines t,
-                                               jemi_tile_places to)
+V16_INLINE void jemi_transform_columns(jemi_transform_1d *transform, int patch, jemi_axis down,
+                                       jemi_axis across, jemi_lines t, jemi_tile_places to)
 {
     for (int j = 0; j < patch; j++) {
         if (!jemi_axis_needs(across, patch, j))
             continue;
-        __m512 column[JEMI_WINOGRAD_PATCH], places[JEMI_WINOGRAD_PATCH];
+        v16 column[JEMI_WINOGRAD_PATCH], places[JEMI_WINOGRAD_PATCH];
         for (int i = 0; i < down.size + down.more; i++)
             column[i] = t[i][j];
         transform(down, column, places);
         for (int i = 0; i < patch; i++)
             if (jemi_axis_needs(down, patch, i))
-                _mm512_storeu_ps(to.data + (i * patch + j) * to.stride, places[i]);
+                v16_store(to.data + (i * patch + j) * to.stride, places[i]);
     }
 }
 
 /** All places of a tile. The axes' sizes are those of `at`. */
-JEMI_AVX512_INLINE void jemi_transform_tile(jemi_transform_1d *transform, int patch, jemi_axis down,
-                                            jemi_axis across, const float *image,
-                                            const jemi_pixels *p, const jemi_tile *at,
-                                            jemi_tile_places to)
+V16_INLINE void jemi_transform_tile(jemi_transform_1d *transform, int patch, jemi_axis down,
+                                    jemi_axis across, const float *image, const jemi_pixels *p,
+                                    const jemi_tile *at, jemi_tile_places to)
 {
     const int lines = at->rows + down.more;
     jemi_lines t;
@@ -131,16 +120,16 @@ JEMI_AVX512_INLINE void jemi_transform_tile(jemi_transform_1d *transform, int pa
 
 // ---- places to pixels --------------------------------------------------------------------------
 
-JEMI_AVX512_INLINE void jemi_restore_columns(jemi_transform_1d *restore, int patch, jemi_axis down,
-                                             jemi_axis across, jemi_tile_places from, jemi_lines t)
+V16_INLINE void jemi_restore_columns(jemi_transform_1d *restore, int patch, jemi_axis down,
+                                     jemi_axis across, jemi_tile_places from, jemi_lines t)
 {
     for (int j = 0; j < patch; j++) {
         if (!jemi_axis_needs(across, patch, j))
             continue;
-        __m512 column[JEMI_WINOGRAD_PATCH], pixels[JEMI_WINOGRAD_TILE];
+        v16 column[JEMI_WINOGRAD_PATCH], pixels[JEMI_WINOGRAD_TILE];
         for (int i = 0; i < patch; i++)
             if (jemi_axis_needs(down, patch, i))
-                column[i] = _mm512_loadu_ps(from.data + (i * patch + j) * from.stride);
+                column[i] = v16_load(from.data + (i * patch + j) * from.stride);
         restore(down, column, pixels);
         for (int i = 0; i < down.size; i++)
             t[i][j] = pixels[i];
@@ -148,30 +137,29 @@ JEMI_AVX512_INLINE void jemi_restore_columns(jemi_transform_1d *restore, int pat
 }
 
 // Stores what lies inside of the plane.
-JEMI_AVX512_INLINE void jemi_restore_lines(jemi_transform_1d *restore, jemi_axis across, int lines,
-                                           const jemi_epilogue *epilogue, __m512 bias,
-                                           const jemi_pixels *p, int64_t plane, jemi_lines t,
-                                           float *y)
+V16_INLINE void jemi_restore_lines(jemi_transform_1d *restore, jemi_axis across, int lines,
+                                   const jemi_epilogue *epilogue, v16 bias, const jemi_pixels *p,
+                                   int64_t plane, jemi_lines t, float *y)
 {
     const jemi_epilogue then = *epilogue; // which no store can change
     for (int i = 0; i < lines && p->row + i * p->step < p->h; i++) {
         const int64_t line = plane + (p->row + i * p->step) * p->w + p->column;
-        __m512 pixels[JEMI_WINOGRAD_TILE];
+        v16 pixels[JEMI_WINOGRAD_TILE];
         restore(across, t[i], pixels);
         for (int j = 0; j < across.size && p->column + j * p->step < p->w; j++)
-            jemi_epilogue_finish(&then, _mm512_add_ps(pixels[j], bias),
-                                 (line + j * p->step) * JEMI_LANES, y);
+            jemi_epilogue_finish(&then, v16_add(pixels[j], bias), (line + j * p->step) * JEMI_LANES,
+                                 y);
     }
 }
 
 /** A tile of the destination, after its epilogue. The axes' sizes are those of `at`. */
-JEMI_AVX512_INLINE void jemi_restore_tile(jemi_transform_1d *restore, int patch, jemi_axis down,
-                                          jemi_axis across, const jemi_winograd *c,
-                                          jemi_tile_places from, const jemi_pixels *p,
-                                          const jemi_tile *at, int64_t block, float *y)
+V16_INLINE void jemi_restore_tile(jemi_transform_1d *restore, int patch, jemi_axis down,
+                                  jemi_axis across, const jemi_winograd *c, jemi_tile_places from,
+                                  const jemi_pixels *p, const jemi_tile *at, int64_t block,
+                                  float *y)
 {
     const int64_t plane = (at->image * (c->out / JEMI_LANES) + block) * c->dst_h * c->dst_w;
-    const __m512 bias = jemi_epilogue_bias(&c->then, block);
+    const v16 bias = jemi_epilogue_bias(&c->then, block);
     jemi_lines t;
     across.size = at->columns;
     switch (at->rows) {
@@ -199,5 +187,4 @@ JEMI_AVX512_INLINE void jemi_restore_tile(jemi_transform_1d *restore, int patch,
     }
 }
 
-#endif
 #endif

@@ -17,19 +17,19 @@
  */
 #include <assert.h>
 
+#include "kernels/entries.h"
 #include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
 
-#if defined(__x86_64__)
-
 enum {
     LANES = JEMI_LANES,
-    ROWS = 8,
-    COLUMNS = 2 * LANES,
-    KERNELS = 9 * LANES, // 3x3 of 16 destination channels
-    CHANNELS_MAX = 160,  // of a group
-    CAPACITY = 56,       // tiles of a block
+    ROWS = V16_SUM_ROWS,
+    COLUMNS = V16_SUM_VECTORS * LANES,
+    CHANNELS_STEP = 2 * LANES, // of a group
+    KERNELS = 9 * LANES,       // 3x3 of 16 destination channels
+    CHANNELS_MAX = 160,        // of a group
+    CAPACITY = 56,             // tiles of a block
     // Threads want many items, but each costs a G^T dU G: as long as there are few, less is enough.
     ITEMS = 16,
     TILES_MIN = 256,
@@ -73,7 +73,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 static int64_t group_size(int64_t channels)
 {
     const int64_t even = divide_up(channels, divide_up(channels, CHANNELS_MAX));
-    return jemi_min(channels, divide_up(even, COLUMNS) * COLUMNS);
+    return jemi_min(channels, divide_up(even, CHANNELS_STEP) * CHANNELS_STEP);
 }
 
 static bool are_worth_halving(int64_t items, int64_t tiles)
@@ -100,7 +100,9 @@ static int64_t phase_places(const job *j, int phase)
 static job make_job(const jemi_winograd *c)
 {
     assert(!c->backward);
-    job j = {.conv = c, .scheme = c->stride == 1 ? &jemi_winograd_stride1 : &jemi_winograd_stride2};
+    job j = {.conv = c,
+             .scheme =
+                 c->stride == 1 ? &JEMI_KERNEL(winograd_stride1) : &JEMI_KERNEL(winograd_stride2)};
     j.grid = jemi_tile_grid_make(c->dst_h, c->dst_w);
     j.tiles = c->n * j.grid.down * j.grid.across;
     j.fetch = jemi_fetch_pays(c);
@@ -131,7 +133,7 @@ static int64_t scratch_size(const job *j)
     return j->v_size + j->m_size + j->u_size;
 }
 
-int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads)
+int64_t JEMI_KERNEL(winograd_weights_workspace)(const jemi_winograd *conv, int threads)
 {
     const job j = make_job(conv);
     return items_of(&j) * j.part_size + jemi_min(threads, items_of(&j)) * scratch_size(&j);
@@ -200,48 +202,47 @@ static void transform_inputs(const job *j, const item *it, const block *b, int p
 
 // ---- sums --------------------------------------------------------------------------------------
 
-// 8 rows times 16 * `vectors` columns of dU, which lie together.
-JEMI_AVX512_INLINE void sum_products(int vectors, bool first, int tiles, const float *v,
-                                     const float *m, float *u)
+// ROWS rows times 16 * `vectors` columns of dU, which lie together.
+V16_INLINE void sum_products(int vectors, bool first, int tiles, const float *v, const float *m,
+                             float *u)
 {
-    __m512 sums[ROWS][2]; // unrolled everywhere, as in winograd.c
+    v16 sums[ROWS][V16_SUM_VECTORS]; // unrolled everywhere, as in winograd.c
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] =
-                first ? _mm512_setzero_ps() : _mm512_loadu_ps(u + (r * vectors + s) * LANES);
+            sums[r][s] = first ? v16_zero() : v16_load(u + (r * vectors + s) * LANES);
     for (int t = 0; t < tiles; t++) {
-        __m512 gradient[2];
+        v16 gradient[V16_SUM_VECTORS];
         for (int s = 0; s < vectors; s++)
-            gradient[s] = _mm512_loadu_ps(m + (s * CAPACITY + t) * LANES);
+            gradient[s] = v16_load(m + (s * CAPACITY + t) * LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r++) {
-            const __m512 value = _mm512_set1_ps(v[t * LANES + r]);
+            const v16 value = v16_set1(v[t * LANES + r]);
             for (int s = 0; s < vectors; s++)
-                sums[r][s] = _mm512_fmadd_ps(value, gradient[s], sums[r][s]);
+                sums[r][s] = v16_fma(value, gradient[s], sums[r][s]);
         }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
         for (int s = 0; s < vectors; s++)
-            _mm512_storeu_ps(u + (r * vectors + s) * LANES, sums[r][s]);
+            v16_store(u + (r * vectors + s) * LANES, sums[r][s]);
 }
 
-// dU of a place is (out / 32, in, 32), the last columns 16 where 32 are not left.
+// dU of a place is (out / COLUMNS, in, COLUMNS), the last columns 16 where so many are not left.
 static int64_t columns_at(const item *it, int64_t o)
 {
     return jemi_min(it->out - o / COLUMNS * COLUMNS, COLUMNS);
 }
 
-JEMI_AVX512 static void sum_place(const item *it, bool first, int tiles, const float *v,
-                                  const float *m, float *u)
+static void sum_place(const item *it, bool first, int tiles, const float *v, const float *m,
+                      float *u)
 {
     for (int64_t o = 0; o < it->out; o += COLUMNS)
         for (int64_t i = 0; i < it->in; i += ROWS) {
             const float *rows = v + i / LANES * CAPACITY * LANES + i % LANES;
             float *to = u + o * it->in + i * columns_at(it, o);
             if (columns_at(it, o) == COLUMNS)
-                sum_products(2, first, tiles, rows, m + o * CAPACITY, to);
+                sum_products(V16_SUM_VECTORS, first, tiles, rows, m + o * CAPACITY, to);
             else
                 sum_products(1, first, tiles, rows, m + o * CAPACITY, to);
         }
@@ -330,8 +331,8 @@ static void add_task(void *context, int64_t begin, int64_t end, int worker)
         add_parts(all->job, k / in * LANES, k % in, all->dw);
 }
 
-void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
-                               float *dw, float *workspace)
+void JEMI_KERNEL(winograd_weights_run)(const jemi_winograd *conv, const float *x, const float *dy,
+                                       float *dw, float *workspace)
 {
     job j = make_job(conv);
     j.x = x;
@@ -343,20 +344,3 @@ void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const 
     const int64_t work = j.tile_groups * KERNELS * JEMI_WORK_OF_FLOAT;
     jemi_parallel(kernels, jemi_grain(kernels, work), add_task, &all);
 }
-
-#else
-
-int64_t jemi_winograd_weights_workspace(const jemi_winograd *conv, int threads)
-{
-    (void)conv, (void)threads;
-    return 0;
-}
-
-void jemi_winograd_weights_run(const jemi_winograd *conv, const float *x, const float *dy,
-                               float *dw, float *workspace)
-{
-    (void)conv, (void)x, (void)dy, (void)dw, (void)workspace;
-    assert(!"no Winograd kernels for this processor");
-}
-
-#endif

@@ -525,7 +525,7 @@ END_TEST
 // And with our own kernels, which leave no pass over memory between them but the head of a block.
 START_TEST(langevin_plan_of_a_wide_resnet_uses_own_kernels)
 {
-    if (!jemi_avx512_available())
+    if (!jemi_kernels_available())
         return;
     needle needles[] = {
         {"own Winograd", 12, 0}, // all but the first and the shortcuts, each way
@@ -557,7 +557,7 @@ static size_t langevin_bytes(const char *arch)
 
 START_TEST(langevin_plan_that_keeps_signs_is_small)
 {
-    if (!jemi_avx512_available())
+    if (!jemi_kernels_available())
         return;
     const size_t signs = langevin_bytes("wrn-16-2"), values = langevin_bytes("wrn-16-2:act=elu");
     ck_assert_msg(2 * signs < values, "%zu bytes, with values %zu", signs, values);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "conformance/fixture.h"
-#include "kernels/epilogue.h"
+#include "kernels/isa.h"
 
 static const net_case small = {"wrn-10-1", 3, 9, 7, 10, 4, 4, 2};
 
@@ -263,7 +263,7 @@ static jem_status build_and_run(const net_case *c, jemi_mode mode)
 // Of our own kernels, for all nets; oneDNN splits its sums by thread.
 START_TEST(parameter_gradients_do_not_depend_on_threads)
 {
-    if (!jemi_avx512_available())
+    if (!jemi_kernels_available())
         return;
     static const net_case nets[] = {
         {"wrn-10-1", 3, 17, 14, 10, 9, 9, 1},

@@ -12,13 +12,10 @@
 #include "kernels/noise.h"
 #include "support.h"
 
-// noise.c a second time: without clones, without optimisation, under other names.
-#define JEMI_KERNELS_CLONES_H
-#define JEMI_CLONES
-#define jemi_fill_uniform scalar_fill_uniform
-#define jemi_fill_normal  scalar_fill_normal
-#define jemi_add_noise    scalar_add_noise
-#define jemi_langevin     scalar_langevin
+// noise.c a second time, portable and without optimisation, under other names.
+#include "kernels/entries.h"
+#undef JEMI_KERNEL
+#define JEMI_KERNEL(name) scalar_##name
 #if !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC optimize("O0")
@@ -27,10 +24,6 @@
 #if !defined(__clang__)
 #pragma GCC pop_options
 #endif
-#undef jemi_fill_uniform
-#undef jemi_fill_normal
-#undef jemi_add_noise
-#undef jemi_langevin
 
 static uint64_t seed;
 

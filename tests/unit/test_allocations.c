@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/epilogue.h"
+#include "kernels/isa.h"
 #include "support.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -187,7 +187,7 @@ static const call_row steady_calls[] = {
 // Whether no oneDNN primitive runs.
 static bool own_kernels_only(int32_t backend)
 {
-    return backend == JEM_BACKEND_REF || jemi_avx512_available();
+    return backend == JEM_BACKEND_REF || jemi_kernels_available();
 }
 
 static void set_up(const network_row *network, int32_t backend, int32_t threads, int64_t rows)

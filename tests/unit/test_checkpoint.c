@@ -13,7 +13,7 @@
 
 #include "checkpoint_run.h"
 #include "io/safetensors.h"
-#include "kernels/epilogue.h"
+#include "kernels/isa.h"
 
 static int log_lines; // of warnings, since the test began
 
@@ -81,7 +81,7 @@ static const struct {
 // What computed a checkpoint is recorded; to go on with something else is no error, but told.
 START_TEST(test_other_kernels_are_told)
 {
-    const bool told = changes[_i].other && (changes[_i].backend != 0 || jemi_avx512_available());
+    const bool told = changes[_i].other && (changes[_i].backend != 0 || jemi_kernels_available());
     if (support_n_backends == 1)
         return;
     toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);

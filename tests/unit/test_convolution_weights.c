@@ -154,5 +154,5 @@ static void add_tests(TCase *tcase)
 
 int main(void)
 {
-    return conv_main("convolution weights", jemi_avx512_available(), add_tests);
+    return conv_main("convolution weights", add_tests);
 }

@@ -100,5 +100,5 @@ static void add_tests(TCase *tcase)
 
 int main(void)
 {
-    return conv_main("the first convolution", jemi_avx512_available(), add_tests);
+    return conv_main("the first convolution", add_tests);
 }

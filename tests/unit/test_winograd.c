@@ -92,5 +92,5 @@ static void add_tests(TCase *tcase)
 
 int main(void)
 {
-    return conv_main("Winograd", jemi_avx512_available(), add_tests);
+    return conv_main("Winograd", add_tests);
 }

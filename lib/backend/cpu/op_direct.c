@@ -175,7 +175,7 @@ static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 static bool fits_f32(const jemi_conv *conv)
 {
     const jemi_node *node = conv->node;
-    return jemi_avx512_available() &&
+    return jemi_kernels_available() &&
            (node->kind != JEMI_NODE_CONV || node->kernel <= JEMI_DIRECT_KERNEL_MAX);
 }
 

@@ -4,6 +4,7 @@
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
 #include "kernels/direct_weights.h"
+#include "kernels/isa.h"
 #include "kernels/stem.h"
 
 static const char kernel_name[] = "own, first layer";
@@ -165,7 +166,7 @@ static bool fits(const jemi_conv *conv)
     const jemi_node *node = conv->node;
     const bool limits =
         conv->direction == JEMI_CONV_DATA ? node->stride == 1 : node->kernel <= JEMI_STEM_KERNEL;
-    return jemi_avx512_available() && node->kind == JEMI_NODE_CONV &&
+    return jemi_kernels_available() && node->kind == JEMI_NODE_CONV &&
            conv->in.c <= JEMI_STEM_CHANNELS && limits;
 }
 

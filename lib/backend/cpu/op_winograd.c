@@ -3,6 +3,7 @@
  */
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
+#include "kernels/isa.h"
 #include "kernels/winograd.h"
 
 typedef struct state {
@@ -164,7 +165,7 @@ static bool whole_blocks(int64_t channels)
 static bool fits(const jemi_conv *conv)
 {
     const jemi_node *node = conv->node;
-    return jemi_avx512_available() && conv->precision != JEM_PRECISION_F32_STRICT &&
+    return jemi_kernels_available() && conv->precision != JEM_PRECISION_F32_STRICT &&
            node->kind == JEMI_NODE_CONV && node->kernel == 3 && node->stride <= 2 &&
            node->pad == 1 && whole_blocks(conv->in.c) && whole_blocks(node->shape.c) &&
            node->shape.h >= 4 && node->shape.w >= 4;
