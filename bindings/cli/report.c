@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "json_text.h"
+
 enum { LABEL_WIDTH = 18, COLUMN_WIDTH = 15 };
 
 cli_status cli_report_begin(cli_report *report, bool json, cli_error *err)
@@ -59,8 +61,7 @@ void cli_report_json(cli_report *report, const char *key, const char *label, jso
 
 void cli_report_text(cli_report *report, const char *key, const char *label, const char *value)
 {
-    json_t *json = json_string(value);
-    cli_report_json(report, key, label, json != NULL ? json : json_null(), value);
+    cli_report_json(report, key, label, cli_json_text(value), value);
 }
 
 void cli_report_count(cli_report *report, const char *key, const char *label, int64_t value)
@@ -109,7 +110,7 @@ void cli_table_row(cli_table *table, const char *name, const double *values, int
         json_t *row = json_object();
         for (int i = 0; i < table->n_columns; i++)
             json_object_set_new(row, table->columns[i], json_number(values[i]));
-        json_object_set_new(table->rows, name, row);
+        cli_json_set(table->rows, name, row);
         return;
     }
     cli_put_text(stdout, name);

@@ -24,7 +24,8 @@ const char *jemi_isa_in_use(void);
  */
 bool jemi_isa_limit(const char *name);
 
-/** Has the set in use vectors and fused multiply-adds, so that own kernels are worth choosing? */
+/** Has the set in use vectors and fused multiply-adds, so that our kernels are worth choosing where
+ *  there are others? */
 bool jemi_kernels_available(void);
 
 /** Is it AVX-512? */

@@ -226,7 +226,6 @@ def paused(idx, tmp_path):
 
 @pytest.mark.parametrize("options, code, words", [
     (["--lr", "0.5"], 2, ["--lr is 0.5", "was 0.002", "/c was made"]),
-    (["--steps", "61"], 2, ["--steps is 61", "was 60"]),
     (["--clip-norm", "none"], 2, ["--clip-norm is none", "was 5"]),
     (["--seed", "1"], 2, ["--seed is 1", "was 0"]),
     (["--flip"], 2, ["--flip is given", "was not given"]),

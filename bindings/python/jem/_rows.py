@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from .model import Model
 
 _SECONDS = 0.2  # of a block
-_FIRST = 16  # rows; the first block tells how long a row takes
+_MACS = 2e9  # of the first block, which tells how long a row takes: some tenths of a second
 
 
 class JemWarning(RuntimeWarning):
     """Results that a program should not rely on."""
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Consecutive slices of n rows, each about as long as a block may take."""
-    first, size = 0, _FIRST
+def blocks(n: int, macs: int) -> Iterator[slice]:
+    """Consecutive slices of n rows of so many multiply-adds, about as long as a block may take."""
+    first, size = 0, max(1, int(_MACS / max(macs, 1)))
     while first < n:
         begin = time.monotonic()
         yield slice(first, min(first + size, n))
@@ -48,7 +48,7 @@ def compute(model: Model, inputs: np.ndarray, block: Any, results: np.ndarray) -
 
     `results`, which the blocks fill, say which rows overflowed.
     """
-    for rows in blocks(len(inputs)):
+    for rows in blocks(len(inputs), model.info.macs):
         block(rows, inputs[rows])
     _warn_range(model, inputs)
     _warn_overflow(results)

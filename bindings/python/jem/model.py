@@ -35,7 +35,8 @@ class Model(Handle):
     converted. Labels are whole numbers 0..classes-1, (n,), or one for all rows.
 
     Rows outside of the model's input range, and rows so large that results overflow, are told by a
-    JemWarning; jem.h says what is returned for them. Ctrl-C ends a long call within a second.
+    JemWarning; jem.h says what is returned for them. Ctrl-C ends a long call within a second: it is
+    made of shorter ones, each of which may see other parameters while another thread trains.
 
     Any number of threads may use a model at once, also while one of them trains it.
 

@@ -175,8 +175,7 @@ static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 static bool fits_f32(const jemi_conv *conv)
 {
     const jemi_node *node = conv->node;
-    return jemi_kernels_available() &&
-           (node->kind != JEMI_NODE_CONV || node->kernel <= JEMI_DIRECT_KERNEL_MAX);
+    return (node->kind != JEMI_NODE_CONV || node->kernel <= JEMI_DIRECT_KERNEL_MAX);
 }
 
 static bool fits_bf16(const jemi_conv *conv)
@@ -196,7 +195,7 @@ static bool worthwhile_in_bf16(const jemi_conv *conv)
 // In f32-strict a provider's direct convolution goes before ours, if there is one.
 static bool worthwhile_in_f32(const jemi_conv *conv)
 {
-    return conv->precision != JEM_PRECISION_F32_STRICT;
+    return jemi_kernels_available() && conv->precision != JEM_PRECISION_F32_STRICT;
 }
 
 const jemi_conv_impl jemi_conv_direct = {

@@ -166,15 +166,15 @@ static bool fits(const jemi_conv *conv)
     const jemi_node *node = conv->node;
     const bool limits =
         conv->direction == JEMI_CONV_DATA ? node->stride == 1 : node->kernel <= JEMI_STEM_KERNEL;
-    return jemi_kernels_available() && node->kind == JEMI_NODE_CONV &&
-           conv->in.c <= JEMI_STEM_CHANNELS && limits;
+    return node->kind == JEMI_NODE_CONV && conv->in.c <= JEMI_STEM_CHANNELS && limits;
 }
 
 // In f32-strict a provider's direct convolution goes before ours, but for the gradient of an image:
 // oneDNN has none that is fast.
 static bool worthwhile(const jemi_conv *conv)
 {
-    return conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_DATA;
+    return jemi_kernels_available() &&
+           (conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_DATA);
 }
 
 const jemi_conv_impl jemi_conv_stem = {

@@ -165,14 +165,20 @@ static bool whole_blocks(int64_t channels)
 static bool fits(const jemi_conv *conv)
 {
     const jemi_node *node = conv->node;
-    return jemi_kernels_available() && conv->precision != JEM_PRECISION_F32_STRICT &&
-           node->kind == JEMI_NODE_CONV && node->kernel == 3 && node->stride <= 2 &&
-           node->pad == 1 && whole_blocks(conv->in.c) && whole_blocks(node->shape.c) &&
-           node->shape.h >= 4 && node->shape.w >= 4;
+    return conv->precision != JEM_PRECISION_F32_STRICT && node->kind == JEMI_NODE_CONV &&
+           node->kernel == 3 && node->stride <= 2 && node->pad == 1 && whole_blocks(conv->in.c) &&
+           whole_blocks(node->shape.c) && node->shape.h >= 4 && node->shape.w >= 4;
+}
+
+static bool worthwhile(const jemi_conv *conv)
+{
+    (void)conv;
+    return jemi_kernels_available();
 }
 
 const jemi_conv_impl jemi_conv_winograd = {.kernel = JEM_KERNEL_WINOGRAD,
                                            .fits = fits,
+                                           .worthwhile = worthwhile,
                                            .forward = forward,
                                            .data = data,
                                            .weights = weights};
