@@ -20,6 +20,8 @@
  * - Sign. jem_energy() is E: low = usual. jem_score() kinds are outlier scores: high = unusual.
  * - Config structs start with `struct_size` and are filled by their `_init` function; then change
  *   what you need. They only ever grow at the end, so old programs keep working with new libraries.
+ *   No struct of this header has padding: a field named `reserved` stands where there would be some,
+ *   and a config in which it is not 0 is JEM_EUNSUPPORTED.
  *   Those of training are filled much as Grathwohl et al. have it, without clamps or guard; what
  *   we recommend is JEM_PRESET_SAFE, which jem_preset() fills in.
  * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
@@ -242,6 +244,7 @@ typedef struct jem_exec_config {
     int32_t precision_training; /* parameter gradients */
     int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
     int32_t kernel;             /* JEM_KERNEL_*, default JEM_KERNEL_CHOSEN */
+    int32_t reserved;           /* must be 0 */
 } jem_exec_config;
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);
@@ -323,8 +326,9 @@ typedef struct jem_model_info {
     int32_t threads;
     int32_t backend;
     float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
-    int64_t macs;        /* multiply-adds of one row's forward pass, direct algorithm */
-    int64_t state_count; /* the last of param_count; no optimizer changes them */
+    int32_t reserved;            /* 0 */
+    int64_t macs;                /* multiply-adds of one row's forward pass, direct algorithm */
+    int64_t state_count;         /* the last of param_count; no optimizer changes them */
 } jem_model_info;
 
 /** @param info  Out. Its struct_size must be set before the call. */
@@ -346,6 +350,7 @@ typedef struct jem_tensor_info {
     size_t struct_size;
     char name[64];    /* as in a PyTorch state_dict, for example "stages.0.0.conv1.weight" */
     int32_t rank;     /* 1, 2 or 4 */
+    int32_t reserved; /* 0 */
     int64_t shape[4]; /* (O, I, kh, kw) of a convolution, (O, I) of a linear layer, (O) of a bias */
     int64_t offset;   /* of its first element in the flat vector */
     int64_t count;
@@ -592,6 +597,7 @@ typedef struct jem_sampler_config {
                                   independent elements */
     int32_t matched_noise;     /* 1: noise_std is sqrt(2 * step_size), that is T = 1, whatever the
                                   field says; default 0 */
+    int32_t reserved;          /* must be 0 */
 } jem_sampler_config;
 
 /** Defaults: the chains of Grathwohl et al., without clamps. JEM_PRESET_SAFE, by jem_preset(), is
@@ -799,6 +805,7 @@ typedef struct jem_train_config {
     int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
     int32_t guard_tries;  /* R, 1..1000, default 5 */
     int32_t guard_every;  /* S, steps between snapshots at least, 1..10^6, default 100 */
+    int32_t reserved;     /* must be 0 */
 } jem_train_config;
 
 /** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.

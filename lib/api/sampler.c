@@ -35,6 +35,7 @@ static jem_status read_config(const jem_sampler_config *config, jem_sampler_conf
     JEMI_TRY(jemi_check_pointer(config, "config"));
     JEMI_TRY(jem_sampler_config_init(own, sizeof *own));
     JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_sampler_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_sampler_config"));
     JEMI_TRY(jemi_check_range_int(own->capacity, 1, 100000000, "capacity"));
     JEMI_TRY(jemi_check_range_int(own->steps, 0, INT32_MAX, "steps"));
     JEMI_TRY(jemi_check_positive(own->step_size, "step_size"));
