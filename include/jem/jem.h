@@ -139,8 +139,10 @@ typedef void (*jem_log_fn)(void *user, int32_t level, const char *line);
 JEM_API jem_status jem_set_log(jem_log_fn log, void *user);
 
 /**
- * Called by the functions that run long, on the calling thread. A non-zero return cancels: the call
- * returns JEM_ECANCELLED and leaves its handles usable. Must not use the handles of that call.
+ * Called by the functions that run long, on the calling thread; first when nothing is done yet, by
+ * jem_sampler_fit, jem_sampler_draw and the draw of jem_train_step, so that a buffer of any size
+ * can be cancelled while its chains are started. A non-zero return cancels: the call returns
+ * JEM_ECANCELLED and leaves its handles usable. Must not use the handles of that call.
  */
 typedef int32_t (*jem_progress_fn)(void *user, int64_t done, int64_t total);
 
@@ -625,11 +627,14 @@ JEM_API void jem_sampler_destroy(jem_sampler *sampler);
  * A class without rows starts from what all rows give. A chain of no class starts from any of the
  * rows, or from the Gaussian of a class drawn evenly.
  *
- * @param x       In. (n, C, H, W), n >= 1.
- * @param labels  In, may be NULL: no classes, one Gaussian for all. (n).
+ * Cancelled, the sampler has the fit from before the call.
+ *
+ * @param x         In. (n, C, H, W), n >= 1.
+ * @param labels    In, may be NULL: no classes, one Gaussian for all. (n).
+ * @param progress  May be NULL. Counts visits of rows: a fit visits each several times.
  */
 JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
-                                   const int64_t *labels);
+                                   const int64_t *labels, jem_progress_fn progress, void *user);
 
 /** Fresh draws from the start distribution. @param labels In, may be NULL. (n). @param x Out. */
 JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels,

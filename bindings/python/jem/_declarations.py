@@ -357,6 +357,7 @@ FUNCTIONS = {
     "jem_sampler_destroy": ("void", "jem_sampler *"),
     "jem_sampler_fit": (
         "jem_status", "jem_sampler *", "int64_t", "const float *", "const int64_t *",
+        "jem_progress_fn", "void *",
     ),
     "jem_sampler_start": (
         "jem_status", "jem_sampler *", "int64_t", "const int64_t *", "float *",
