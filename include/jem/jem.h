@@ -35,6 +35,7 @@
  *   waits for a thread that has not begun one, and what is small runs on the calling thread alone.
  *   Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be started, a
  *   call computes with fewer. Inside a parallel region of the host a call has one thread.
+ * - Stack. A calling thread needs 128 KiB, and what the host's own callbacks take besides.
  * - fork(). At any moment, from any thread, callbacks included. The child can use and destroy every
  *   handle: a model has the parameters from before or after a write in progress, whole; a sampler
  *   or an optimizer that another thread was using may stand between two of its steps; JEM_EBUSY of
@@ -168,7 +169,15 @@ JEM_API jem_status jem_set_allocator(const jem_allocator *allocator);
 
 typedef struct jem_model jem_model;
 
-/** What the network is. Fill by jem_model_config_init(), then set at least the shape. */
+/**
+ * What the network is. Fill by jem_model_config_init(), then set at least the shape.
+ *
+ * Not all of the largest values go together: channels * height * width, the values that each layer
+ * makes of a row, and the parameters of the whole network, running statistics included, are each
+ * 2^31 - 1 at most. More is JEM_EUNSUPPORTED, and the message names the layer. 4096 channels leave
+ * an area below 724 x 724 for example, and 1024 x 1024 pixels leave 2047 channels and, behind a first
+ * layer of width 512, 3 channels of a multilayer perceptron.
+ */
 typedef struct jem_model_config {
     size_t struct_size;
     /**
