@@ -174,7 +174,7 @@ typedef struct jem_model jem_model;
  *
  * Not all of the largest values go together: channels * height * width, the values that each layer
  * makes of a row, and the parameters of the whole network, running statistics included, are each
- * 2^31 - 1 at most. More is JEM_EUNSUPPORTED, and the message names the layer. 4096 channels leave
+ * 2^31 - 1 at most. More is JEM_EUNSUPPORTED, and the message names which. 4096 channels leave
  * an area below 724 x 724 for example, and 1024 x 1024 pixels leave 2047 channels and, behind a first
  * layer of width 512, 3 channels of a multilayer perceptron.
  */
