@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "shuffle.h"
+#include "stop.h"
 
 enum { FIT_ROWS_MAX = 10000 };
 static const int64_t fit_floats_max = 1 << 26;
@@ -143,6 +144,16 @@ static cli_status draw_rows(const cli_chain_data *from, uint64_t seed, int64_t *
     return CLI_OK;
 }
 
+static cli_status fit(jem_sampler *sampler, int64_t n, const float *x, const int64_t *labels,
+                      cli_error *err)
+{
+    const jem_status status = jem_sampler_fit(sampler, n, x, labels, cli_stop_progress, NULL);
+    if (status == JEM_ECANCELLED)
+        return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
+                           cli_stop_name());
+    return cli_jem(err, status);
+}
+
 cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli_chain_data *from,
                          uint64_t seed, cli_error *err)
 {
@@ -161,7 +172,7 @@ cli_status cli_chain_fit(jem_sampler *sampler, const jem_model *model, const cli
         labels[i] = data->labels[rows[i]];
     status = cli_data_inputs(data, model, rows, 0, n, x, err);
     if (status == CLI_OK)
-        status = cli_jem(err, jem_sampler_fit(sampler, n, x, labelled ? labels : NULL));
+        status = fit(sampler, n, x, labelled ? labels : NULL, err);
 done:
     free(rows);
     free(labels);

@@ -20,6 +20,8 @@
  * - Sign. jem_energy() is E: low = usual. jem_score() kinds are outlier scores: high = unusual.
  * - Config structs start with `struct_size` and are filled by their `_init` function; then change
  *   what you need. They only ever grow at the end, so old programs keep working with new libraries.
+ *   No struct of this header has padding: a field named `reserved` stands where there would be some,
+ *   and a config in which it is not 0 is JEM_EUNSUPPORTED.
  *   Those of training are filled much as Grathwohl et al. have it, without clamps or guard; what
  *   we recommend is JEM_PRESET_SAFE, which jem_preset() fills in.
  * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
@@ -33,6 +35,7 @@
  *   waits for a thread that has not begun one, and what is small runs on the calling thread alone.
  *   Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be started, a
  *   call computes with fewer. Inside a parallel region of the host a call has one thread.
+ * - Stack. A calling thread needs 128 KiB, and what the host's own callbacks take besides.
  * - fork(). At any moment, from any thread, callbacks included. The child can use and destroy every
  *   handle: a model has the parameters from before or after a write in progress, whole; a sampler
  *   or an optimizer that another thread was using may stand between two of its steps; JEM_EBUSY of
@@ -137,8 +140,10 @@ typedef void (*jem_log_fn)(void *user, int32_t level, const char *line);
 JEM_API jem_status jem_set_log(jem_log_fn log, void *user);
 
 /**
- * Called by the functions that run long, on the calling thread. A non-zero return cancels: the call
- * returns JEM_ECANCELLED and leaves its handles usable. Must not use the handles of that call.
+ * Called by the functions that run long, on the calling thread; first when nothing is done yet, by
+ * jem_sampler_fit, jem_sampler_draw and the draw of jem_train_step, so that a buffer of any size
+ * can be cancelled while its chains are started. A non-zero return cancels: the call returns
+ * JEM_ECANCELLED and leaves its handles usable. Must not use the handles of that call.
  */
 typedef int32_t (*jem_progress_fn)(void *user, int64_t done, int64_t total);
 
@@ -164,7 +169,15 @@ JEM_API jem_status jem_set_allocator(const jem_allocator *allocator);
 
 typedef struct jem_model jem_model;
 
-/** What the network is. Fill by jem_model_config_init(), then set at least the shape. */
+/**
+ * What the network is. Fill by jem_model_config_init(), then set at least the shape.
+ *
+ * Not all of the largest values go together: channels * height * width, the values that each layer
+ * makes of a row, and the parameters of the whole network, running statistics included, are each
+ * 2^31 - 1 at most. More is JEM_EUNSUPPORTED, and the message names which. 4096 channels leave
+ * an area below 724 x 724 for example, and 1024 x 1024 pixels leave 2047 channels and, behind a first
+ * layer of width 512, 3 channels of a multilayer perceptron.
+ */
 typedef struct jem_model_config {
     size_t struct_size;
     /**
@@ -242,6 +255,7 @@ typedef struct jem_exec_config {
     int32_t precision_training; /* parameter gradients */
     int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
     int32_t kernel;             /* JEM_KERNEL_*, default JEM_KERNEL_CHOSEN */
+    int32_t reserved;           /* must be 0 */
 } jem_exec_config;
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);
@@ -323,8 +337,9 @@ typedef struct jem_model_info {
     int32_t threads;
     int32_t backend;
     float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
-    int64_t macs;        /* multiply-adds of one row's forward pass, direct algorithm */
-    int64_t state_count; /* the last of param_count; no optimizer changes them */
+    int32_t reserved;            /* 0 */
+    int64_t macs;                /* multiply-adds of one row's forward pass, direct algorithm */
+    int64_t state_count;         /* the last of param_count; no optimizer changes them */
 } jem_model_info;
 
 /** @param info  Out. Its struct_size must be set before the call. */
@@ -346,6 +361,7 @@ typedef struct jem_tensor_info {
     size_t struct_size;
     char name[64];    /* as in a PyTorch state_dict, for example "stages.0.0.conv1.weight" */
     int32_t rank;     /* 1, 2 or 4 */
+    int32_t reserved; /* 0 */
     int64_t shape[4]; /* (O, I, kh, kw) of a convolution, (O, I) of a linear layer, (O) of a bias */
     int64_t offset;   /* of its first element in the flat vector */
     int64_t count;
@@ -592,6 +608,7 @@ typedef struct jem_sampler_config {
                                   independent elements */
     int32_t matched_noise;     /* 1: noise_std is sqrt(2 * step_size), that is T = 1, whatever the
                                   field says; default 0 */
+    int32_t reserved;          /* must be 0 */
 } jem_sampler_config;
 
 /** Defaults: the chains of Grathwohl et al., without clamps. JEM_PRESET_SAFE, by jem_preset(), is
@@ -619,11 +636,14 @@ JEM_API void jem_sampler_destroy(jem_sampler *sampler);
  * A class without rows starts from what all rows give. A chain of no class starts from any of the
  * rows, or from the Gaussian of a class drawn evenly.
  *
- * @param x       In. (n, C, H, W), n >= 1.
- * @param labels  In, may be NULL: no classes, one Gaussian for all. (n).
+ * Cancelled, the sampler has the fit from before the call.
+ *
+ * @param x         In. (n, C, H, W), n >= 1.
+ * @param labels    In, may be NULL: no classes, one Gaussian for all. (n).
+ * @param progress  May be NULL. Counts visits of rows: a fit visits each several times.
  */
 JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
-                                   const int64_t *labels);
+                                   const int64_t *labels, jem_progress_fn progress, void *user);
 
 /** Fresh draws from the start distribution. @param labels In, may be NULL. (n). @param x Out. */
 JEM_API jem_status jem_sampler_start(jem_sampler *sampler, int64_t n, const int64_t *labels,
@@ -799,6 +819,7 @@ typedef struct jem_train_config {
     int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
     int32_t guard_tries;  /* R, 1..1000, default 5 */
     int32_t guard_every;  /* S, steps between snapshots at least, 1..10^6, default 100 */
+    int32_t reserved;     /* must be 0 */
 } jem_train_config;
 
 /** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.

@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "base/environment.h"
+#include "base/progress.h"
 #include "base/threads.h"
 #include "ebm/sampler.h"
 
@@ -35,6 +36,7 @@ static jem_status read_config(const jem_sampler_config *config, jem_sampler_conf
     JEMI_TRY(jemi_check_pointer(config, "config"));
     JEMI_TRY(jem_sampler_config_init(own, sizeof *own));
     JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_sampler_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_sampler_config"));
     JEMI_TRY(jemi_check_range_int(own->capacity, 1, 100000000, "capacity"));
     JEMI_TRY(jemi_check_range_int(own->steps, 0, INT32_MAX, "steps"));
     JEMI_TRY(jemi_check_positive(own->step_size, "step_size"));
@@ -94,18 +96,22 @@ static int64_t row_len(const jem_sampler *sampler)
 }
 
 JEM_API jem_status jem_sampler_fit(jem_sampler *sampler, int64_t n, const float *x,
-                                   const int64_t *labels)
+                                   const int64_t *labels, jem_progress_fn progress, void *user)
 {
     JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(sampler, "sampler"));
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
+    JEMI_TRY(jemi_check_array(n, x, "x"));
+    jemi_progress told = {progress, user, "visits of rows", 0,
+                          jemi_starts_visits(&sampler->starts, n)};
+    JEMI_TRY(jemi_progress_add(&told, 0)); // looking through much data takes a while, too
     JEMI_TRY(jemi_check_finite(x, n, row_len(sampler), "x"));
     JEMI_TRY(jemi_check_labels(labels, n, sampler->fingerprint.classes, "labels"));
     const jemi_table data = {.n = n, .row_len = row_len(sampler), .x = x, .labels = labels};
     JEMI_TRY(jemi_claim_take(&sampler->claim, "sampler"));
     const int before = jemi_threads_enter(sampler->threads);
     const jem_status status = jemi_starts_fit(&sampler->starts, sampler->fingerprint.classes,
-                                              sampler->config.seed, &data);
+                                              sampler->config.seed, &data, &told);
     jemi_threads_leave(before);
     jemi_claim_release(&sampler->claim);
     return status;

@@ -33,6 +33,7 @@ static jem_status read_train(const jem_train_config *config, jem_train_config *o
     JEMI_TRY(jem_train_config_init(own, sizeof *own));
     if (config != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_train_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_train_config"));
     JEMI_TRY(jemi_check_range(own->w_px, 0.0, 1e30, "w_px"));
     JEMI_TRY(jemi_check_range(own->w_pyx, 0.0, 1e30, "w_pyx"));
     JEMI_TRY(jemi_check_range(own->energy_l2, 0.0, 1e30, "energy_l2"));

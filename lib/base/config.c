@@ -46,6 +46,15 @@ jem_status jemi_config_read(void *own, size_t known, const void *config, const c
     return JEM_OK;
 }
 
+jem_status jemi_config_check_reserved(int32_t reserved, const char *type)
+{
+    if (reserved != 0)
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "reserved of %s is %d; expected 0, which %s_init() sets in this version",
+                         type, (int)reserved, type);
+    return JEM_OK;
+}
+
 jem_status jemi_config_check_out(const void *out, const char *type)
 {
     size_t size;

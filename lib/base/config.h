@@ -22,6 +22,9 @@ jem_status jemi_config_init(void *config, size_t size, const void *defaults, siz
  */
 jem_status jemi_config_read(void *own, size_t known, const void *config, const char *type);
 
+/** The field `reserved` of a config that was read: JEM_EUNSUPPORTED unless it is 0. */
+jem_status jemi_config_check_reserved(int32_t reserved, const char *type);
+
 /**
  * For configs that the library fills: JEM_EINVAL unless struct_size was set, JEM_EUNSUPPORTED when
  * it is too short for a field in which `own` is not as `defaults`, which it was copied from.

@@ -11,12 +11,16 @@
 #include "ebm/low_rank.h"
 #include "kernels/noise.h"
 
+enum { QUIET_FLOATS = 1 << 22 }; // that are read between two words to the host
+
 // One class in the making.
 typedef struct fitting {
     const jemi_table *data;
     int64_t n;     /* rows of the class */
     int64_t *rows; /* (data->n), of which these are used */
     double *sum;   /* (row_len), scratch */
+    bool own;      /* the rows are the class's, not all for want of those */
+    jemi_progress *progress;
 } fitting;
 
 // Rows of class c, or all of them where there are none: nothing is known of it.
@@ -27,40 +31,67 @@ static void choose_rows(fitting *f, int64_t c)
     for (int64_t i = 0; i < f->data->n; i++)
         if (labels == NULL || labels[i] == c)
             f->rows[f->n++] = i;
-    if (f->n > 0)
+    f->own = f->n > 0;
+    if (f->own)
         return;
     for (; f->n < f->data->n; f->n++)
         f->rows[f->n] = f->n;
 }
 
-static void fit_mean(const fitting *f, float *mean)
+static void add_values(const fitting *f, int64_t begin, int64_t end, const float *unused)
 {
+    (void)unused;
     const int64_t row_len = f->data->row_len;
-    memset(f->sum, 0, (size_t)row_len * sizeof *f->sum);
-    for (int64_t i = 0; i < f->n; i++)
+    for (int64_t i = begin; i < end; i++)
         for (int64_t e = 0; e < row_len; e++)
             f->sum[e] += (double)f->data->x[f->rows[i] * row_len + e];
-    for (int64_t e = 0; e < row_len; e++)
-        mean[e] = (float)(f->sum[e] / (double)f->n);
 }
 
-// The deviations that the factors leave of each element.
-static void fit_rest(const fitting *f, const float *mean, int32_t rank, const float *factors,
-                     float *rest)
+static void add_squares(const fitting *f, int64_t begin, int64_t end, const float *mean)
 {
     const int64_t row_len = f->data->row_len;
-    memset(f->sum, 0, (size_t)row_len * sizeof *f->sum);
-    for (int64_t i = 0; i < f->n; i++)
+    for (int64_t i = begin; i < end; i++)
         for (int64_t e = 0; e < row_len; e++) {
             const double d = (double)f->data->x[f->rows[i] * row_len + e] - (double)mean[e];
             f->sum[e] += d * d;
         }
+}
+
+// One pass over the rows of the class.
+static jem_status sum_rows(const fitting *f, const float *mean,
+                           void (*add)(const fitting *, int64_t, int64_t, const float *))
+{
+    const int64_t most = QUIET_FLOATS / f->data->row_len + 1;
+    memset(f->sum, 0, (size_t)f->data->row_len * sizeof *f->sum);
+    for (int64_t begin = 0; begin < f->n; begin += most) {
+        const int64_t end = f->n - begin < most ? f->n : begin + most;
+        add(f, begin, end, mean);
+        JEMI_TRY(jemi_progress_add(f->progress, f->own ? end - begin : 0));
+    }
+    return JEM_OK;
+}
+
+static jem_status fit_mean(const fitting *f, float *mean)
+{
+    JEMI_TRY(sum_rows(f, NULL, add_values));
+    for (int64_t e = 0; e < f->data->row_len; e++)
+        mean[e] = (float)(f->sum[e] / (double)f->n);
+    return JEM_OK;
+}
+
+// The deviations that the factors leave of each element.
+static jem_status fit_rest(const fitting *f, const float *mean, int32_t rank, const float *factors,
+                           float *rest)
+{
+    const int64_t row_len = f->data->row_len;
+    JEMI_TRY(sum_rows(f, mean, add_squares));
     for (int64_t e = 0; e < row_len; e++) {
         double variance = f->sum[e] / (double)f->n;
         for (int32_t k = 0; k < rank; k++)
             variance -= (double)factors[k * row_len + e] * (double)factors[k * row_len + e];
         rest[e] = variance > 0.0 ? (float)sqrt(variance) : 0.0f;
     }
+    return JEM_OK;
 }
 
 static jem_status fit_class(const jemi_gaussians *g, int64_t c, uint64_t seed, fitting *f)
@@ -69,14 +100,14 @@ static jem_status fit_class(const jemi_gaussians *g, int64_t c, uint64_t seed, f
     float *mean = g->mean + c * row_len;
     float *factors = g->rank > 0 ? g->factors + c * g->rank * row_len : NULL;
     choose_rows(f, c);
-    fit_mean(f, mean);
+    JEMI_TRY(fit_mean(f, mean));
     if (g->rank > 0) {
         const jemi_covariance covariance = {f->n, row_len, f->data->x, f->rows, mean};
         const jemi_random_key key = jemi_random_key_make(seed, JEMI_RANDOM_FIT, 0);
-        JEMI_TRY(jemi_low_rank_fit(&covariance, g->rank, key, (uint32_t)c, factors));
+        JEMI_TRY(jemi_low_rank_fit(&covariance, g->rank, key, (uint32_t)c, f->own, f->progress,
+                                   factors));
     }
-    fit_rest(f, mean, g->rank, factors, g->rest + c * row_len);
-    return JEM_OK;
+    return fit_rest(f, mean, g->rank, factors, g->rest + c * row_len);
 }
 
 bool jemi_gaussians_allocate(jemi_gaussians *g)
@@ -99,12 +130,17 @@ static jem_status allocate(jemi_gaussians *g, fitting *f)
     return JEM_OK;
 }
 
+int64_t jemi_gaussians_visits(int64_t n, int32_t rank)
+{
+    return n * (rank > 0 ? 2 + JEMI_LOW_RANK_PASSES : 2);
+}
+
 jem_status jemi_gaussians_fit(jemi_gaussians *next, int64_t n_classes, int32_t rank, uint64_t seed,
-                              const jemi_table *data)
+                              const jemi_table *data, jemi_progress *progress)
 {
     *next = (jemi_gaussians){
         .n_classes = data->labels != NULL ? n_classes : 1, .row_len = data->row_len, .rank = rank};
-    fitting f = {.data = data};
+    fitting f = {.data = data, .progress = progress};
     jem_status status = allocate(next, &f);
     for (int64_t c = 0; c < next->n_classes && status == JEM_OK; c++)
         status = fit_class(next, c, seed, &f);

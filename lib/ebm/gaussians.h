@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
+#include "base/progress.h"
 #include "base/random.h"
-#include "base/status.h"
 
 enum { JEMI_RANK_MAX = 256 };
 
@@ -28,9 +28,12 @@ typedef struct jemi_table {
     const int64_t *labels; /* NULL = no classes */
 } jemi_table;
 
-/** `next` is zeroed before, and again when memory ran out. */
+/** How many rows a fit to n of them visits; what its progress counts. */
+int64_t jemi_gaussians_visits(int64_t n, int32_t rank);
+
+/** `next` is zeroed before, and again when memory ran out or the progress function cancelled. */
 jem_status jemi_gaussians_fit(jemi_gaussians *next, int64_t n_classes, int32_t rank, uint64_t seed,
-                              const jemi_table *data);
+                              const jemi_table *data, jemi_progress *progress);
 void jemi_gaussians_fini(jemi_gaussians *gaussians);
 
 /** Room for n_classes, row_len and rank, which are set. False: out of memory; _fini() it then. */

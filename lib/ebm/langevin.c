@@ -9,8 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/environment.h"
-#include "base/status.h"
+#include "base/progress.h"
 #include "ebm/density.h"
 
 enum { ROWS_MAX = 256 };
@@ -35,28 +34,17 @@ static jem_status check_norms(const float *norms, int64_t first, int64_t n, uint
     return JEM_OK;
 }
 
-static bool is_cancelled(const jemi_langevin_run_config *config, int64_t done, int64_t total)
-{
-    if (config->progress == NULL)
-        return false;
-    const int begun = jemi_environment_host_begin();
-    const bool cancelled = config->progress(config->progress_user, done, total) != 0;
-    jemi_environment_host_end(begun);
-    return cancelled;
-}
-
 // Counts everybody's steps; the caller's thread tells.
 static jem_status report(run *r, bool caller, int64_t n)
 {
     const jemi_langevin_run_config *config = r->config;
     const int64_t done = atomic_fetch_add(&r->steps_done, n) + n;
-    const int64_t total = config->steps * r->chains->n;
-    if (caller)
-        r->reported = done;
-    if (caller && is_cancelled(config, done, total))
-        return jemi_fail(JEM_ECANCELLED, "cancelled after %lld of %lld chain steps",
-                         (long long)done, (long long)total);
-    return JEM_OK;
+    if (!caller)
+        return JEM_OK;
+    r->reported = done;
+    jemi_progress progress = {config->progress, config->progress_user, "chain steps", done,
+                              config->steps * r->chains->n};
+    return jemi_progress_add(&progress, 0);
 }
 
 static void keep_norms(const run *r, const float *norms, int64_t first, int64_t n)

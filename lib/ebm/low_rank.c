@@ -16,10 +16,12 @@
 #include "kernels/vector.h"
 
 enum {
-    ITERATIONS = 4,       /* of the subspace; each sharpens it by the gap between eigenvalues */
-    ROWS_MAX = 512,       /* of the table at a time */
-    ELEMENTS_MAX = 32,    /* whose sums lie near */
-    GRAIN_WORK = 1 << 18, /* multiply-adds that are worth a thread */
+    ITERATIONS = JEMI_LOW_RANK_PASSES - 1, /* of the subspace; each sharpens it by the gap between
+                                              eigenvalues */
+    ROWS_MAX = 512,                        /* of the table at a time */
+    ELEMENTS_MAX = 32,                     /* whose sums lie near */
+    GRAIN_WORK = 1 << 18,                  /* multiply-adds that are worth a thread */
+    QUIET_WORK = 1 << 26,                  /* and those between two words to the host */
 };
 
 // A direction with less than this part of the largest variance is rounding.
@@ -32,6 +34,8 @@ typedef struct workspace {
     double *image;       /* (row_len, rank), C basis */
     double *coordinates; /* (ROWS_MAX, rank), rows times basis */
     double *gram;        /* (rank, rank), then its Cholesky factor in the lower half */
+    bool own;            /* the progress counts the rows */
+    jemi_progress *progress;
 } workspace;
 
 static jemi_run run_of(const jemi_covariance *c, int64_t i, int64_t begin, int64_t end)
@@ -83,15 +87,24 @@ static void apply_block(block *b)
                   add_image_task, b);
 }
 
-static void apply_covariance(const workspace *w)
+static int64_t block_rows(const workspace *w)
 {
+    const int64_t quiet = QUIET_WORK / (w->c->row_len * w->rank) + 1;
+    return quiet < ROWS_MAX ? quiet : ROWS_MAX;
+}
+
+static jem_status apply_covariance(const workspace *w)
+{
+    const int64_t most = block_rows(w);
     memset(w->image, 0, (size_t)(w->c->row_len * w->rank) * sizeof *w->image);
-    for (int64_t first = 0; first < w->c->n; first += ROWS_MAX) {
+    for (int64_t first = 0; first < w->c->n; first += most) {
         const int64_t left = w->c->n - first;
-        const int64_t n = left < ROWS_MAX ? left : ROWS_MAX;
+        const int64_t n = left < most ? left : most;
         block b = {w, first, n};
         apply_block(&b);
+        JEMI_TRY(jemi_progress_add(w->progress, w->own ? n : 0));
     }
+    return JEM_OK;
 }
 
 static void make_gram(const workspace *w, const double *a)
@@ -158,28 +171,29 @@ static void orthonormalise(workspace *w)
     w->basis = basis;
 }
 
-static void fit(workspace *w, const float *start, float *factors)
+static jem_status fit(workspace *w, const float *start, float *factors)
 {
     const int64_t row_len = w->c->row_len;
     for (int64_t i = 0; i < row_len * w->rank; i++)
         w->image[i] = (double)start[i];
     orthonormalise(w);
     for (int i = 0; i < ITERATIONS; i++) {
-        apply_covariance(w);
+        JEMI_TRY(apply_covariance(w));
         orthonormalise(w);
     }
-    apply_covariance(w);
+    JEMI_TRY(apply_covariance(w));
     divide_by_factor(w, w->basis);
     for (int64_t e = 0; e < row_len; e++)
         for (int64_t k = 0; k < w->rank; k++)
             factors[k * row_len + e] = (float)w->image[e * w->rank + k];
+    return JEM_OK;
 }
 
 jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, jemi_random_key key,
-                             uint32_t row, float *factors)
+                             uint32_t row, bool own, jemi_progress *progress, float *factors)
 {
     const size_t count = (size_t)covariance->row_len * (size_t)rank;
-    workspace w = {.c = covariance, .rank = rank};
+    workspace w = {.c = covariance, .rank = rank, .own = own, .progress = progress};
     w.basis = jemi_alloc(count, sizeof *w.basis);
     w.image = jemi_alloc(count, sizeof *w.image);
     w.coordinates = jemi_alloc((size_t)rank * ROWS_MAX, sizeof *w.coordinates);
@@ -189,7 +203,7 @@ jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, je
         status = jemi_fail_memory("low-rank Gaussian");
     } else {
         jemi_fill_normal(factors, (int64_t)count, key, row, 0);
-        fit(&w, factors, factors);
+        status = fit(&w, factors, factors);
     }
     jemi_free(w.basis);
     jemi_free(w.image);

@@ -4,8 +4,12 @@
 #ifndef JEMI_EBM_LOW_RANK_H
 #define JEMI_EBM_LOW_RANK_H
 
+#include <stdbool.h>
+
+#include "base/progress.h"
 #include "base/random.h"
-#include "base/status.h"
+
+enum { JEMI_LOW_RANK_PASSES = 5 }; /* over the rows, for one fit */
 
 /** The covariance C = mean of (x - mean)(x - mean)^T over some rows of a table. */
 typedef struct jemi_covariance {
@@ -22,9 +26,11 @@ typedef struct jemi_covariance {
  * count.
  *
  * @param key, row  The random test matrix.
+ * @param own       Whether the progress counts these rows.
+ * @param progress  Told of each pass over each row.
  * @param factors   Out. (rank, row_len), U transposed.
  */
 jem_status jemi_low_rank_fit(const jemi_covariance *covariance, int32_t rank, jemi_random_key key,
-                             uint32_t row, float *factors);
+                             uint32_t row, bool own, jemi_progress *progress, float *factors);
 
 #endif

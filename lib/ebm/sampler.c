@@ -12,10 +12,14 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/progress.h"
 #include "base/version.h"
 #include "kernels/vector.h"
 
-enum { GRAIN_FLOATS = 1 << 14 }; // of rows that a thread takes at a time
+enum {
+    GRAIN_FLOATS = 1 << 14, // of rows that a thread takes at a time
+    QUIET_FLOATS = 1 << 20, // of rows between two words to the host
+};
 
 static int64_t row_len(const jem_sampler *sampler)
 {
@@ -42,7 +46,7 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
     sampler->starts = jemi_starts_make(config, row_len(sampler));
     const size_t capacity = (size_t)config->capacity;
     sampler->chains = jemi_alloc(capacity, (size_t)row_len(sampler) * sizeof(float));
-    sampler->ages = jemi_calloc(capacity, sizeof *sampler->ages);
+    sampler->ages = jemi_alloc(capacity, sizeof *sampler->ages);
     sampler->order = jemi_alloc(capacity, sizeof *sampler->order);
     sampler->slots = jemi_alloc(capacity, sizeof *sampler->slots);
     sampler->draw_labels = jemi_alloc(capacity, sizeof *sampler->draw_labels);
@@ -54,7 +58,7 @@ jem_status jemi_sampler_create(jem_sampler **out, const jem_model *model,
         jemi_sampler_destroy(sampler);
         return jemi_fail_memory("replay buffer");
     }
-    sort_slots(sampler);
+    sampler->shuffled = true; // many slots are sorted where the host can cancel, by fill()
     jemi_sampler_renew(sampler);
     *out = sampler;
     return JEM_OK;
@@ -134,9 +138,10 @@ static void start_at_data(const jem_sampler *sampler, const jemi_draw *draw, int
     jemi_start_at(&sampler->starts, draw->data + i % draw->n_data * row_len(sampler), x);
 }
 
-// What a loop over slots or rows works on.
+// What a loop over slots or rows works on, of which `first` is the loop's 0.
 typedef struct rows_job {
     jem_sampler *sampler;
+    int64_t first;
     const jemi_draw *draw;
     const float *x;
     bool from_data;
@@ -152,8 +157,10 @@ static void fill_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const rows_job *job = context;
-    for (int64_t s = begin; s < end; s++) {
+    for (int64_t s = job->first + begin; s < job->first + end; s++) {
         float *x = job->sampler->chains + s * row_len(job->sampler);
+        job->sampler->ages[s] = 0;
+        job->sampler->order[s] = (uint32_t)s;
         if (job->draw != NULL)
             start_at_data(job->sampler, job->draw, s, x);
         else
@@ -161,20 +168,36 @@ static void fill_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-static void fill(jem_sampler *sampler, const jemi_draw *draw)
+// In blocks, so that the host is told that its call lives, and may cancel it.
+static jem_status for_rows(rows_job *job, int64_t count, jemi_task task, jemi_progress *progress)
+{
+    const int64_t most = QUIET_FLOATS / row_len(job->sampler) + 1;
+    for (; job->first < count; job->first += most) {
+        const int64_t left = count - job->first;
+        jemi_parallel(left < most ? left : most, rows_grain(job->sampler), task, job);
+        if (left > most)
+            JEMI_TRY(jemi_progress_add(progress, 0));
+    }
+    return JEM_OK;
+}
+
+// Cancelled, it begins anew the next time, on other streams.
+static jem_status fill(jem_sampler *sampler, const jemi_draw *draw, jemi_progress *progress)
 {
     if (sampler->filled)
-        return;
+        return JEM_OK;
     rows_job job = {.sampler = sampler, .draw = draw};
-    jemi_parallel(sampler->config.capacity, rows_grain(sampler), fill_task, &job);
-    memset(sampler->ages, 0, (size_t)sampler->config.capacity * sizeof *sampler->ages);
+    JEMI_TRY(for_rows(&job, sampler->config.capacity, fill_task, progress));
     sampler->draws++;
+    sampler->shuffled = false;
     sampler->filled = true;
+    return JEM_OK;
 }
 
 void jemi_sampler_fill(jem_sampler *sampler)
 {
-    fill(sampler, NULL);
+    jemi_progress nobody = {0};
+    fill(sampler, NULL, &nobody);
 }
 
 void jemi_sampler_renew(jem_sampler *sampler)
@@ -265,7 +288,7 @@ static void load_task(void *context, int64_t begin, int64_t end, int worker)
     jem_sampler *sampler = job->sampler;
     const jemi_random_key reinit = key_for(sampler, JEMI_RANDOM_REINIT);
     const size_t len = (size_t)row_len(sampler);
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = job->first + begin; i < job->first + end; i++) {
         const uint32_t slot = sampler->slots[i];
         const uint32_t bits = jemi_random_u32(reinit, 0, slot, sampler->draws);
         const bool restart = jemi_unit_from_u32(bits) < sampler->config.reinit_prob;
@@ -281,10 +304,11 @@ static void load_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-static void load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data)
+static jem_status load_chains(jem_sampler *sampler, const jemi_draw *draw, bool from_data,
+                              jemi_progress *progress)
 {
     rows_job job = {.sampler = sampler, .draw = draw, .from_data = from_data};
-    jemi_parallel(draw->n, rows_grain(sampler), load_task, &job);
+    return for_rows(&job, draw->n, load_task, progress);
 }
 
 static void store_task(void *context, int64_t begin, int64_t end, int worker)
@@ -335,9 +359,13 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const je
 {
     const bool from_data = draw->data != NULL && jemi_sampler_takes_data(sampler);
     // The first chains: the fitted rows, if there are any, are more than one step's.
-    fill(sampler, from_data && !jemi_starts_ready(&sampler->starts) ? draw : NULL);
+    const bool first_from_data = from_data && !jemi_starts_ready(&sampler->starts);
+    jemi_progress progress = {draw->progress, draw->user, "chain steps", 0,
+                              sampler->config.steps * draw->n};
+    JEMI_TRY(jemi_progress_add(&progress, 0));
+    JEMI_TRY(fill(sampler, first_from_data ? draw : NULL, &progress));
     choose_slots(sampler, draw->n);
-    load_chains(sampler, draw, from_data);
+    JEMI_TRY(load_chains(sampler, draw, from_data, &progress));
     memset(sampler->draw_norms, 0, (size_t)draw->n * sizeof *sampler->draw_norms);
     const jemi_chains chains = {
         .n = draw->n,

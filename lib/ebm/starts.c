@@ -10,6 +10,8 @@
 #include "base/memory.h"
 #include "kernels/noise.h"
 
+enum { QUIET_FLOATS = 1 << 22 }; // that are copied between two words to the host
+
 jemi_starts jemi_starts_make(const jem_sampler_config *config, int64_t row_len)
 {
     return (jemi_starts){
@@ -60,39 +62,54 @@ void jemi_starts_replace(jemi_starts *starts, const jemi_gaussians *gaussians,
 }
 
 // Class after class, each in the data's order.
-static void sort_rows(jemi_kept_rows *kept, const jemi_table *data)
+static jem_status sort_rows(jemi_kept_rows *kept, const jemi_table *data, jemi_progress *progress)
 {
     const size_t len = (size_t)data->row_len;
+    const int64_t quiet = QUIET_FLOATS / data->row_len + 1;
     int64_t place = 0;
     for (int64_t c = 0; c < kept->n_classes; c++) {
         kept->first[c] = place;
-        for (int64_t i = 0; i < data->n; i++)
-            if (data->labels == NULL || data->labels[i] == c)
-                memcpy(kept->x + (size_t)place++ * len, data->x + (size_t)i * len,
-                       len * sizeof *kept->x);
+        for (int64_t i = 0; i < data->n; i++) {
+            if (data->labels != NULL && data->labels[i] != c)
+                continue;
+            memcpy(kept->x + (size_t)place++ * len, data->x + (size_t)i * len,
+                   len * sizeof *kept->x);
+            if (place % quiet == 0)
+                JEMI_TRY(jemi_progress_add(progress, quiet));
+        }
     }
     kept->first[kept->n_classes] = place;
+    return jemi_progress_add(progress, place % quiet);
 }
 
-static jem_status keep_rows(jemi_starts *starts, int64_t n_classes, const jemi_table *data)
+static jem_status keep_rows(jemi_starts *starts, int64_t n_classes, const jemi_table *data,
+                            jemi_progress *progress)
 {
     jemi_kept_rows next = {.n_classes = data->labels != NULL ? n_classes : 1};
     if (!jemi_kept_rows_allocate(&next, data->n, data->row_len)) {
         jemi_kept_rows_fini(&next);
         return jemi_fail_memory("data that chains start from");
     }
-    sort_rows(&next, data);
-    jemi_starts_replace(starts, &(jemi_gaussians){0}, &next);
-    return JEM_OK;
+    const jem_status status = sort_rows(&next, data, progress);
+    if (status == JEM_OK)
+        jemi_starts_replace(starts, &(jemi_gaussians){0}, &next);
+    else
+        jemi_kept_rows_fini(&next);
+    return status;
+}
+
+int64_t jemi_starts_visits(const jemi_starts *starts, int64_t n)
+{
+    return starts->kind == JEM_START_DATA ? n : jemi_gaussians_visits(n, starts->rank);
 }
 
 jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed,
-                           const jemi_table *data)
+                           const jemi_table *data, jemi_progress *progress)
 {
     if (starts->kind == JEM_START_DATA)
-        return keep_rows(starts, n_classes, data);
+        return keep_rows(starts, n_classes, data, progress);
     jemi_gaussians next;
-    JEMI_TRY(jemi_gaussians_fit(&next, n_classes, starts->rank, seed, data));
+    JEMI_TRY(jemi_gaussians_fit(&next, n_classes, starts->rank, seed, data, progress));
     jemi_starts_replace(starts, &next, &(jemi_kept_rows){0});
     return JEM_OK;
 }

@@ -42,9 +42,12 @@ void jemi_starts_fini(jemi_starts *starts);
 void jemi_starts_replace(jemi_starts *starts, const jemi_gaussians *gaussians,
                          const jemi_kept_rows *kept);
 
-/** On failure the previous fit stands. */
+/** How many rows a fit to n of them visits; what its progress counts. */
+int64_t jemi_starts_visits(const jemi_starts *starts, int64_t n);
+
+/** On failure and when it is cancelled the previous fit stands. */
 jem_status jemi_starts_fit(jemi_starts *starts, int64_t n_classes, uint64_t seed,
-                           const jemi_table *data);
+                           const jemi_table *data, jemi_progress *progress);
 
 /** Whether starts can be drawn. */
 bool jemi_starts_ready(const jemi_starts *starts);

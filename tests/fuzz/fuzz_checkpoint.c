@@ -64,7 +64,7 @@ static void create(int i)
     sampler.start = recipes[i].start;
     sampler.start_rank = recipes[i].start == JEM_START_MIXTURE;
     MUST(jem_sampler_create(&runs[i].sampler, runs[i].model, &sampler) == JEM_OK);
-    MUST(jem_sampler_fit(runs[i].sampler, ROWS, rows, labels) == JEM_OK);
+    MUST(jem_sampler_fit(runs[i].sampler, ROWS, rows, labels, NULL, NULL) == JEM_OK);
 }
 
 static jem_status step(const fuzz_run *run)

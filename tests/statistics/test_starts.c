@@ -57,8 +57,9 @@ static double fitted(const jemi_gaussians *g, int a, int b)
 static jemi_gaussians fit(const float *x, int64_t n, int32_t rank)
 {
     jemi_gaussians g;
+    jemi_progress nobody = {0};
     const jemi_table table = {.n = n, .row_len = D, .x = x};
-    MUST(jemi_gaussians_fit(&g, 1, rank, seed, &table));
+    MUST(jemi_gaussians_fit(&g, 1, rank, seed, &table, &nobody));
     return g;
 }
 
@@ -223,7 +224,7 @@ START_TEST(test_draws_have_the_covariance)
     jem_sampler_config config = config_of(4, JEM_START_GAUSSIAN);
     config.start_rank = FEATURES;
     jem_sampler *sampler = support_sampler(model, &config);
-    MUST(jem_sampler_fit(sampler, ROWS, data, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, data, labels, NULL, NULL));
     float *x = malloc(STARTS * FEATURES * sizeof *x), *z[FEATURES];
     double *all = malloc(STARTS * FEATURES * sizeof *all);
     int64_t *wanted = malloc(STARTS * sizeof *wanted);
@@ -299,7 +300,7 @@ START_TEST(test_data_starts)
     REFUSED(JEM_EINVAL, "fit", jem_sampler_draw(model, sampler, 1, x, NULL, NULL, NULL));
     float *copy = malloc(ROWS * FEATURES * sizeof *copy);
     memcpy(copy, data, ROWS * FEATURES * sizeof *copy);
-    MUST(jem_sampler_fit(sampler, ROWS, copy, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, copy, labels, NULL, NULL));
     memset(copy, 0, ROWS * FEATURES * sizeof *copy); // the sampler has its own
     for (int64_t c = 0; c < CLASSES; c++)
         check_rows(sampler, c, c, c);
@@ -309,11 +310,11 @@ START_TEST(test_data_starts)
     for (int s = 0; s < 30; s++)
         ck_assert_int_ge(row_of(chains + s * FEATURES), 0);
     // Without labels, and for a class without rows, any row will do.
-    MUST(jem_sampler_fit(sampler, ROWS, data, NULL));
+    MUST(jem_sampler_fit(sampler, ROWS, data, NULL, NULL, NULL));
     check_rows(sampler, 1, 0, CLASSES);
     for (int r = 0; r < ROWS; r++)
         labels[r] %= 2;
-    MUST(jem_sampler_fit(sampler, ROWS, data, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, data, labels, NULL, NULL));
     check_rows(sampler, 2, 0, CLASSES);
     check_rows(sampler, 1, 1, 1);
     free(copy);
@@ -328,7 +329,7 @@ START_TEST(test_data_starts_keep_to_class_and_range)
     jem_sampler *sampler = support_sampler(model, &config);
     float x[ROWS * FEATURES];
     int64_t classes[ROWS];
-    MUST(jem_sampler_fit(sampler, ROWS, data, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, data, labels, NULL, NULL));
     MUST(jem_sampler_draw(model, sampler, ROWS, x, classes, NULL, NULL));
     for (int i = 0; i < ROWS; i++)
         ck_assert_int_eq(labels[row_of(x + i * FEATURES)], classes[i]);
@@ -336,7 +337,7 @@ START_TEST(test_data_starts_keep_to_class_and_range)
     config.x_low = 5.0f;
     config.x_high = 15.0f;
     sampler = support_sampler(model, &config);
-    MUST(jem_sampler_fit(sampler, ROWS, data, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, data, labels, NULL, NULL));
     MUST(jem_sampler_start(sampler, ROWS, labels, x));
     for (int i = 0; i < ROWS * FEATURES; i++)
         ck_assert(labels[i / FEATURES] == 1 ? x[i] > 5.0f && x[i] < 15.0f
@@ -429,7 +430,7 @@ START_TEST(test_persistent_chains_begin_at_data)
     config.steps = 0;
     trainer t = make_trainer(&config);
     if (fitted_before)
-        MUST(jem_sampler_fit(t.sampler, ROWS / 2, data + ROWS / 2 * FEATURES, NULL));
+        MUST(jem_sampler_fit(t.sampler, ROWS / 2, data + ROWS / 2 * FEATURES, NULL, NULL, NULL));
     jem_train_batch batch = support_batch(BATCH, data, labels);
     train(&t, &batch);
     batch = support_batch(BATCH, data + BATCH * FEATURES, labels);
@@ -451,7 +452,7 @@ START_TEST(test_class_conditional_cd_wants_a_fit)
     trainer t = make_trainer(&config);
     const jem_train_batch batch = support_batch(BATCH, data, labels);
     REFUSED(JEM_EINVAL, "fit", jem_train_step(t.model, t.optimizer, t.sampler, NULL, &batch, NULL));
-    MUST(jem_sampler_fit(t.sampler, ROWS, data, labels));
+    MUST(jem_sampler_fit(t.sampler, ROWS, data, labels, NULL, NULL));
     MUST(jem_train_step(t.model, t.optimizer, t.sampler, NULL, &batch, NULL));
     free_trainer(&t);
 }

@@ -401,13 +401,15 @@ START_TEST(test_sampler_starts)
     sampler = (jem_sampler *)&f;
     REFUSED(JEM_EINVAL, "config is NULL", jem_sampler_create(&sampler, f.model, NULL));
     ck_assert_ptr_null(sampler);
-    REFUSED(JEM_EINVAL, "sampler", jem_sampler_fit(NULL, 1, f.x, NULL));
-    REFUSED(JEM_EINVAL, "n is 0", jem_sampler_fit(f.sampler, 0, f.x, NULL));
-    REFUSED(JEM_EINVAL, "n is -3", jem_sampler_fit(f.sampler, -3, f.x, NULL));
-    REFUSED(JEM_EINVAL, "x is NULL", jem_sampler_fit(f.sampler, 1, NULL, NULL));
-    REFUSED(JEM_EINVAL, "x is nan", jem_sampler_fit(f.sampler, ROWS, f.with_nan, NULL));
-    REFUSED(JEM_EINVAL, "labels is 3", jem_sampler_fit(f.sampler, ROWS, f.x, f.past_end));
-    REFUSED(JEM_EINVAL, "labels is -1", jem_sampler_fit(f.sampler, ROWS, f.x, f.negative));
+    REFUSED(JEM_EINVAL, "sampler", jem_sampler_fit(NULL, 1, f.x, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "n is 0", jem_sampler_fit(f.sampler, 0, f.x, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "n is -3", jem_sampler_fit(f.sampler, -3, f.x, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "x is NULL", jem_sampler_fit(f.sampler, 1, NULL, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "x is nan", jem_sampler_fit(f.sampler, ROWS, f.with_nan, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "labels is 3",
+            jem_sampler_fit(f.sampler, ROWS, f.x, f.past_end, NULL, NULL));
+    REFUSED(JEM_EINVAL, "labels is -1",
+            jem_sampler_fit(f.sampler, ROWS, f.x, f.negative, NULL, NULL));
     REFUSED(JEM_EINVAL, "sampler", jem_sampler_start(NULL, 1, NULL, f.out));
     REFUSED(JEM_EINVAL, "n is -1", jem_sampler_start(f.sampler, -1, NULL, f.out));
     REFUSED(JEM_EINVAL, "n is 2147", jem_sampler_start(f.sampler, too_many, NULL, f.out));

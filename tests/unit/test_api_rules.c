@@ -15,6 +15,7 @@ enum { ROWS = 4, FEATURES = 3, CLASSES = 3 };
 
 static jem_model *model;
 static jem_sampler *sampler;
+static jem_optimizer *optimizer;
 static float *x;
 
 static void set_up(void)
@@ -22,11 +23,13 @@ static void set_up(void)
     model = support_model("mlp-4", FEATURES, CLASSES, NULL);
     const jem_sampler_config config = support_sampler_config(ROWS, 2);
     sampler = support_sampler(model, &config);
+    optimizer = support_optimizer(model, 0.01f);
     x = support_uniform(ROWS * FEATURES, 1);
 }
 
 static void tear_down(void)
 {
+    jem_optimizer_destroy(optimizer);
     jem_sampler_destroy(sampler);
     jem_model_destroy(model);
     free(x);
@@ -117,8 +120,7 @@ START_TEST(test_build_info)
     char kernels[64];
     const char *info = jem_build_info();
     snprintf(kernels, sizeof kernels, "\"kernels\": {\"avx512\": %s, \"bf16\": %s}",
-             jemi_avx512_available() ? "true" : "false",
-             jemi_bf16_available() ? "true" : "false");
+             jemi_avx512_available() ? "true" : "false", jemi_bf16_available() ? "true" : "false");
     ck_assert_msg(strstr(info, kernels) != NULL, "%s lacks %s", info, kernels);
     ck_assert_msg(info[strlen(info) - 1] == '}', "cut off: %s", info);
     ck_assert_ptr_eq(jem_build_info(), info);
@@ -143,6 +145,57 @@ static void count_line(void *user, int32_t level, const char *line)
     ck_assert_ptr_null(strchr(line, '\n'));
 }
 
+static jem_status copy_metadata(char *buffer, size_t size, size_t *length)
+{
+    return jem_model_get_metadata(model, "author", buffer, size, length);
+}
+
+static jem_status copy_key(char *buffer, size_t size, size_t *length)
+{
+    return jem_model_metadata_key(model, NULL, buffer, size, length);
+}
+
+static jem_status copy_class_name(char *buffer, size_t size, size_t *length)
+{
+    return jem_model_get_class_name(model, 1, buffer, size, length);
+}
+
+static jem_status copy_note(char *buffer, size_t size, size_t *length)
+{
+    return jem_optimizer_get_note(optimizer, buffer, size, length);
+}
+
+typedef jem_status (*copy_text)(char *buffer, size_t size, size_t *length);
+static const copy_text copies[] = {copy_metadata, copy_key, copy_class_name, copy_note};
+
+// The block is as large as the call is told, so that a sanitizer sees a byte beyond it; in the second
+// one a mark sees it in every build.
+static void check_room(copy_text copy, size_t size, const char *text)
+{
+    size_t length = 0;
+    char *exact = malloc(size), marked[32];
+    memset(marked, 0x5a, sizeof marked);
+    const bool fits = size > strlen(text);
+    ck_assert_int_eq(copy(exact, size, &length), fits ? JEM_OK : JEM_EINVAL);
+    ck_assert_uint_eq(length, strlen(text));
+    ck_assert_int_eq(copy(marked, size, &length), fits ? JEM_OK : JEM_EINVAL);
+    if (fits)
+        ck_assert_str_eq(exact, text);
+    ck_assert_msg(marked[size] == 0x5a, "a byte beyond %zu of '%s'", size, text);
+    free(exact);
+}
+
+START_TEST(test_texts_stay_inside_of_their_buffers)
+{
+    const char *texts[] = {"somebody", "author", "a class", "a note"};
+    MUST(jem_model_set_metadata(model, "author", texts[0]));
+    MUST(jem_model_set_class_name(model, 1, texts[2]));
+    MUST(jem_optimizer_set_note(optimizer, texts[3]));
+    for (size_t size = 1; size <= strlen(texts[_i]) + 2; size++)
+        check_room(copies[_i], size, texts[_i]);
+}
+END_TEST
+
 START_TEST(test_log)
 {
     log_lines lines = {0};
@@ -166,6 +219,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_destroy_null);
     tcase_add_test(tcase, test_success_sets_no_message);
     tcase_add_test(tcase, test_build_info);
+    tcase_add_loop_test(tcase, test_texts_stay_inside_of_their_buffers, 0, COUNT(copies));
     tcase_add_test(tcase, test_log);
 }
 

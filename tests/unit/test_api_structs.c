@@ -198,6 +198,7 @@ static const field_row fields[] = {
     {OF_EXEC(precision_training), INT, -1, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(runners_max), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(runners_max), INT, 1025, JEM_EINVAL, NULL},
+    {OF_EXEC(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
     {OF_SAMPLER(capacity), INT, 0, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 100000001, JEM_EINVAL, NULL},
     {OF_SAMPLER(steps), INT, -1, JEM_EINVAL, NULL},
@@ -229,6 +230,7 @@ static const field_row fields[] = {
     {OF_SAMPLER(start_rank), INT, -1, JEM_EINVAL, NULL},
     {OF_SAMPLER(start_rank), INT, 257, JEM_EINVAL, NULL},
     {OF_SAMPLER(matched_noise), INT, 2, JEM_EINVAL, NULL},
+    {OF_SAMPLER(reserved), INT, -1, JEM_EUNSUPPORTED, NULL},
     {OF_OPTIMIZER(kind), INT, 0, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(kind), INT, 3, JEM_EINVAL, NULL},
     {OF_OPTIMIZER(lr), FLOAT, 0, JEM_EINVAL, NULL},
@@ -274,6 +276,7 @@ static const field_row fields[] = {
     {OF_TRAIN(augment_crop), INT, 1, JEM_EINVAL, NULL}, // inputs of height 1
     {OF_TRAIN(augment_flip), INT, 2, JEM_EINVAL, NULL},
     {OF_TRAIN(augment_data), INT, -1, JEM_EINVAL, NULL},
+    {OF_TRAIN(reserved), INT, 256, JEM_EUNSUPPORTED, NULL},
     {OF_BATCH(n_labelled), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 2147483648.0, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 0, JEM_EINVAL, "labelled"},

@@ -176,7 +176,7 @@ static void score(const subject *s, results *out, const state *before)
 
 static void sample_and_train(const subject *s, results *out, const state *before)
 {
-    QUIET(jem_sampler_fit(s->sampler, ROWS, s->x, s->labels));
+    QUIET(jem_sampler_fit(s->sampler, ROWS, s->x, s->labels, NULL, NULL));
     QUIET(jem_sampler_start(s->sampler, ROWS, NULL, out->started));
     QUIET(jem_sampler_draw(s->model, s->sampler, ROWS, out->drawn, NULL, progress, NULL));
     memcpy(out->chains, s->x, sizeof out->chains);

@@ -126,7 +126,7 @@ static bool draw(int64_t round)
 static bool fit(int64_t round)
 {
     (void)round;
-    return fine(jem_sampler_fit(w.sampler, ROWS, w.x, labels)) &&
+    return fine(jem_sampler_fit(w.sampler, ROWS, w.x, labels, NULL, NULL)) &&
            fine(jem_sampler_set_chains(w.sampler, 0, CAPACITY, w.x));
 }
 

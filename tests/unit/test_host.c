@@ -60,7 +60,7 @@ static void train_and_sample(jem_model *model, const float *x, const int64_t *la
     const jem_train_batch batch = support_batch(ROWS, x, labels);
     float out[ROWS * FEATURES];
     int progress = 0;
-    MUST(jem_sampler_fit(sampler, ROWS, x, labels));
+    MUST(jem_sampler_fit(sampler, ROWS, x, labels, NULL, NULL));
     MUST(jem_sampler_start(sampler, ROWS, NULL, out));
     MUST(jem_sgld_step(model, sampler, ROWS, labels, out));
     MUST(jem_sampler_draw(model, sampler, ROWS, out, NULL, NULL, NULL));

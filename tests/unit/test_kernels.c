@@ -34,6 +34,40 @@ static float *random_array(int64_t count)
     return array;
 }
 
+// ---- finite or not ------------------------------------------------------------------------------
+
+// The array ends with its heap block, so that under a sanitizer nothing beyond it is looked at.
+static void check_all_finite(int64_t count, int64_t place, float bad)
+{
+    float *x = malloc((size_t)count * sizeof *x);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = i % 2 == 0 ? 3.4e38f : -1e-45f;
+    int64_t index = -1;
+    ck_assert_msg(jemi_all_finite(x, count, &index), "%lld finite floats", (long long)count);
+    x[place] = bad;
+    ck_assert_msg(!jemi_all_finite(x, count, &index) && index == place, "%g at %lld of %lld",
+                  (double)bad, (long long)place, (long long)count);
+    free(x);
+}
+
+START_TEST(finite_everywhere_or_not)
+{
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    const int64_t block = 16384; // of the function's loop
+    for (int b = 0; b < 3; b++) {
+        for (int64_t count = 1; count <= 100; count++)
+            for (int64_t place = 0; place < count; place++)
+                check_all_finite(count, place, bad[b]);
+        for (int64_t count = block - 2; count <= block + 2; count++)
+            check_all_finite(count, count - 1, bad[b]);
+        for (int64_t place = block - 2; place <= block + 2; place++)
+            check_all_finite(2 * block + 3, place, bad[b]);
+        for (int64_t place = 2 * block - 2; place < 2 * block + 3; place++)
+            check_all_finite(2 * block + 3, place, bad[b]);
+    }
+}
+END_TEST
+
 // ---- activations -------------------------------------------------------------------------------
 
 static double value_of(jemi_activation a, double x)
@@ -388,6 +422,7 @@ int main(void)
     Suite *suite = suite_create("kernels");
     TCase *tcase = tcase_create("kernels");
     tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, finite_everywhere_or_not);
     tcase_add_loop_test(tcase, activations_are_exact_to_a_few_ulp, 0, N_CURVES);
     tcase_add_loop_test(tcase, derivatives_are_exact, 0, N_CURVES);
     tcase_add_loop_test(tcase, nan_stays_nan, 0, N_CURVES);

@@ -205,7 +205,7 @@ static int32_t note(void *user, int64_t done, int64_t total)
 {
     reports *r = user;
     r->foreign += !pthread_equal(pthread_self(), r->caller);
-    r->backwards += done <= r->done;
+    r->backwards += done < r->done || (done == r->done && done > 0); // before the steps it is 0
     r->done = done;
     r->total = total;
     return ++r->count == r->cancel_at;

@@ -128,8 +128,8 @@ static uint64_t script_sampler(void)
     CREATE(sampler, jem_sampler_create(&sampler, model, &config));
     float out[5][ROWS * FEATURES];
     memcpy(out[0], x, sizeof out[0]);
-    STEP(jem_sampler_fit(sampler, ROWS, x, labels));
-    STEP(jem_sampler_fit(sampler, ROWS, x, NULL)); // the failed one leaves the first
+    STEP(jem_sampler_fit(sampler, ROWS, x, labels, NULL, NULL));
+    STEP(jem_sampler_fit(sampler, ROWS, x, NULL, NULL, NULL)); // the failed one leaves the first
     STEP(jem_sgld_step(model, sampler, ROWS, labels, out[0]));
     STEP(jem_sampler_draw(model, sampler, ROWS, out[1], NULL, NULL, NULL));
     STEP(jem_sampler_draw(model, sampler, 3, out[2], NULL, NULL, NULL));
@@ -161,8 +161,8 @@ static uint64_t script_train(void)
     CREATE(optimizer, jem_optimizer_create(&optimizer, model, &config));
     jem_train_batch batch = support_batch(ROWS, x, labels);
     STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
-    STEP(jem_sampler_fit(sampler, ROWS, x, labels));
-    STEP(jem_sampler_fit(sampler, ROWS, x, NULL)); // the failed one leaves the first
+    STEP(jem_sampler_fit(sampler, ROWS, x, labels, NULL, NULL));
+    STEP(jem_sampler_fit(sampler, ROWS, x, NULL, NULL, NULL)); // the failed one leaves the first
     batch.n_data = 5;
     batch.x_data = x;
     batch.n_samples = 12;
@@ -198,7 +198,7 @@ static uint64_t script_checkpoint(void)
         jem_optimizer *optimizer;
         CREATE(sampler, jem_sampler_create(&sampler, model, &sampler_config));
         CREATE(optimizer, jem_optimizer_create(&optimizer, model, &config));
-        STEP(jem_sampler_fit(sampler, ROWS, x, labels));
+        STEP(jem_sampler_fit(sampler, ROWS, x, labels, NULL, NULL));
         for (int step = 0; step < 3; step++) // two snapshots of the guard
             STEP(jem_train_step(model, optimizer, sampler, &train_config, &batch, NULL));
         STEP(jem_optimizer_set_note(optimizer, "a note"));

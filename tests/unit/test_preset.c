@@ -213,7 +213,7 @@ static void train_two_steps(jem_model *model, preset *p)
     jem_optimizer *optimizer;
     MUST(jem_optimizer_create(&optimizer, model, &p->optimizer));
     if (p->sampler.start != JEM_START_UNIFORM)
-        MUST(jem_sampler_fit(sampler, ROWS, x, p->info.fit_labels ? y : NULL));
+        MUST(jem_sampler_fit(sampler, ROWS, x, p->info.fit_labels ? y : NULL, NULL, NULL));
     jem_train_batch batch = support_batch(p->info.n_labelled > 0 ? ROWS : 0, x, y);
     batch.n_data = p->info.n_data > 0 ? ROWS : 0;
     batch.x_data = x;

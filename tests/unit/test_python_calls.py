@@ -201,6 +201,33 @@ def test_cancel(model, chains, x, y, name, how):
     long_calls(model, sampler, optimizer, x, y, None)[name]()
 
 
+def test_progress_of_a_fit(model, x):
+    seen = []
+    with jem.Sampler(model, start="gaussian") as sampler:
+        sampler.fit(x, progress=lambda *at: seen.append(at))
+        assert seen[0] == (0, 2 * len(x)) and seen[-1] == (2 * len(x), 2 * len(x))
+        with pytest.raises(jem.JemCancelledError):
+            sampler.fit(x, progress=lambda *_: True)
+        with pytest.raises(Stop):
+            sampler.fit(x, progress=stop)
+
+
+def test_control_c_ends_a_fit(model):
+    rows = np.zeros((1 << 18, FEATURES), np.float32)
+    with jem.Sampler(model, start="gaussian", start_rank=64) as sampler:
+        sampler.fit(rows[:10])
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                sampler.fit(rows)
+        timer.join()
+
+
+def stop(*_):
+    raise Stop("enough")
+
+
 def test_callback_of_the_wrong_kind(chains, x):
     with pytest.raises(TypeError, match="positional argument"):
         chains[0].run(x, 2, progress=lambda: None)

@@ -228,6 +228,14 @@ def test_struct_types(name):
         assert is_value_of(kind, value_type), kind
 
 
+@pytest.mark.parametrize("name", _declarations.STRUCTS)
+def test_structs_have_no_padding(name):
+    """Padding would hold bytes of the library's stack, and a field that a later version puts there
+    would be noise in the structs of older programs."""
+    made = _native.struct_type(name)
+    assert ctypes.sizeof(made) == sum(ctypes.sizeof(kind) for _, kind in made._fields_)
+
+
 def test_enum_fields_exist():
     for (struct, field), prefix in _declarations.ENUM_FIELDS.items():
         assert (field, "int32_t") in _declarations.STRUCTS[struct]

@@ -339,7 +339,7 @@ static void *try_everything(void *argument)
     BUSY(jem_optimizer_set_lr(t->optimizer, 1.0f));
     BUSY(jem_optimizer_set_progress(t->optimizer, 0.5f));
     BUSY(jem_optimizer_get_ema(t->optimizer, count, params));
-    BUSY(jem_sampler_fit(t->sampler, 4, t->x, NULL));
+    BUSY(jem_sampler_fit(t->sampler, 4, t->x, NULL, NULL, NULL));
     BUSY(jem_sampler_start(t->sampler, 1, NULL, out));
     BUSY(jem_sgld_step(t->model, t->sampler, 1, NULL, out));
     BUSY(jem_sampler_draw(t->model, t->sampler, 1, out, NULL, NULL, NULL));
@@ -406,7 +406,7 @@ static uint64_t hash_chains(int32_t backend, int32_t threads)
     config.reinit_prob = 0.3f;
     jem_sampler *sampler = support_sampler(model, &config);
     float *x = support_uniform(MOST_ROWS * FEATURES, 8), out[3][MOST_ROWS * FEATURES];
-    MUST(jem_sampler_fit(sampler, MOST_ROWS, x, labels));
+    MUST(jem_sampler_fit(sampler, MOST_ROWS, x, labels, NULL, NULL));
     memcpy(out[0], x, sizeof out[0]);
     MUST(jem_sampler_run(model, sampler, MOST_ROWS, labels, out[0], 6, NULL, NULL));
     for (int i = 0; i < 3; i++)

@@ -65,7 +65,7 @@ static inline jem_sampler *toy_sampler(const toy_recipe *recipe, const toy_run *
     config.class_conditional = recipe->class_conditional;
     jem_sampler *sampler = support_sampler(run->model, &config);
     if (config.start != JEM_START_UNIFORM && !recipe->unfitted)
-        MUST(jem_sampler_fit(sampler, TOY_ROWS, run->x, run->y));
+        MUST(jem_sampler_fit(sampler, TOY_ROWS, run->x, run->y, NULL, NULL));
     return sampler;
 }
 

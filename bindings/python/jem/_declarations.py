@@ -98,6 +98,7 @@ STRUCTS = {
         ("precision_training", "int32_t"),
         ("runners_max", "int32_t"),
         ("kernel", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_step_info": (
         ("struct_size", "size_t"),
@@ -118,6 +119,7 @@ STRUCTS = {
         ("backend", "int32_t"),
         ("input_low", "float"),
         ("input_high", "float"),
+        ("reserved", "int32_t"),
         ("macs", "int64_t"),
         ("state_count", "int64_t"),
     ),
@@ -125,6 +127,7 @@ STRUCTS = {
         ("struct_size", "size_t"),
         ("name", "char[64]"),
         ("rank", "int32_t"),
+        ("reserved", "int32_t"),
         ("shape", "int64_t[4]"),
         ("offset", "int64_t"),
         ("count", "int64_t"),
@@ -154,6 +157,7 @@ STRUCTS = {
         ("class_conditional", "int32_t"),
         ("start_rank", "int32_t"),
         ("matched_noise", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_optimizer_config": (
         ("struct_size", "size_t"),
@@ -191,6 +195,7 @@ STRUCTS = {
         ("guard", "int32_t"),
         ("guard_tries", "int32_t"),
         ("guard_every", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_train_batch": (
         ("struct_size", "size_t"),
@@ -352,6 +357,7 @@ FUNCTIONS = {
     "jem_sampler_destroy": ("void", "jem_sampler *"),
     "jem_sampler_fit": (
         "jem_status", "jem_sampler *", "int64_t", "const float *", "const int64_t *",
+        "jem_progress_fn", "void *",
     ),
     "jem_sampler_start": (
         "jem_status", "jem_sampler *", "int64_t", "const int64_t *", "float *",

@@ -194,7 +194,7 @@ def _float_array(values: Any, array_type: Any, name: str) -> Any:
         raise ValueError(f"{name} has {len(numbers)} values; expected {room} at most")
     return array_type(*numbers)
 
-_NOT_KEYWORDS = ("struct_size", "progress", "progress_user")
+_NOT_KEYWORDS = ("struct_size", "progress", "progress_user", "reserved")
 
 
 def _field_value(struct: str, field: str, spelling: str, value: Any) -> Any:
@@ -259,7 +259,11 @@ def _python_value(struct: str, field: str, value: Any) -> Any:
 
 def result_class(name: str, struct: str, doc: str) -> type:
     """A frozen dataclass with the fields of a result struct."""
-    fields = [(field, _result_type(struct, field, c)) for field, c in STRUCTS[struct][1:]]
+    fields = [
+        (field, _result_type(struct, field, c))
+        for field, c in STRUCTS[struct]
+        if field not in _NOT_KEYWORDS
+    ]
     made = dataclasses.make_dataclass(name, fields, frozen=True)
     made.__module__ = "jem"
     listed = ", ".join(field for field, _ in fields)

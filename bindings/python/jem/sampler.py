@@ -36,7 +36,7 @@ class Sampler(Handle):
             jem_sampler_config.
 
     One caller at a time: a second one gets JemBusyError. `progress` arguments are functions
-    progress(done, total), called between chain steps; a true result cancels the call with
+    progress(done, total), called between pieces of the work; a true result cancels the call with
     JemCancelledError, and an exception cancels it and is raised again.
     """
 
@@ -51,12 +51,16 @@ class Sampler(Handle):
         self.capacity: int = settings.capacity
         self._shape = model.shape
 
-    def fit(self, x: ArrayLike, labels: ArrayLike | None = None) -> Sampler:
+    def fit(
+        self, x: ArrayLike, labels: ArrayLike | None = None, *, progress: Progress | None = None
+    ) -> Sampler:
         """Takes the data that chains start from, per class when there are labels: fits the
-        Gaussians or, for start="data", keeps the rows. Returns the sampler."""
+        Gaussians or, for start="data", keeps the rows. Returns the sampler, which has its former
+        fit when the call is cancelled."""
         inputs = _values.rows(x, self._shape)
         classes = _values.labels(labels, len(inputs))
-        call("jem_sampler_fit", self, len(inputs), inputs, classes)
+        with progress_function(progress) as report:
+            call("jem_sampler_fit", self, len(inputs), inputs, classes, report, None)
         return self
 
     def start(self, n: int, labels: ArrayLike | None = None) -> np.ndarray:
