@@ -17,7 +17,8 @@ BELOW_BACKEND = {"nn", "kernels", "base"}
 BELOW_MODEL = {"io", "backend"} | BELOW_BACKEND
 MAY_INCLUDE = {
     "base": set(),
-    "kernels": {"base"},
+    "kernels": {"kernels/simd", "base"},
+    "kernels/simd": {"kernels", "base"},
     "io": {"base"},
     "nn": {"kernels", "base"},
     "backend": BELOW_BACKEND,
