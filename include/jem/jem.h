@@ -236,7 +236,7 @@ enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 =
 enum {
     JEM_KERNEL_CHOSEN = 0,
     JEM_KERNEL_ONEDNN = 1,      /* oneDNN's direct convolution, in JEM_BACKEND_ONEDNN */
-    JEM_KERNEL_WINOGRAD = 2,    /* the others need AVX-512 */
+    JEM_KERNEL_WINOGRAD = 2,    /* 3x3 convolutions of whole blocks of 16 channels */
     JEM_KERNEL_DIRECT = 3,      /* direct summation */
     JEM_KERNEL_DIRECT_BF16 = 4, /* with factors in bfloat16, by JEM_PRECISION_BF16 */
     JEM_KERNEL_STEM = 5         /* for images of one to four channels */
@@ -485,9 +485,10 @@ JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const floa
  * computing. All return JEM_OK, JEM_EINVAL, JEM_ENOMEM or JEM_EBACKEND.
  *
  * Layers that oneDNN computes are the exception: its primitives ask for some dozen to a thousand
- * blocks in every call, and where there are none the process ends. These are the layers of every
- * network on processors without AVX-512 and under JEM_PRECISION_F32_STRICT, and elsewhere those that
- * jem_model_profile() lists with oneDNN's kernels. Where the system refuses memory that is writable
+ * blocks in every call, and where there are none the process ends. In JEM_BACKEND_ONEDNN these are
+ * the layers of every network on processors that have neither AVX-512 nor AVX2 with FMA nor NEON,
+ * and under JEM_PRECISION_F32_STRICT; elsewhere those that jem_model_profile() lists with oneDNN's
+ * kernels. Where the system refuses memory that is writable
  * and executable (seccomp, SELinux, PR_SET_MDWE), oneDNN cannot compile them and the first call
  * returns JEM_EBACKEND; plans that were compiled before go on computing. JEM_BACKEND_NATIVE and
  * JEM_BACKEND_REF need none.
@@ -885,8 +886,9 @@ typedef struct jem_train_stats {
  * guard's last try they are those of a snapshot, see below. But where chains were drawn those that
  * had never been started are, and except after JEM_ENOMEM the next draw sees other noise.
  *
- * The new parameters have the same bits at any thread count in JEM_BACKEND_REF, and on processors
- * with AVX-512 unless precision_training is F32_STRICT. Elsewhere oneDNN computes the gradients of
+ * The new parameters have the same bits at any thread count in JEM_BACKEND_REF and _NATIVE, and in
+ * JEM_BACKEND_ONEDNN on processors with AVX-512, AVX2 with FMA, or NEON unless precision_training
+ * is F32_STRICT. Elsewhere oneDNN computes the gradients of
  * weights and sums them as its threads share the rows: other counts round differently.
  *
  * With `guard` a step that would diverge is undone instead. An alarm is raised before anything is
