@@ -20,8 +20,8 @@
  * - Sign. jem_energy() is E: low = usual. jem_score() kinds are outlier scores: high = unusual.
  * - Config structs start with `struct_size` and are filled by their `_init` function; then change
  *   what you need. They only ever grow at the end, so old programs keep working with new libraries.
- *   No struct of this header has padding: a field named `reserved` stands where there would be some,
- *   and a config in which it is not 0 is JEM_EUNSUPPORTED.
+ *   No struct of this header has padding: a field named `reserved` stands where there would be
+ *   some, and a config in which it is not 0 is JEM_EUNSUPPORTED.
  *   Those of training are filled much as Grathwohl et al. have it, without clamps or guard; what
  *   we recommend is JEM_PRESET_SAFE, which jem_preset() fills in.
  * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
@@ -31,28 +31,31 @@
  *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
  * - A call computes on the calling thread and up to `threads` - 1 others (jem_exec_config). These
  *   belong to the library, serve all models of the process, sleep between calls, and have a stack
- *   of 1 MiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call never
- *   waits for a thread that has not begun one, and what is small runs on the calling thread alone.
- *   Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be started, a
- *   call computes with fewer. Inside a parallel region of the host a call has one thread.
+ *   of 1 MiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call
+ *   never waits for a thread that has not begun one, and what is small runs on the calling thread
+ *   alone. Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be
+ *   started, a call computes with fewer. Inside a parallel region of the host a call has one
+ *   thread.
  * - Stack. A calling thread needs 128 KiB, and what the host's own callbacks take besides.
  * - fork(). At any moment, from any thread, callbacks included. The child can use and destroy every
  *   handle: a model has the parameters from before or after a write in progress, whole; a sampler
  *   or an optimizer that another thread was using may stand between two of its steps; JEM_EBUSY of
  *   threads that are not in the child is over. What those threads had allocated for their calls
- *   stays allocated. fork() waits while another thread compiles or packs weights, some milliseconds.
- *   The handlers (pthread_atfork) are registered in the first call of the library; an allocator that
- *   has handlers of its own registers them before. vfork, posix_spawn and system do not run them. A call
- *   inside of which the host forks, in a progress function, may fail with JEM_ECANCELLED in the child.
- * - Floating point. Every function computes with rounding to nearest, without traps, and with numbers
- *   below FLT_MIN flushed to zero (a parameter or setting as small as that counts as 0), whatever
- *   the host has set. The host's environment, with its flags, is back when the function returns, and
- *   in force in callbacks.
+ *   stays allocated. fork() waits while another thread compiles or packs weights, some
+ *   milliseconds. The handlers (pthread_atfork) are registered in the first call of the library; an
+ *   allocator that has handlers of its own registers them before. vfork, posix_spawn and system do
+ *   not run them. A call inside of which the host forks, in a progress function, may fail with
+ *   JEM_ECANCELLED in the child.
+ * - Floating point. Every function computes with rounding to nearest, without traps, and with
+ *   numbers below FLT_MIN flushed to zero (a parameter or setting as small as that counts as 0),
+ *   whatever the host has set. The host's environment, with its flags, is back when the function
+ *   returns, and in force in callbacks.
  * - The library never aborts, prints, reads the environment for its behaviour, or leaves the
- *   host's locale, floating-point environment or OpenMP thread count changed. oneDNN ends the process when
- *   it is out of memory; which calls use it is told below, before jem_logits(). Its verbose mode,
- *   dumps and profiling files are turned off when the first model of JEM_BACKEND_ONEDNN is made,
- *   whatever the environment says; a host that wants them calls dnnl_set_verbose() after that.
+ *   host's locale, floating-point environment or OpenMP thread count changed. oneDNN ends the
+ *   process when it is out of memory; which calls use it is told below, before jem_logits(). Its
+ *   verbose mode, dumps and profiling files are turned off when the first model of
+ *   JEM_BACKEND_ONEDNN is made, whatever the environment says; a host that wants them calls
+ *   dnnl_set_verbose() after that.
  */
 #ifndef JEM_JEM_H
 #define JEM_JEM_H
@@ -175,8 +178,8 @@ typedef struct jem_model jem_model;
  * Not all of the largest values go together: channels * height * width, the values that each layer
  * makes of a row, and the parameters of the whole network, running statistics included, are each
  * 2^31 - 1 at most. More is JEM_EUNSUPPORTED, and the message names which. 4096 channels leave
- * an area below 724 x 724 for example, and 1024 x 1024 pixels leave 2047 channels and, behind a first
- * layer of width 512, 3 channels of a multilayer perceptron.
+ * an area below 724 x 724 for example, and 1024 x 1024 pixels leave 2047 channels and, behind a
+ * first layer of width 512, 3 channels of a multilayer perceptron.
  */
 typedef struct jem_model_config {
     size_t struct_size;
@@ -246,8 +249,8 @@ enum {
 typedef struct jem_exec_config {
     size_t struct_size;
     /** Of one call, 1..1024. Default: the processors in the calling thread's affinity mask, no more
-     *  than the CPU quota of the control group (rounded up), and no more than its OpenMP count, which
-     *  OMP_NUM_THREADS or omp_set_num_threads() set. */
+     *  than the CPU quota of the control group (rounded up), and no more than its OpenMP count,
+     *  which OMP_NUM_THREADS or omp_set_num_threads() set. */
     int32_t threads;
     int32_t backend;            /* default: the fastest of this build */
     int32_t precision_scoring;  /* jem_logits, jem_energy, jem_energy_grad, jem_score */
@@ -276,11 +279,12 @@ JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
  * Reads a model file written by jem_model_save(): safetensors, with architecture, input range and
  * class names in its metadata.
  *
- * The header is read first and strictly: a file that is none of ours, or whose tensors are not those
- * of its architecture, costs no more than its header, of at most 16 MiB. A file that was changed or
- * damaged after libjem wrote it is refused, as its digest tells. `path` is a regular file, or an
- * anonymous pipe such as /dev/stdin, of which up to 1 GiB are read; named pipes, devices and
- * directories are JEM_EIO at once. Messages name the file, and what it is instead of a model.
+ * The header is read first and strictly: a file that is none of ours, or whose tensors are not
+ * those of its architecture, costs no more than its header, of at most 16 MiB. A file that was
+ * changed or damaged after libjem wrote it is refused, as its digest tells. `path` is a regular
+ * file, or an anonymous pipe such as /dev/stdin, of which up to 1 GiB are read; named pipes,
+ * devices and directories are JEM_EIO at once. Messages name the file, and what it is instead of a
+ * model.
  *
  * @return JEM_OK, JEM_EIO, JEM_EFORMAT, JEM_EMISMATCH, JEM_EUNSUPPORTED, JEM_ENOMEM, JEM_EBACKEND.
  */
@@ -386,9 +390,9 @@ JEM_API jem_status jem_model_set_tensor(jem_model *model, const char *name, int6
  * Takes from a safetensors file the tensors whose name and shape match, and leaves the others: a
  * new head on old weights, or weights of another program.
  *
- * F64, F16 and BF16 are converted to float; an F64 beyond the range of floats is JEM_EFORMAT. Nothing
- * else of the file is looked at: tensors of other names, shapes and dtypes, metadata, digests. A
- * tensor of the model's that holds other numbers is left out, with a warning in the log.
+ * F64, F16 and BF16 are converted to float; an F64 beyond the range of floats is JEM_EFORMAT.
+ * Nothing else of the file is looked at: tensors of other names, shapes and dtypes, metadata,
+ * digests. A tensor of the model's that holds other numbers is left out, with a warning in the log.
  *
  * @param path     As of jem_model_load().
  * @param matched  Out, may be NULL. How many of the model's tensors were replaced.
@@ -427,8 +431,8 @@ JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t labe
  * Gives the model a standardisation, input = (value - mean[c]) / std[c] per channel, std > 0, that
  * is applied by the functions below and by nothing else: jem_logits() and its kin take inputs.
  *
- * For images a value is a byte / 255, and the input range becomes that of 0 and 255. The features of
- * a table, (F, 1, 1), are its channels: mean and std are in their own units, and the input range
+ * For images a value is a byte / 255, and the input range becomes that of 0 and 255. The features
+ * of a table, (F, 1, 1), are its channels: mean and std are in their own units, and the input range
  * stays that of the config.
  */
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
@@ -555,8 +559,8 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
 
 /**
  * Area under the ROC curve of telling unusual from usual rows by their outlier scores: the
- * probability that an unusual row scores higher, ties counted half. Both counts >= 1. Infinite scores
- * count like others; NaN is JEM_EINVAL.
+ * probability that an unusual row scores higher, ties counted half. Both counts >= 1. Infinite
+ * scores count like others; NaN is JEM_EINVAL.
  */
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc);
