@@ -138,8 +138,8 @@ START_TEST(faults_of_a_regular_file)
     fault.call = NO_CALL;
     ck_assert_msg(status == row->status, "%s: %s", row->name, jemi_last_message());
     ck_assert_int_eq(count_entries("/proc/self/fd"), descriptors);
-    ck_assert_int_eq(jemi_last_errno(), status == JEM_OK ? 0 : row->error);
     if (status != JEM_OK) {
+        ck_assert_int_eq(jemi_last_errno(), row->error);
         ck_assert_msg(strstr(jemi_last_message(), row->word) != NULL, "%s: %s", row->name,
                       jemi_last_message());
         ck_assert_ptr_nonnull(strstr(jemi_last_message(), path));
