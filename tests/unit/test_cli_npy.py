@@ -129,7 +129,7 @@ def test_other_types_are_named(model, case, tmp_path):
 def test_headers_that_numpy_refuses_too(model, text, tmp_path):
     path = tmp_path / "x.npy"
     path.write_bytes(header(text) + bytes(6 * 64 * 4))
-    with pytest.raises((ValueError, OverflowError)):
+    with pytest.raises(Exception):  # of many types, by the version of Python
         np.load(path)
     assert "damaged" in jem("energy", "--model", model, "--in", path, "--out", tmp_path / "y",
                             expect=1)

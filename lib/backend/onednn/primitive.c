@@ -1,6 +1,8 @@
 /*
- * Executing a primitive: its memory objects are made once and pointed at the data of each run. Only
- * where that has moved, as oneDNN may touch the padding of what it is given.
+ * Executing a primitive: its memory objects are made once and pointed at the data of each run, where
+ * that has moved. Not so for weights: oneDNN writes zeros into the padding of what it is pointed at,
+ * which other threads may be reading, and version 3 spoils some orders of weights by that. For them
+ * there are memory objects made with the data, two of them, since training alternates between two.
  */
 #include "backend/onednn/primitive.h"
 
@@ -10,13 +12,22 @@
 #include "backend/onednn/engine.h"
 #include "base/status.h"
 
-enum { ARGS_MAX = 6 };
+enum { ARGS_MAX = 6, WEIGHT_MEMORIES = 2 };
 
 typedef struct argument {
     jemi_dnnl_source source;
     int32_t index;
     const void *bound;
+    jemi_md md;                              // of weights
+    dnnl_memory_t memories[WEIGHT_MEMORIES]; // of weights; exec has one of them
+    const void *data[WEIGHT_MEMORIES];
+    int next; // to be replaced
 } argument;
+
+static bool is_weights(const argument *arg)
+{
+    return arg->source == JEMI_DNNL_PACKED || arg->source == JEMI_DNNL_PARAM;
+}
 
 typedef struct state {
     jemi_dnnl_words words;
@@ -46,13 +57,37 @@ static void *data_of(const jemi_cpu_plan *plan, const jemi_op *op, const argumen
     return NULL;
 }
 
+static dnnl_status_t bind_weights(argument *arg, dnnl_exec_arg_t *exec, void *data)
+{
+    for (int i = 0; i < WEIGHT_MEMORIES; i++)
+        if (arg->memories[i] != NULL && arg->data[i] == data) {
+            exec->memory = arg->memories[i];
+            return dnnl_success;
+        }
+    dnnl_engine_t engine;
+    dnnl_memory_t memory;
+    if (jemi_dnnl_engine(&engine) != JEM_OK)
+        return dnnl_runtime_error;
+    const dnnl_status_t status = jemi_memory_create(&memory, &arg->md, engine, data);
+    if (status != dnnl_success)
+        return status;
+    if (arg->memories[arg->next] != NULL)
+        dnnl_memory_destroy(arg->memories[arg->next]);
+    arg->memories[arg->next] = exec->memory = memory;
+    arg->data[arg->next] = data;
+    arg->next = (arg->next + 1) % WEIGHT_MEMORIES;
+    return dnnl_success;
+}
+
 static dnnl_status_t bind(const jemi_cpu_plan *plan, const jemi_op *op, state *s)
 {
     for (int32_t i = 0; i < s->n_args; i++) {
         void *data = data_of(plan, op, &s->args[i]);
         if (data == s->args[i].bound)
             continue;
-        const dnnl_status_t status = dnnl_memory_set_data_handle(s->exec[i].memory, data);
+        const dnnl_status_t status = is_weights(&s->args[i])
+                                         ? bind_weights(&s->args[i], &s->exec[i], data)
+                                         : dnnl_memory_set_data_handle(s->exec[i].memory, data);
         if (status != dnnl_success)
             return status;
         s->args[i].bound = data;
@@ -87,8 +122,15 @@ static void describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words
 static void destroy(jemi_op *op)
 {
     state *s = op->private;
-    for (int32_t i = 0; i < s->n_args; i++)
-        dnnl_memory_destroy(s->exec[i].memory);
+    for (int32_t i = 0; i < s->n_args; i++) {
+        argument *arg = &s->args[i];
+        if (!is_weights(arg))
+            dnnl_memory_destroy(s->exec[i].memory);
+        for (int k = 0; k < WEIGHT_MEMORIES; k++)
+            if (arg->memories[k] != NULL)
+                dnnl_memory_destroy(arg->memories[k]);
+        jemi_md_fini(&arg->md);
+    }
     if (s->primitive != NULL)
         dnnl_primitive_destroy(s->primitive);
 }
@@ -160,10 +202,13 @@ jem_status jemi_dnnl_op_arg(jemi_op *op, int name, const jemi_md *md, jemi_dnnl_
     dnnl_engine_t engine;
     assert(s->n_args < ARGS_MAX);
     JEMI_TRY(jemi_dnnl_engine(&engine));
-    s->exec[s->n_args].arg = name;
-    JEMI_TRY(jemi_dnnl_check(jemi_memory_create(&s->exec[s->n_args].memory, md, engine, NULL),
+    argument *arg = &s->args[s->n_args];
+    dnnl_exec_arg_t *exec = &s->exec[s->n_args];
+    *arg = (argument){.source = source, .index = index};
+    exec->arg = name;
+    JEMI_TRY(jemi_dnnl_check(is_weights(arg) ? jemi_md_copy(&arg->md, md)
+                                             : jemi_memory_create(&exec->memory, md, engine, NULL),
                              "memory object of a plan"));
-    s->args[s->n_args] = (argument){.source = source, .index = index};
     s->n_args++;
     return JEM_OK;
 }
