@@ -31,7 +31,7 @@
  *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
  * - A call computes on the calling thread and up to `threads` - 1 others (jem_exec_config). These
  *   belong to the library, serve all models of the process, sleep between calls, and have a stack
- *   of 1 MiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call
+ *   of 512 KiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call
  *   never waits for a thread that has not begun one, and what is small runs on the calling thread
  *   alone. Large products of oneDNN run in teams of OpenMP's instead. Where threads cannot be
  *   started, a call computes with fewer. Inside a parallel region of the host a call has one

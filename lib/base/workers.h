@@ -2,7 +2,7 @@
  * The threads that help with loops: one set for the whole process, made when first needed and
  * asleep while there is nothing to do.
  *
- * A worker has a stack of 1 MiB, the name "jem-worker" and every signal blocked, so the host's
+ * A worker has a stack of 512 KiB, the name "jem-worker" and every signal blocked, so the host's
  * handlers never run on it. A forked child has none and makes its own; exit() ends them where they
  * are asleep.
  */

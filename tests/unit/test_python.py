@@ -79,7 +79,7 @@ def test_info(model):
     info = model.info
     assert (info.channels, info.classes, info.input_size) == (FEATURES, CLASSES, FEATURES)
     assert info.param_count == model.params.size == 8 * FEATURES + 8 + CLASSES * 8 + CLASSES
-    assert info.backend in ("ref", "onednn") and info.input_high == 1 and info.macs == 64
+    assert info.backend in ("native", "onednn") and info.input_high == 1 and info.macs == 64
     assert model.arch == "mlp-8:act=tanh" and model.classes == CLASSES and model.nbytes > 0
     assert "mlp-8:act=tanh" in repr(model)
     with pytest.raises(AttributeError):
