@@ -42,6 +42,11 @@ static bool is_of(const jemi_choice *row, const jemi_conv *conv, int32_t version
            node->pad == node->kernel / 2;
 }
 
+static bool can(const jemi_conv_impl *row, const jemi_conv *conv)
+{
+    return row->fits == NULL || row->fits(conv);
+}
+
 // The program's row with that kernel, if it may be asked for; else NULL.
 static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, int32_t kernel,
                                     const jemi_conv *conv)
@@ -49,7 +54,7 @@ static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, int32_t kernel,
     for (int32_t i = 0; i < rows->count; i++) {
         const jemi_conv_impl *row = rows->rows[i];
         if (row->kernel == kernel)
-            return row->fits(conv) && !(row->splits_rows && conv->direction == JEMI_CONV_WEIGHTS)
+            return can(row, conv) && !(row->splits_rows && conv->direction == JEMI_CONV_WEIGHTS)
                        ? row
                        : NULL;
     }
@@ -71,7 +76,7 @@ static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv
     const jemi_conv_impl *first = NULL;
     for (int32_t i = 0; i < rows->count; i++) {
         const jemi_conv_impl *row = rows->rows[i];
-        if (!row->fits(conv))
+        if (!can(row, conv))
             continue;
         if (row->worthwhile == NULL || row->worthwhile(conv))
             return row;

@@ -186,7 +186,7 @@ static jemi_conv_desc desc_of(const jemi_compile *c, int32_t index, jemi_conv_di
     };
 }
 
-// The op's weights, in the flat vector's own order or reordered.
+// The op's weights, in the flat vector's own order or packed.
 static jem_status weights_arg(jemi_compile *c, jemi_op *op, const geometry *g,
                               const jemi_md *packed)
 {
@@ -196,7 +196,7 @@ static jem_status weights_arg(jemi_compile *c, jemi_op *op, const geometry *g,
         jemi_dnnl_check(jemi_md_init(&plain, 4, g->weights, JEMI_MD_PLAIN), "weights");
     const bool as_they_are = status == JEM_OK && jemi_md_equal(&plain, packed);
     if (status == JEM_OK && !as_they_are)
-        status = jemi_dnnl_reorder_slot(c->plan->base.program, param, &plain, packed, &op->slot);
+        status = jemi_dnnl_packing_slot(c->plan->base.program, param, packed, &op->slot);
     jemi_md_fini(&plain);
     if (status != JEM_OK)
         return status;
@@ -423,22 +423,8 @@ static jem_status weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 
 // ---- the row -----------------------------------------------------------------------------------
 
-static bool whole_blocks(int64_t channels)
-{
-    return channels % 16 == 0;
-}
-
-// Version 3.7.2 computes wrong values on a Zen 5 where the last block of 16 channels is not full. So
-// version 3 is left what our own kernels cannot compute.
-static bool fits(const jemi_conv *conv)
-{
-    const bool sound = whole_blocks(conv->in.c) && whole_blocks(conv->node->shape.c);
-    return sound || dnnl_version()->major < 3 || conv->node->kernel > 3;
-}
-
 const jemi_conv_impl jemi_conv_onednn = {
     .kernel = JEM_KERNEL_ONEDNN,
-    .fits = fits,
     .splits_rows = true,
     .forward = forward,
     .data = data,

@@ -17,16 +17,6 @@
             return dnnl_try_status;                                                                \
     } while (0)
 
-enum { MAX_RANK = 4 };
-
-// What both versions know of a blocked descriptor, in one form.
-typedef struct blocking {
-    int rank, n_inner;
-    int64_t dims[MAX_RANK], padded[MAX_RANK], strides[MAX_RANK];
-    int64_t inner_size[MAX_RANK * 2];
-    int64_t inner_dim[MAX_RANK * 2];
-} blocking;
-
 // ---- memory descriptors ------------------------------------------------------------------------
 
 static dnnl_format_tag_t tag_of(int rank, jemi_md_order order)
@@ -36,6 +26,21 @@ static dnnl_format_tag_t tag_of(int rank, jemi_md_order order)
     if (rank == 1)
         return dnnl_a;
     return order == JEMI_MD_PLAIN ? dnnl_abcd : dnnl_acdb;
+}
+
+// rank and n_inner are set.
+static void fill(jemi_blocking *b, const int64_t *dims, const int64_t *padded,
+                 const int64_t *strides, const int64_t *inner_size, const int64_t *inner_dim)
+{
+    for (int i = 0; i < b->rank; i++) {
+        b->dims[i] = dims[i];
+        b->padded[i] = padded[i];
+        b->strides[i] = strides[i];
+    }
+    for (int i = 0; i < b->n_inner; i++) {
+        b->inner_size[i] = inner_size[i];
+        b->inner_dim[i] = inner_dim[i];
+    }
 }
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -67,27 +72,24 @@ size_t jemi_md_bytes(const jemi_md *md)
     return dnnl_memory_desc_get_size(md->raw);
 }
 
-static bool read_blocking(const jemi_md *md, blocking *b)
+bool jemi_md_blocking(const jemi_md *md, jemi_blocking *b)
 {
+    *b = (jemi_blocking){0};
     const dnnl_dims_t *dims, *padded, *strides, *sizes, *inner;
     dnnl_format_kind_t kind;
     if (dnnl_memory_desc_query(md->raw, dnnl_query_format_kind, &kind) != dnnl_success ||
         kind != dnnl_blocked ||
         dnnl_memory_desc_query(md->raw, dnnl_query_ndims_s32, &b->rank) != dnnl_success ||
-        b->rank > MAX_RANK ||
+        b->rank > JEMI_RANK_MAX ||
         dnnl_memory_desc_query(md->raw, dnnl_query_inner_nblks_s32, &b->n_inner) != dnnl_success ||
-        b->n_inner > MAX_RANK * 2 ||
+        b->n_inner > JEMI_INNER_MAX ||
         dnnl_memory_desc_query(md->raw, dnnl_query_dims, &dims) != dnnl_success ||
         dnnl_memory_desc_query(md->raw, dnnl_query_padded_dims, &padded) != dnnl_success ||
         dnnl_memory_desc_query(md->raw, dnnl_query_strides, &strides) != dnnl_success ||
         dnnl_memory_desc_query(md->raw, dnnl_query_inner_blks, &sizes) != dnnl_success ||
         dnnl_memory_desc_query(md->raw, dnnl_query_inner_idxs, &inner) != dnnl_success)
         return false;
-    memcpy(b->dims, *dims, sizeof b->dims);
-    memcpy(b->padded, *padded, sizeof b->padded);
-    memcpy(b->strides, *strides, sizeof b->strides);
-    memcpy(b->inner_size, *sizes, sizeof b->inner_size);
-    memcpy(b->inner_dim, *inner, sizeof b->inner_dim);
+    fill(b, *dims, *padded, *strides, *sizes, *inner);
     return true;
 }
 
@@ -119,34 +121,31 @@ size_t jemi_md_bytes(const jemi_md *md)
     return dnnl_memory_desc_get_size(&md->raw);
 }
 
-static bool read_blocking(const jemi_md *md, blocking *b)
+bool jemi_md_blocking(const jemi_md *md, jemi_blocking *b)
 {
+    *b = (jemi_blocking){0};
     const dnnl_blocking_desc_t *from = &md->raw.format_desc.blocking;
-    if (md->raw.format_kind != dnnl_blocked || md->raw.ndims > MAX_RANK ||
-        from->inner_nblks > MAX_RANK * 2)
+    if (md->raw.format_kind != dnnl_blocked || md->raw.ndims > JEMI_RANK_MAX ||
+        from->inner_nblks > JEMI_INNER_MAX)
         return false;
     b->rank = md->raw.ndims;
     b->n_inner = from->inner_nblks;
-    memcpy(b->dims, md->raw.dims, sizeof b->dims);
-    memcpy(b->padded, md->raw.padded_dims, sizeof b->padded);
-    memcpy(b->strides, from->strides, sizeof b->strides);
-    memcpy(b->inner_size, from->inner_blks, sizeof b->inner_size);
-    memcpy(b->inner_dim, from->inner_idxs, sizeof b->inner_dim);
+    fill(b, md->raw.dims, md->raw.padded_dims, from->strides, from->inner_blks, from->inner_idxs);
     return true;
 }
 
 #endif
 
 // Strides of dimensions of size 1 say nothing.
-static bool stride_is(const blocking *b, int dim, int64_t outer_count, int64_t expected)
+static bool stride_is(const jemi_blocking *b, int dim, int64_t outer_count, int64_t expected)
 {
     return outer_count == 1 || b->strides[dim] == expected;
 }
 
 bool jemi_md_layout(const jemi_md *md, jemi_layout *layout)
 {
-    blocking b;
-    if (!read_blocking(md, &b) || b.rank != 4)
+    jemi_blocking b;
+    if (!jemi_md_blocking(md, &b) || b.rank != 4)
         return false;
     const bool plain = b.n_inner == 0;
     if (!plain && (b.n_inner != 1 || b.inner_dim[0] != 1))
@@ -221,18 +220,18 @@ static dnnl_status_t first_conv_create(dnnl_primitive_desc_t *pd, const jemi_con
     }
 }
 
-// v3 has convolutions made of small matrix products that must not be taken; what v2 takes comes
-// next. brgconv_strided sums in an order that changes with batch and thread count (seen with 3.7.2,
-// a 3x3 kernel and stride 2), and a row's bits must depend on the row alone. brgconv_1x1 and brgconv
-// compute wrong values in the last block of channels when that is not full (seen with 3.7.2 on a
-// Zen 5, 33 and 37 output channels).
+// v3 computes the input gradient of a strided convolution by a kernel of its own, if it may. The
+// order of that kernel's sums changes with batch and thread count (seen with 3.7.2, a 3x3 kernel
+// and stride 2), and a row's bits must depend on the row alone. What v2 takes comes next.
 static bool must_be_skipped(const_dnnl_primitive_desc_t pd)
 {
-    return strncmp(jemi_pd_impl(pd), "brg", 3) == 0;
+    return strncmp(jemi_pd_impl(pd), "brgconv_strided", strlen("brgconv_strided")) == 0;
 }
 
-static dnnl_status_t skip_unsound(dnnl_primitive_desc_t *pd)
+static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *d,
+                                 dnnl_primitive_attr_t attr, dnnl_engine_t engine)
 {
+    DNNL_TRY(first_conv_create(pd, d, attr, engine));
     dnnl_status_t status = dnnl_success;
     while (status == dnnl_success && must_be_skipped(*pd))
         status = dnnl_primitive_desc_next_impl(*pd);
@@ -241,13 +240,6 @@ static dnnl_status_t skip_unsound(dnnl_primitive_desc_t *pd)
     dnnl_primitive_desc_destroy(*pd);
     *pd = NULL;
     return status == dnnl_last_impl_reached ? dnnl_unimplemented : status;
-}
-
-static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc *d,
-                                 dnnl_primitive_attr_t attr, dnnl_engine_t engine)
-{
-    DNNL_TRY(first_conv_create(pd, d, attr, engine));
-    return skip_unsound(pd);
 }
 
 static dnnl_status_t reorder_create(dnnl_primitive_desc_t *pd, const jemi_md *from,

@@ -37,6 +37,19 @@ void jemi_md_fini(jemi_md *md);
 bool jemi_md_equal(const jemi_md *a, const jemi_md *b);
 size_t jemi_md_bytes(const jemi_md *md);
 
+enum { JEMI_RANK_MAX = 4, JEMI_INNER_MAX = 8 };
+
+/** A blocked order: an element's place is the sum over dimensions of (index / product of its inner
+ *  blocks) * stride, and its place in the inner blocks, which stand outermost first. */
+typedef struct jemi_blocking {
+    int rank, n_inner;
+    int64_t dims[JEMI_RANK_MAX], padded[JEMI_RANK_MAX], strides[JEMI_RANK_MAX];
+    int64_t inner_size[JEMI_INNER_MAX], inner_dim[JEMI_INNER_MAX];
+} jemi_blocking;
+
+/** False where the order is no blocked one. Unused places are 0. */
+bool jemi_md_blocking(const jemi_md *md, jemi_blocking *blocking);
+
 /** How our kernels may walk an image descriptor; false if it is of no order they know. */
 bool jemi_md_layout(const jemi_md *md, jemi_layout *layout);
 

@@ -31,9 +31,9 @@ jem_status jemi_dnnl_op(jemi_compile *c, jemi_dnnl_words words, jemi_op_place at
 jem_status jemi_dnnl_op_arg(jemi_op *op, int name, const jemi_md *md, jemi_dnnl_source source,
                             int32_t index);
 
-/** The slot of a parameter reordered from `plain` to `packed`, which differ. (reorder.c) */
-jem_status jemi_dnnl_reorder_slot(jemi_program *program, int32_t param, const jemi_md *plain,
-                                  const jemi_md *packed, int32_t *slot);
+/** The slot of a parameter (O, I, KH, KW) packed in that order. (packing.c) */
+jem_status jemi_dnnl_packing_slot(jemi_program *program, int32_t param, const jemi_md *packed,
+                                  int32_t *slot);
 
 /** The row of oneDNN's direct convolutions. (convolution.c) */
 extern const jemi_conv_impl jemi_conv_onednn;
