@@ -146,7 +146,8 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
     JEMI_TRY(check_precision(own->precision_training, "precision_training"));
     JEMI_TRY(jemi_check_range_int(own->kernel, JEM_KERNEL_CHOSEN, JEM_KERNEL_STEM, "kernel"));
     if (jemi_backend_find(own->backend) == NULL)
-        return jemi_fail(JEM_EUNSUPPORTED, "this build has no oneDNN backend; use JEM_BACKEND_NATIVE");
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "this build has no oneDNN backend; use JEM_BACKEND_NATIVE");
     return JEM_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "base/environment.h"
+#include "model/pass.h"
 
 JEM_API jem_status jem_model_config_init(jem_model_config *config, size_t struct_size)
 {
@@ -113,21 +114,17 @@ JEM_API void jem_model_destroy(jem_model *model)
 
 static jem_status prepare(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n)
 {
-    const jem_exec_config *exec = &model->exec;
-    const uint32_t dx = JEMI_WANT_DINPUT, dparams = JEMI_WANT_DPARAMS;
-    if (what & JEM_PREPARE_LOGITS)
-        JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, 0, n));
-    if (what & JEM_PREPARE_GRAD) {
-        JEMI_TRY(jemi_runner_warm(runner, exec->precision_scoring, dx, n));
-        jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
-        JEMI_TRY(jemi_runner_warm(runner, exec->precision_chains, dx, n));
-    }
-    jemi_runner_set_mode(runner, JEMI_MODE_TRAIN);
-    if (what & JEM_PREPARE_TRAIN)
-        JEMI_TRY(jemi_runner_warm(runner, exec->precision_training, dparams, n));
-    const bool inputs = n > 0 && (what & (JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN)) != 0;
-    if (inputs && jemi_runner_input_scratch(runner) == NULL)
-        return jemi_fail_memory("inputs of a runner");
+    const jemi_pass passes[] = {
+        jemi_pass_scoring(model, runner, 0),
+        jemi_pass_scoring(model, runner, JEMI_WANT_DINPUT),
+        jemi_pass_chain(model, runner),
+        jemi_pass_training(model, jemi_runner_generation(runner), NULL),
+    };
+    const int32_t parts[] = {JEM_PREPARE_LOGITS, JEM_PREPARE_GRAD, JEM_PREPARE_GRAD,
+                             JEM_PREPARE_TRAIN};
+    for (int i = 0; i < 4; i++)
+        if ((what & parts[i]) != 0)
+            JEMI_TRY(jemi_pass_warm(&passes[i], runner, n));
     return JEM_OK;
 }
 

@@ -3,7 +3,7 @@
  */
 #include "api/check.h"
 #include "base/environment.h"
-#include "model/model.h"
+#include "model/pass.h"
 
 typedef struct step_receiver {
     jem_step_fn receive;
@@ -21,21 +21,13 @@ static void forward_step(void *user, const jemi_step *step)
     jemi_environment_host_end(begun);
 }
 
-static jem_status profile(const jem_model *model, jemi_runner *runner, int32_t what, int64_t n,
-                          step_receiver *to)
+static jemi_pass pass_of(const jem_model *model, const jemi_runner *runner, int32_t what)
 {
-    const jem_exec_config *exec = &model->exec;
-    const bool logits = what == JEM_PREPARE_LOGITS, train = what == JEM_PREPARE_TRAIN;
-    const int32_t precision = logits  ? exec->precision_scoring
-                              : train ? exec->precision_training
-                                      : exec->precision_chains;
-    const uint32_t wants = logits  ? 0
-                           : train ? (uint32_t)JEMI_WANT_DPARAMS
-                                   : (uint32_t)JEMI_WANT_DINPUT;
-    jemi_runner_set_mode(runner, logits  ? JEMI_MODE_EVAL
-                                 : train ? JEMI_MODE_TRAIN
-                                         : JEMI_MODE_CHAIN);
-    return jemi_runner_profile(runner, precision, wants, n, to->runs, forward_step, to);
+    if (what == JEM_PREPARE_LOGITS)
+        return jemi_pass_scoring(model, runner, 0);
+    if (what == JEM_PREPARE_GRAD)
+        return jemi_pass_chain(model, runner);
+    return jemi_pass_training(model, jemi_runner_generation(runner), NULL);
 }
 
 JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64_t n, int32_t runs,
@@ -51,7 +43,8 @@ JEM_API jem_status jem_model_profile(const jem_model *model, int32_t what, int64
     jemi_runner *runner;
     JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
     step_receiver to = {receive, user, runs};
-    const jem_status status = profile(model, runner, what, n, &to);
+    const jemi_pass pass = pass_of(model, runner, what);
+    const jem_status status = jemi_pass_profile(&pass, runner, n, runs, forward_step, &to);
     jemi_runner_return(runner);
     return status;
 }

@@ -176,8 +176,9 @@ JEM_API jem_status jem_sampler_run(const jem_model *model, jem_sampler *sampler,
     jemi_runner *runner;
     JEMI_TRY(begin_chains(model, sampler, &runner));
     const jemi_chains chains = {.n = n, .x = x, .labels = labels};
-    const jem_status status = jemi_sampler_run(sampler, runner, model->exec.precision_chains,
-                                               &chains, steps, progress, user);
+    const jemi_pass pass = jemi_pass_chain(model, runner);
+    const jem_status status =
+        jemi_sampler_run(sampler, runner, &pass, &chains, steps, progress, user);
     end_chains(sampler, runner);
     return status;
 }
@@ -198,11 +199,8 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     JEMI_TRY(begin_chains(model, sampler, &runner));
     jem_status status = jemi_sampler_check_fit(sampler);
     if (status == JEM_OK) {
-        const jemi_draw draw = {.precision = model->exec.precision_chains,
-                                .n = n,
-                                .x = x,
-                                .progress = progress,
-                                .user = user};
+        const jemi_pass pass = jemi_pass_chain(model, runner);
+        const jemi_draw draw = {.pass = &pass, .n = n, .x = x, .progress = progress, .user = user};
         status = jemi_sampler_draw(sampler, runner, &draw, NULL);
         if (status == JEM_OK && labels != NULL)
             memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);

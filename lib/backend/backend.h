@@ -1,18 +1,18 @@
 /*
- * The contract between a model and what computes it. A backend compiles a graph for one batch size
- * into a plan (layouts, fusions, one workspace), and then only runs it.
+ * The contract between a model and what computes it: rows go through the network, forward and back,
+ * as a pass says. How many at a time, by how many threads and in which memory is the backend's
+ * business.
  *
  * All arrays that cross this line are canonical: inputs (n, C, H, W), outputs (n, K), one flat
  * parameter vector with the state behind it, contiguous float. So everything above is written once,
  * on plain arrays.
  *
  * Who may do what when:
- * - A program belongs to a model, is shared by all of its plans and weights, and is immutable but
- * for what the backend itself guards.
- * - Weights belong to one parameter generation and may be used by many plans in many threads at
- * once.
- * - A plan serves one thread at a time, any thread that has entered the width of its spec and, where
- *   the plan needs one, may have a team of OpenMP's.
+ * - A program belongs to a model, is shared by all of its workspaces and weights, and is immutable
+ *   but for what the backend itself guards.
+ * - Weights belong to one parameter generation and may be used by many threads at once.
+ * - A workspace serves one call at a time, of any thread. A chunk belongs to the thread that its
+ *   work was called on.
  */
 #ifndef JEMI_BACKEND_BACKEND_H
 #define JEMI_BACKEND_BACKEND_H
@@ -48,14 +48,6 @@ typedef enum jemi_mode {
     JEMI_MODE_TRAIN, /* BATCHNORM by the statistics of the batch; dropout */
 } jemi_mode;
 
-typedef struct jemi_plan_spec {
-    int64_t batch;     /* rows of a run, at most; >= 1 */
-    int32_t threads;   /* the width that every run will have, see base/threads.h */
-    int32_t precision; /* JEM_PRECISION_* */
-    uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
-    jemi_mode mode;
-} jemi_plan_spec;
-
 /**
  * The masks of one pass. Element e of row r of a DROPOUT node is dropped when the number at
  *
@@ -69,25 +61,61 @@ typedef struct jemi_dropout {
     uint32_t first_row;
 } jemi_dropout;
 
-typedef struct jemi_plan {
+/**
+ * How rows go through the network. What computes them keeps nothing of it between two calls.
+ */
+typedef struct jemi_pass {
+    int32_t precision;     /* JEM_PRECISION_* */
+    uint32_t wants;        /* JEMI_WANT_*: gradients that backward() may be asked for */
+    jemi_mode mode;        /* where it makes BATCHNORM mix rows, these are cut by n alone */
+    jemi_dropout dropout;  /* in JEMI_MODE_TRAIN; rows are counted from the pass's first one */
+    jemi_weights *weights; /* borrowed; nobody sets them during the pass */
+} jemi_pass;
+
+/** Plans, and the memory of one call at a time. Backends embed this as their first member. */
+typedef struct jemi_workspace {
     jemi_program *program;
-    jemi_plan_spec spec;
-    int32_t team;         /* threads of the OpenMP regions of its runs; 0 or 1 = there are none */
-    jemi_dropout dropout; /* of the next forward() in JEMI_MODE_TRAIN; the caller writes it */
-} jemi_plan;
+    int32_t threads; /* that a call may have, at most */
+} jemi_workspace;
+
+/** Rows first .. first + n - 1 of a pass, in the hands of one thread. Backends embed this. */
+typedef struct jemi_chunk {
+    const jemi_program *program;
+    const jemi_pass *pass;
+    int64_t first, n;
+    bool caller;      /* this is the thread that called run_rows() */
+    float *scratch;   /* (n, C, H, W), for the work to use as it likes; NULL if wants is 0 */
+    const float *out; /* (n, K), of the last forward() */
+    float *dout;      /* (n, K), of the next backward(): the work writes it */
+    float *dparams;   /* (param_count), of the last backward(); NULL unless wanted */
+} jemi_chunk;
+
+/** What is done with a chunk. The memory that it points to is valid until the function returns. */
+typedef jem_status (*jemi_rows_fn)(void *context, jemi_chunk *chunk);
+
+typedef struct jemi_rows_work {
+    jemi_rows_fn compute;
+    /* NULL: each row depends on itself alone. Else it adds up what `compute` has made of a chunk:
+     * called for the chunks in the order of their rows, one at a time, with the chunk as `compute`
+     * left it. Where the rows are cut depends on the network and n alone, so the sum has the same
+     * bits for any number of threads. */
+    jemi_rows_fn add;
+    void *context;
+} jemi_rows_work;
 
 typedef struct jemi_step {
     const char *line; /* what it does, on which shapes, by which implementation */
-    int64_t macs;     /* multiply-adds of the direct algorithm for spec.batch rows */
-    double seconds;   /* in the runs since plan_time() */
+    int64_t macs;     /* multiply-adds of the direct algorithm for all rows of its plan */
+    double seconds;   /* in all runs */
 } jemi_step;
 
-/** Receives the steps of a plan in order: primitives and passes. */
+/** Receives the steps of a pass in order: primitives and passes over values. */
 typedef void (*jemi_describe_fn)(void *user, const jemi_step *step);
 
 struct jemi_backend {
     const char *name;
-    int32_t id; /* JEM_BACKEND_* */
+    int32_t id;                         /* JEM_BACKEND_* */
+    const struct jemi_planner *planner; /* of one that compiles plans (plan.h), else NULL */
 
     jem_status (*program_create)(jemi_program **out, const jemi_graph *graph);
     void (*program_destroy)(jemi_program *program); /* NULL is a no-op, as in all destroys here */
@@ -95,35 +123,39 @@ struct jemi_backend {
     /* Empty until the first weights_set(). */
     jem_status (*weights_create)(jemi_weights **out, jemi_program *program);
     /* New values: packed copies are stale and will be made again on first use. `params`, the state
-     * behind it included, stays valid and unchanged until the next set or the destroy. No plan is
+     * behind it included, stays valid and unchanged until the next set or the destroy. No pass is
      * using these weights. */
     void (*weights_set)(jemi_weights *weights, const float *params);
     size_t (*weights_bytes)(const jemi_weights *weights);
     void (*weights_destroy)(jemi_weights *weights);
 
-    jem_status (*plan_create)(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec);
-    size_t (*plan_bytes)(const jemi_plan *plan);
-    /* From now on runs are timed step by step, or no longer. */
-    void (*plan_time)(jemi_plan *plan, bool on);
-    void (*plan_describe)(const jemi_plan *plan, jemi_describe_fn describe, void *user);
-    void (*plan_destroy)(jemi_plan *plan);
+    jem_status (*workspace_create)(jemi_workspace **out, jemi_program *program, int32_t threads);
+    size_t (*workspace_bytes)(const jemi_workspace *workspace);
+    void (*workspace_destroy)(jemi_workspace *workspace);
 
-    /* in (n, C, H, W) -> out (n, K), 1 <= n <= batch. A row's bits depend neither on n nor on batch
-     * nor on the other rows - but where BATCHNORM takes the statistics of the batch: there they
-     * depend on all rows, n is the plan's batch, and only the count of threads must not matter.
-     * After the first run nothing is allocated. */
-    jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
-                          float *out);
-    /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
-     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats, the
-     * state has no gradient). NULL for the one that is not wanted this time; one that the spec does
-     * not want must be NULL. Batch statistics are differentiated too. */
-    jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
-                           float *din, float *dparams);
+    /* Calls the work on n rows in chunks, several at once where that is faster; after a failure on
+     * no more. All memory is taken, and all plans are made, before the first chunk. */
+    jem_status (*run_rows)(jemi_workspace *workspace, const jemi_pass *pass, int64_t n,
+                           const jemi_rows_work *work);
+    /* Makes what n rows need and runs it once on zeros, which packs the weights too. */
+    jem_status (*warm)(jemi_workspace *workspace, const jemi_pass *pass, int64_t n);
+    /* Runs a chunk of n rows `runs` times on zeros and hands over its steps, with their times where
+     * runs > 0. */
+    jem_status (*profile)(jemi_workspace *workspace, const jemi_pass *pass, int64_t n, int32_t runs,
+                          jemi_describe_fn receive, void *user);
+
+    /* x (n, C, H, W) -> chunk->out. A row's bits depend on the row alone, but where BATCHNORM takes
+     * the statistics of the batch: there they depend on all rows of the chunk, and the count of
+     * threads must not matter. After the first time nothing is allocated. */
+    jem_status (*forward)(jemi_chunk *chunk, const float *x);
+    /* Once after a forward(), which it uses up: chunk->dout -> dx (n, C, H, W) and chunk->dparams,
+     * summed over rows. NULL for a dx that is not wanted this time. The state has no gradient;
+     * batch statistics are differentiated too. */
+    jem_status (*backward)(jemi_chunk *chunk, float *dx);
     /* After a forward() with statistics of the batch: mean and unbiased variance of what entered
      * each BATCHNORM, in the places of its running statistics in the state (state_count floats, all
      * written; other places 0). Never called without such a node. */
-    void (*statistics)(const jemi_plan *plan, int64_t n, float *state);
+    void (*statistics)(const jemi_chunk *chunk, float *state);
 
     /* Version, instruction set and kernels of plans of that precision, for people: texts are equal
      * where bits are, for the same network and spec. */

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "base/memory.h"
 #include "ebm/density.h"
 #include "ebm/overflow.h"
 #include "kernels/vector.h"
@@ -26,14 +25,12 @@ typedef struct request {
     float *scores;
 } request;
 
-static jem_status score_logits(const request *r, jemi_runner *runner, int64_t n, const float *x,
-                               float *scores)
+static jem_status score_logits(const request *r, jemi_chunk *chunk, const float *x, float *scores)
 {
     const int64_t n_classes = jemi_model_classes(r->model);
-    const float *logits;
-    JEMI_TRY(jemi_runner_forward(runner, r->model->exec.precision_scoring, 0, n, x, &logits));
-    for (int64_t i = 0; i < n; i++) {
-        const float *row = logits + i * n_classes;
+    JEMI_TRY(jemi_chunk_forward(chunk, x));
+    for (int64_t i = 0; i < chunk->n; i++) {
+        const float *row = chunk->out + i * n_classes;
         if (!jemi_overflow_none(row, n_classes))
             scores[i] = INFINITY;
         else
@@ -44,33 +41,27 @@ static jem_status score_logits(const request *r, jemi_runner *runner, int64_t n,
     return JEM_OK;
 }
 
-static jem_status score_gradient(const request *r, jemi_runner *runner, int64_t n, const float *x,
-                                 float *scores)
+static jem_status score_gradient(const request *r, jemi_chunk *chunk, const float *x, float *scores)
 {
     const int64_t row_len = jemi_model_input_size(r->model);
     const int64_t n_classes = jemi_model_classes(r->model);
-    float *grad = jemi_runner_input_scratch(runner);
-    if (grad == NULL)
-        return jemi_fail_memory("input gradients");
-    JEMI_TRY(jemi_energy_grad_chunk(runner, r->model->exec.precision_scoring, n_classes, n, x, NULL,
-                                    NULL, grad));
-    const float *logits = jemi_runner_logits(runner);
-    for (int64_t i = 0; i < n; i++) {
-        const bool good = jemi_overflow_none(logits + i * n_classes, n_classes) &&
+    float *grad = chunk->scratch;
+    JEMI_TRY(jemi_energy_grad_chunk(chunk, x, NULL, NULL, grad));
+    for (int64_t i = 0; i < chunk->n; i++) {
+        const bool good = jemi_overflow_none(chunk->out + i * n_classes, n_classes) &&
                           jemi_overflow_none(grad + i * row_len, row_len);
         scores[i] = good ? (float)sqrt(jemi_sum_squares(grad + i * row_len, row_len)) : INFINITY;
     }
     return JEM_OK;
 }
 
-static jem_status score_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
-                             int64_t n)
+static jem_status score_rows(void *context, jemi_chunk *chunk)
 {
-    (void)caller;
     const request *r = context;
-    const float *x = r->x + first * jemi_model_input_size(r->model);
-    return r->kind == JEM_SCORE_GRADIENT_NORM ? score_gradient(r, runner, n, x, r->scores + first)
-                                              : score_logits(r, runner, n, x, r->scores + first);
+    const float *x = r->x + chunk->first * jemi_model_input_size(r->model);
+    float *scores = r->scores + chunk->first;
+    return r->kind == JEM_SCORE_GRADIENT_NORM ? score_gradient(r, chunk, x, scores)
+                                              : score_logits(r, chunk, x, scores);
 }
 
 jem_status jemi_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
@@ -79,9 +70,10 @@ jem_status jemi_score(const jem_model *model, int32_t kind, int64_t n, const flo
     jemi_runner *runner;
     JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
     request r = {model, kind, x, scores};
-    const uint32_t wants = kind == JEM_SCORE_GRADIENT_NORM ? (uint32_t)JEMI_WANT_DINPUT : 0u;
+    const jemi_pass pass =
+        jemi_pass_scoring(model, runner, kind == JEM_SCORE_GRADIENT_NORM ? JEMI_WANT_DINPUT : 0);
     const jem_status status =
-        jemi_runner_for_rows(runner, model->exec.precision_scoring, wants, n, score_rows, &r);
+        jemi_pass_run(&pass, runner, n, &(jemi_rows_work){.compute = score_rows, .context = &r});
     jemi_runner_return(runner);
     return status;
 }

@@ -4,7 +4,7 @@
 #ifndef JEMI_DETECT_SCORE_H
 #define JEMI_DETECT_SCORE_H
 
-#include "model/model.h"
+#include "model/pass.h"
 
 /** `kind` is a JEM_SCORE_*. scores (n). */
 jem_status jemi_score(const jem_model *model, int32_t kind, int64_t n, const float *x,

@@ -5,7 +5,7 @@
 #ifndef JEMI_EBM_BATCH_H
 #define JEMI_EBM_BATCH_H
 
-#include "model/model.h"
+#include "model/pass.h"
 
 jem_status jemi_batch_logits(const jem_model *model, int64_t n, const float *x, float *logits);
 

@@ -54,14 +54,13 @@ void jemi_density(int64_t n, int64_t n_classes, const float *logits, const int64
     }
 }
 
-jem_status jemi_energy_grad_chunk(jemi_runner *runner, int32_t precision, int64_t n_classes,
-                                  int64_t n, const float *x, const int64_t *labels, float *energy,
-                                  float *grad)
+jem_status jemi_energy_grad_chunk(jemi_chunk *chunk, const float *x, const int64_t *labels,
+                                  float *energy, float *grad)
 {
-    const float *logits;
-    const uint32_t wants = grad != NULL ? JEMI_WANT_DINPUT : 0;
-    JEMI_TRY(jemi_runner_forward(runner, precision, wants, n, x, &logits));
-    float *dlogits = grad != NULL ? jemi_runner_dlogits(runner) : NULL;
-    jemi_density(n, n_classes, logits, labels, energy, dlogits);
-    return grad != NULL ? jemi_runner_backward(runner, grad, NULL) : JEM_OK;
+    const jemi_graph *graph = chunk->program->graph;
+    const int64_t n_classes = jemi_shape_size(graph->nodes[graph->n_nodes - 1].shape);
+    JEMI_TRY(jemi_chunk_forward(chunk, x));
+    jemi_density(chunk->n, n_classes, chunk->out, labels, energy,
+                 grad != NULL ? chunk->dout : NULL);
+    return grad != NULL ? jemi_chunk_backward(chunk, grad) : JEM_OK;
 }

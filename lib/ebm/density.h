@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "model/runner.h"
+#include "model/pass.h"
 
 /** logsumexp over one row of K logits; its softmax too unless p is NULL. Double inside. */
 double jemi_logsumexp(const float *logits, int64_t n_classes, float *p);
@@ -22,9 +22,15 @@ double jemi_logsumexp(const float *logits, int64_t n_classes, float *p);
 void jemi_density(int64_t n, int64_t n_classes, const float *logits, const int64_t *labels,
                   float *energy, float *dlogits);
 
-/** Energies and dE/dx of one chunk; either output may be NULL. */
-jem_status jemi_energy_grad_chunk(jemi_runner *runner, int32_t precision, int64_t n_classes,
-                                  int64_t n, const float *x, const int64_t *labels, float *energy,
-                                  float *grad);
+/**
+ * Energies and dE/dx of one chunk. Leaves the logits in chunk->out.
+ *
+ * @param x       In. (chunk->n, C, H, W).
+ * @param labels  In, may be NULL, as in jemi_density(). (chunk->n).
+ * @param energy  Out, may be NULL.
+ * @param grad    Out, may be NULL: there is no backward pass. (chunk->n, C, H, W).
+ */
+jem_status jemi_energy_grad_chunk(jemi_chunk *chunk, const float *x, const int64_t *labels,
+                                  float *energy, float *grad);
 
 #endif

@@ -53,44 +53,41 @@ static void keep_norms(const run *r, const float *norms, int64_t first, int64_t 
         memcpy(r->chains->norms + first, norms, (size_t)n * sizeof *norms);
 }
 
-static jem_status run_steps(run *r, jemi_runner *runner, bool caller, int64_t first, int64_t n)
+static jem_status run_steps(run *r, jemi_chunk *chunk)
 {
     const jemi_langevin_run_config *config = r->config;
-    float *grad = jemi_runner_input_scratch(runner);
-    float *x = r->chains->x + first * config->row_len;
+    const int64_t first = chunk->first, n = chunk->n;
+    float *x = r->chains->x + first * config->row_len, *grad = chunk->scratch;
     const int64_t *labels = r->chains->labels != NULL ? r->chains->labels + first : NULL;
     jemi_langevin_params kernel = config->kernel;
     kernel.rows = r->chains->rows != NULL ? r->chains->rows + first : NULL;
     kernel.first_row = (uint32_t)first;
     float norms[ROWS_MAX];
     for (int32_t k = 0; k < config->steps && !atomic_load(&r->stopped); k++) {
-        JEMI_TRY(jemi_energy_grad_chunk(runner, config->precision, config->n_classes, n, x, labels,
-                                        NULL, grad));
+        JEMI_TRY(jemi_energy_grad_chunk(chunk, x, labels, NULL, grad));
         kernel.step = config->kernel.step + (uint64_t)k;
         jemi_langevin(x, grad, n, config->row_len, &kernel, norms);
         keep_norms(r, norms, first, n);
         JEMI_TRY(check_norms(norms, first, n, kernel.step));
-        JEMI_TRY(report(r, caller, n));
+        JEMI_TRY(report(r, chunk->caller, n));
     }
     return JEM_OK;
 }
 
-static jem_status run_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
-                           int64_t n)
+static jem_status run_rows(void *context, jemi_chunk *chunk)
 {
     run *r = context;
-    const jem_status status = run_steps(r, runner, caller, first, n);
+    const jem_status status = run_steps(r, chunk);
     if (status != JEM_OK)
         atomic_store(&r->stopped, true);
     return status;
 }
 
-jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_config *config,
-                                const jemi_chains *chains)
+jem_status jemi_langevin_chains(const jemi_pass *pass, jemi_runner *runner,
+                                const jemi_langevin_run_config *config, const jemi_chains *chains)
 {
     run r = {.config = config, .chains = chains};
-    jemi_runner_set_mode(runner, JEMI_MODE_CHAIN);
-    JEMI_TRY(
-        jemi_runner_for_rows(runner, config->precision, JEMI_WANT_DINPUT, chains->n, run_rows, &r));
+    JEMI_TRY(jemi_pass_run(pass, runner, chains->n,
+                           &(jemi_rows_work){.compute = run_rows, .context = &r}));
     return r.reported < config->steps * chains->n ? report(&r, true, 0) : JEM_OK;
 }

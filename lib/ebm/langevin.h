@@ -5,7 +5,7 @@
 #define JEMI_EBM_LANGEVIN_H
 
 #include "kernels/noise.h"
-#include "model/runner.h"
+#include "model/pass.h"
 
 typedef struct jemi_chains {
     int64_t n;
@@ -16,9 +16,7 @@ typedef struct jemi_chains {
 } jemi_chains;
 
 typedef struct jemi_langevin_run_config {
-    int32_t precision;
     int64_t row_len;
-    int64_t n_classes;
     int32_t steps;
     jemi_langevin_params
         kernel;               /* rows and first_row are set per piece; step is that of the first */
@@ -30,9 +28,10 @@ typedef struct jemi_langevin_run_config {
  * All steps of some chains before the next ones, so that they stay in cache. Until memory for all
  * of it is there, no chain moves.
  *
+ * @param pass  That of jemi_pass_chain().
  * @return JEM_EDIVERGED when something is not finite, JEM_ECANCELLED, or what the backend says.
  */
-jem_status jemi_langevin_chains(jemi_runner *runner, const jemi_langevin_run_config *config,
-                                const jemi_chains *chains);
+jem_status jemi_langevin_chains(const jemi_pass *pass, jemi_runner *runner,
+                                const jemi_langevin_run_config *config, const jemi_chains *chains);
 
 #endif

@@ -217,14 +217,11 @@ void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const floa
     sampler->filled = true;
 }
 
-static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t precision,
-                                           int32_t steps)
+static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t steps)
 {
     const jem_sampler_config *config = &sampler->config;
     return (jemi_langevin_run_config){
-        .precision = precision,
         .row_len = row_len(sampler),
-        .n_classes = sampler->fingerprint.classes,
         .steps = steps,
         .kernel = {.step_size = config->step_size,
                    .noise_std = config->noise_std,
@@ -234,16 +231,16 @@ static jemi_langevin_run_config run_config(const jem_sampler *sampler, int32_t p
     };
 }
 
-jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, const jemi_pass *pass,
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
                             void *user)
 {
-    jemi_langevin_run_config config = run_config(sampler, precision, steps);
+    jemi_langevin_run_config config = run_config(sampler, steps);
     config.kernel.key = key_for(sampler, JEMI_RANDOM_CHAIN_ROW);
     config.kernel.step = sampler->row_steps;
     config.progress = progress;
     config.progress_user = user;
-    const jem_status status = jemi_langevin_chains(runner, &config, chains);
+    const jem_status status = jemi_langevin_chains(pass, runner, &config, chains);
     // Also after a failure: no noise is ever used twice. But memory ran out before any was used.
     if (status != JEM_ENOMEM)
         sampler->row_steps += (uint64_t)steps;
@@ -374,12 +371,12 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const je
         .rows = sampler->slots,
         .norms = sampler->draw_norms,
     };
-    jemi_langevin_run_config config = run_config(sampler, draw->precision, sampler->config.steps);
+    jemi_langevin_run_config config = run_config(sampler, sampler->config.steps);
     config.kernel.key = key_for(sampler, JEMI_RANDOM_CHAIN_SLOT);
     config.kernel.step = sampler->slot_steps;
     config.progress = draw->progress;
     config.progress_user = draw->user;
-    JEMI_TRY(jemi_langevin_chains(runner, &config, &chains));
+    JEMI_TRY(jemi_langevin_chains(draw->pass, runner, &config, &chains));
     if (figures != NULL)
         *figures = figures_of(sampler, draw);
     return JEM_OK;

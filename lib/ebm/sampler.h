@@ -13,7 +13,7 @@
 #include "base/claim.h"
 #include "ebm/langevin.h"
 #include "ebm/starts.h"
-#include "model/model.h"
+#include "model/pass.h"
 
 /** Where the chains of a buffer once were. Zeroed = no room for any. */
 typedef struct jemi_kept_chains {
@@ -73,8 +73,8 @@ void jemi_sampler_renew(jem_sampler *sampler);
 /** Replaces n chains from chain `first` on; the others are started unless that has been done. */
 void jemi_sampler_put(jem_sampler *sampler, int64_t first, int64_t n, const float *x);
 
-/** Langevin steps on the caller's rows. */
-jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, int32_t precision,
+/** Langevin steps on the caller's rows. @param pass  That of jemi_pass_chain(). */
+jem_status jemi_sampler_run(jem_sampler *sampler, jemi_runner *runner, const jemi_pass *pass,
                             const jemi_chains *chains, int32_t steps, jem_progress_fn progress,
                             void *user);
 
@@ -87,7 +87,7 @@ typedef struct jemi_draw_figures {
 
 /** A draw of n chains from the buffer. */
 typedef struct jemi_draw {
-    int32_t precision;
+    const jemi_pass *pass; /* that of jemi_pass_chain(); needed until the chains have moved */
     int64_t n;
     float *x; /* out, (n, C, H, W) */
     /* Rows at which chains start where jemi_sampler_takes_data(); NULL = those that were fitted. */

@@ -1,94 +1,23 @@
 /*
- * Plans are compiled for batches that are powers of two, so that calls of any size share a few. A
- * remainder that fills three quarters of the next power is padded up to it, a smaller one
- * is split: at most a third of a pass is wasted. Under batch statistics neither is allowed: there a
- * plan has the size of its batch.
+ * A call has a runner for itself; calls that find none idle make one, up to runners_max.
  */
 #include "model/runner.h"
 
-#include <stdatomic.h>
-#include <string.h>
-
-#include "base/log.h"
 #include "base/memory.h"
-#include "base/openmp.h"
+#include "base/status.h"
+#include "base/thread_id.h"
 #include "base/threads.h"
-#include "model/runner_struct.h"
 
-enum {
-    CHUNK_LIMIT = 256,
-    LANE_LIMIT = 64,
-    SUM_LANE_LIMIT = 16,
-    // Of plans for one batch size each, whose sizes could go on and on. A training step needs four
-    // kinds, each in two sizes when rows are shared out unevenly.
-    SIZED_PLANS_MAX = 12,
+struct jemi_runner {
+    jemi_runner_pool *pool;
+    jemi_workspace *workspace;
+    uint64_t borrower; /* thread id, 0 = idle */
+    jemi_pin pin;
+    jemi_generation *generation; /* the pinned one */
+    int threads_before;          /* of the thread that has borrowed it */
+    jemi_runner *next;           /* in the list of idle ones */
+    jemi_runner *next_of_all;    /* in that list, or in the list of abandoned ones */
 };
-
-// Values of one chunk are kept below this, so that large inputs do not ask for large workspaces.
-static const int64_t chunk_bytes_max = 512 << 20;
-
-// Values of one lane's chunk, about: of a network in lanes, most are dead soon.
-static const int64_t lane_bytes_max = 2 << 20;
-
-// Every lane reads all weights for each of its small chunks, so they have to lie near, and the
-// values to be worth it.
-static const int64_t lane_params_max = 1 << 20;
-static const int64_t lane_values_per_param = 2;
-
-// Parameter gradients want more rows at a time, since each piece also writes and adds all of them;
-// and values that outweigh them.
-static const int64_t sum_lane_bytes_max = 4 << 20;
-static const int64_t sum_lane_values_per_param = 4;
-
-static int64_t input_size(const jemi_program *program)
-{
-    return jemi_shape_size(program->graph->nodes[0].shape);
-}
-
-static int64_t output_size(const jemi_program *program)
-{
-    return jemi_shape_size(program->graph->nodes[program->graph->n_nodes - 1].shape);
-}
-
-static int64_t row_bytes(const jemi_graph *graph)
-{
-    int64_t bytes = 0;
-    for (int32_t i = 0; i < graph->n_nodes; i++)
-        bytes += jemi_shape_size(graph->nodes[i].shape) * (int64_t)sizeof(float);
-    return bytes;
-}
-
-// The largest power of two up to `limit` whose rows fit.
-static int64_t rows_that_fit(const jemi_graph *graph, int64_t limit, int64_t bytes_max)
-{
-    int64_t rows = limit;
-    while (rows > 1 && rows * row_bytes(graph) > bytes_max)
-        rows /= 2;
-    return rows;
-}
-
-// Have so many rows at least `per_param` values for each parameter?
-static bool outweigh(const jemi_graph *graph, int64_t rows, int64_t per_param)
-{
-    return rows * row_bytes(graph) >= per_param * graph->param_count * (int64_t)sizeof(float);
-}
-
-static int64_t lane_rows(const jemi_graph *graph)
-{
-    if (graph->param_count > lane_params_max)
-        return 0;
-    int64_t rows = rows_that_fit(graph, LANE_LIMIT, lane_bytes_max);
-    while (rows < LANE_LIMIT && !outweigh(graph, rows, lane_values_per_param))
-        rows *= 2;
-    return rows;
-}
-
-static int64_t sum_lane_rows(const jemi_graph *graph)
-{
-    const int64_t rows = rows_that_fit(graph, SUM_LANE_LIMIT, sum_lane_bytes_max);
-    const bool worth_it = outweigh(graph, rows, sum_lane_values_per_param);
-    return graph->param_count <= lane_params_max && worth_it ? rows : 0;
-}
 
 // Whom the calling thread is creating a runner for.
 static _Thread_local const jemi_runner_pool *creating_for;
@@ -131,28 +60,17 @@ jem_status jemi_runner_pool_init(jemi_runner_pool *pool, jemi_program *program,
     pool->generations = generations;
     pool->threads = threads;
     pool->runners_max = runners_max;
-    pool->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
-    pool->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
-    pool->chunk_max = rows_that_fit(program->graph, CHUNK_LIMIT, chunk_bytes_max);
-    pool->lane_max = lane_rows(program->graph);
-    pool->sum_lane_max = sum_lane_rows(program->graph);
-    pool->batch_max = pool->takes_batch ? CHUNK_LIMIT : pool->chunk_max;
     return JEM_OK;
+}
+
+static size_t bytes_of(const jemi_runner *runner)
+{
+    return sizeof *runner + runner->pool->program->backend->workspace_bytes(runner->workspace);
 }
 
 static void destroy_runner(jemi_runner *runner)
 {
-    if (runner == NULL)
-        return;
-    for (int i = 0; i < runner->n_lanes; i++)
-        destroy_runner(runner->lanes[i]);
-    jemi_free(runner->lanes);
-    for (int i = 0; i < runner->n_plans; i++)
-        runner->pool->program->backend->plan_destroy(runner->plans[i]);
-    jemi_free(runner->logits);
-    jemi_free(runner->dlogits);
-    jemi_free(runner->input_scratch);
-    jemi_free(runner->dparams);
+    runner->pool->program->backend->workspace_destroy(runner->workspace);
     jemi_free(runner);
 }
 
@@ -184,57 +102,20 @@ size_t jemi_runner_pool_bytes(jemi_runner_pool *pool)
     return bytes;
 }
 
-static jem_status create_runner(jemi_runner_pool *pool, int32_t threads, int64_t rows_max,
-                                int64_t rows_room, jemi_runner **out)
+static jem_status create_runner(jemi_runner_pool *pool, jemi_runner **out)
 {
     jemi_runner *runner = jemi_calloc(1, sizeof *runner);
     if (runner == NULL)
         return jemi_fail_memory("runner");
     runner->pool = pool;
-    runner->threads = threads;
-    runner->rows_max = rows_max;
-    runner->rows_room = rows_room;
-    const size_t count = (size_t)(rows_room * output_size(pool->program));
-    runner->logits = jemi_alloc(count, sizeof(float));
-    runner->dlogits = jemi_alloc(count, sizeof(float));
-    if (runner->logits == NULL || runner->dlogits == NULL) {
-        destroy_runner(runner);
-        return jemi_fail_memory("logits of a runner");
+    const jem_status status =
+        pool->program->backend->workspace_create(&runner->workspace, pool->program, pool->threads);
+    if (status != JEM_OK) {
+        jemi_free(runner);
+        return status;
     }
-    runner->bytes = sizeof *runner + 2 * count * sizeof(float);
     *out = runner;
     return JEM_OK;
-}
-
-jem_status jemi_runner_make_lanes(jemi_runner *runner)
-{
-    if (runner->lanes == NULL)
-        runner->lanes = jemi_calloc((size_t)runner->threads, sizeof(jemi_runner *));
-    if (runner->lanes == NULL)
-        return jemi_fail_memory("lanes of a runner");
-    while (runner->n_lanes < runner->threads) {
-        const jemi_runner_pool *pool = runner->pool;
-        const int64_t rows =
-            pool->lane_max > pool->sum_lane_max ? pool->lane_max : pool->sum_lane_max;
-        JEMI_TRY(create_runner(runner->pool, 1, rows, rows, &runner->lanes[runner->n_lanes]));
-        runner->n_lanes++;
-    }
-    for (int i = 0; i < runner->n_lanes; i++) {
-        jemi_runner *lane = runner->lanes[i];
-        lane->generation = runner->generation;
-        lane->trial = runner->trial;
-        lane->mode = runner->mode;
-        lane->dropout = runner->dropout;
-    }
-    return JEM_OK;
-}
-
-static size_t bytes_of(const jemi_runner *runner)
-{
-    size_t bytes = runner->bytes;
-    for (int i = 0; i < runner->n_lanes; i++)
-        bytes += runner->lanes[i]->bytes;
-    return bytes;
 }
 
 // An idle runner, or NULL after counting in a new one that the caller must create.
@@ -284,8 +165,7 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
 {
     jemi_runner *runner = take_idle_or_place(pool);
     if (runner == NULL) {
-        const jem_status status =
-            create_runner(pool, pool->threads, pool->chunk_max, pool->batch_max, &runner);
+        const jem_status status = create_runner(pool, &runner);
         if (status != JEM_OK) {
             give_up_place(pool);
             return status;
@@ -294,7 +174,6 @@ jem_status jemi_runner_borrow(jemi_runner_pool *pool, jemi_runner **out)
     }
     runner->generation = jemi_generation_pin(pool->generations, &runner->pin);
     runner->threads_before = jemi_threads_enter(pool->threads);
-    runner->mode = JEMI_MODE_EVAL;
     *out = runner;
     return JEM_OK;
 }
@@ -305,8 +184,6 @@ void jemi_runner_return(jemi_runner *runner)
     jemi_threads_leave(runner->threads_before);
     jemi_generation_unpin(&runner->pin);
     runner->generation = NULL;
-    runner->trial = NULL;
-    runner->active = NULL;
     jemi_lock_enter(&pool->lock);
     runner->borrower = 0;
     jemi_lock_count(&pool->lock, -1);
@@ -317,214 +194,12 @@ void jemi_runner_return(jemi_runner *runner)
     jemi_lock_leave(&pool->lock);
 }
 
-void jemi_runner_set_mode(jemi_runner *runner, jemi_mode mode)
+jemi_workspace *jemi_runner_workspace(const jemi_runner *runner)
 {
-    runner->mode = mode;
-}
-
-void jemi_runner_set_dropout(jemi_runner *runner, const jemi_dropout *dropout)
-{
-    runner->dropout = *dropout;
-}
-
-bool jemi_runner_mixes_rows(const jemi_runner *runner)
-{
-    return runner->mode != JEMI_MODE_EVAL && runner->pool->takes_batch;
-}
-
-// The mode that its plans need: modes that do the same to this network share theirs.
-static jemi_mode plan_mode(const jemi_runner *runner)
-{
-    if (runner->mode == JEMI_MODE_TRAIN && runner->pool->drops_out)
-        return JEMI_MODE_TRAIN;
-    return jemi_runner_mixes_rows(runner) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
-}
-
-// The smallest power of two that holds n rows.
-static int64_t padded(int64_t n)
-{
-    int64_t batch = 1;
-    while (batch < n)
-        batch *= 2;
-    return batch;
-}
-
-int64_t jemi_runner_chunk(const jemi_runner *runner, int64_t n_left)
-{
-    const int64_t together = runner->pool->batch_max;
-    if (jemi_runner_mixes_rows(runner)) {
-        const int64_t n_chunks = (n_left + together - 1) / together;
-        return (n_left + n_chunks - 1) / n_chunks;
-    }
-    if (n_left >= runner->rows_max)
-        return runner->rows_max;
-    const int64_t batch = padded(n_left);
-    return 4 * n_left >= 3 * batch ? n_left : batch / 2;
-}
-
-static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
-{
-    return a->batch == b->batch && a->threads == b->threads && a->precision == b->precision &&
-           a->wants == b->wants && a->mode == b->mode;
-}
-
-static void drop_plan(jemi_runner *runner, int index)
-{
-    const jemi_backend *backend = runner->pool->program->backend;
-    jemi_plan *plan = runner->plans[index];
-    const int n_plans = runner->n_plans;
-    runner->n_plans = index; // less, but never a wrong one: another thread may fork here
-    atomic_signal_fence(memory_order_seq_cst);
-    memmove(&runner->plans[index], &runner->plans[index + 1],
-            (size_t)(n_plans - index - 1) * sizeof runner->plans[0]);
-    atomic_signal_fence(memory_order_seq_cst);
-    runner->n_plans = n_plans - 1;
-    runner->bytes -= backend->plan_bytes(plan);
-    backend->plan_destroy(plan);
-}
-
-// Before another plan: the oldest one goes, or the oldest one of its own size.
-static void make_room(jemi_runner *runner)
-{
-    if (runner->n_plans == JEMI_RUNNER_PLANS_MAX)
-        drop_plan(runner, 0);
-    if (!jemi_runner_mixes_rows(runner))
-        return;
-    int oldest = -1, n_sized = 0;
-    for (int i = runner->n_plans - 1; i >= 0; i--)
-        if (runner->plans[i]->spec.mode != JEMI_MODE_EVAL) {
-            oldest = i;
-            n_sized++;
-        }
-    if (n_sized >= SIZED_PLANS_MAX)
-        drop_plan(runner, oldest);
-}
-
-static jem_status find_or_compile(jemi_runner *runner, const jemi_plan_spec *spec, jemi_plan **out)
-{
-    for (int i = 0; i < runner->n_plans; i++)
-        if (same_spec(&runner->plans[i]->spec, spec)) {
-            *out = runner->plans[i];
-            return JEM_OK;
-        }
-    make_room(runner);
-    const jemi_backend *backend = runner->pool->program->backend;
-    const double begin = jemi_seconds();
-    JEMI_TRY(backend->plan_create(out, runner->pool->program, spec));
-    jemi_log(JEM_LOG_DEBUG, "compiled a %s plan: batch %lld, gradients %u, %d threads, %.1f ms",
-             backend->name, (long long)spec->batch, (unsigned)spec->wants, (int)spec->threads,
-             1e3 * (jemi_seconds() - begin));
-    runner->plans[runner->n_plans] = *out;
-    atomic_signal_fence(memory_order_seq_cst); // see drop_plan()
-    runner->n_plans++;
-    runner->bytes += backend->plan_bytes(*out);
-    return JEM_OK;
-}
-
-jem_status jemi_runner_plan(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
-                            jemi_plan **out)
-{
-    const int now = jemi_threads_now();
-    jemi_plan_spec spec = {
-        .batch = jemi_runner_mixes_rows(runner) ? n : padded(n),
-        .threads = now < runner->threads ? now : runner->threads,
-        .precision = precision,
-        .wants = wants,
-        .mode = plan_mode(runner),
-    };
-    JEMI_TRY(find_or_compile(runner, &spec, out));
-    if (jemi_openmp_can_have((*out)->team))
-        return JEM_OK;
-    spec.threads = 1; // OpenMP would end the process
-    return find_or_compile(runner, &spec, out);
-}
-
-static jemi_generation *generation_of(const jemi_runner *runner)
-{
-    return runner->trial != NULL ? runner->trial : runner->generation;
-}
-
-jem_status jemi_runner_forward(jemi_runner *runner, int32_t precision, uint32_t wants, int64_t n,
-                               const float *x, const float **logits)
-{
-    jemi_plan *plan;
-    JEMI_TRY(jemi_runner_plan(runner, precision, wants, n, &plan));
-    plan->dropout = runner->dropout;
-    const int before = jemi_threads_enter(plan->spec.threads);
-    const jem_status status = runner->pool->program->backend->forward(
-        plan, generation_of(runner)->weights, n, x, runner->logits);
-    jemi_threads_leave(before);
-    if (status != JEM_OK)
-        return status;
-    runner->active = plan;
-    runner->active_n = n;
-    *logits = runner->logits;
-    return JEM_OK;
-}
-
-const float *jemi_runner_logits(const jemi_runner *runner)
-{
-    return runner->logits;
-}
-
-float *jemi_runner_dlogits(jemi_runner *runner)
-{
-    return runner->dlogits;
-}
-
-jem_status jemi_runner_backward(jemi_runner *runner, float *dx, float *dparams)
-{
-    const int before = jemi_threads_enter(runner->active->spec.threads);
-    const jem_status status =
-        runner->pool->program->backend->backward(runner->active, generation_of(runner)->weights,
-                                                 runner->active_n, runner->dlogits, dx, dparams);
-    jemi_threads_leave(before);
-    return status;
-}
-
-bool jemi_runner_takes_batch(const jemi_runner *runner)
-{
-    return runner->pool->takes_batch;
-}
-
-void jemi_runner_statistics(const jemi_runner *runner, float *state)
-{
-    runner->pool->program->backend->statistics(runner->active, runner->active_n, state);
-}
-
-// Made when first asked for.
-static float *scratch(jemi_runner *runner, float **array, int64_t count)
-{
-    if (*array == NULL) {
-        *array = jemi_alloc((size_t)count, sizeof(float));
-        if (*array != NULL)
-            runner->bytes += (size_t)count * sizeof(float);
-    }
-    return *array;
-}
-
-float *jemi_runner_input_scratch(jemi_runner *runner)
-{
-    return scratch(runner, &runner->input_scratch,
-                   runner->rows_room * input_size(runner->pool->program));
-}
-
-float *jemi_runner_dparams(jemi_runner *runner)
-{
-    return scratch(runner, &runner->dparams, runner->pool->program->graph->param_count);
-}
-
-void jemi_runner_try(jemi_runner *runner, jemi_generation *trial)
-{
-    runner->trial = trial;
+    return runner->workspace;
 }
 
 const jemi_generation *jemi_runner_generation(const jemi_runner *runner)
 {
     return runner->generation;
-}
-
-const float *jemi_runner_params(const jemi_runner *runner)
-{
-    return generation_of(runner)->params;
 }

@@ -15,13 +15,13 @@ void jemi_running_begin(jemi_running *running)
     memset(running->room, 0, (size_t)running->graph->state_count * sizeof *running->room);
 }
 
-void jemi_running_add(jemi_running *running, const jemi_runner *runner, double share)
+void jemi_running_add(jemi_running *running, const jemi_chunk *chunk, double share)
 {
     const int64_t count = running->graph->state_count;
-    float *chunk = running->room + count;
-    jemi_runner_statistics(runner, chunk);
+    float *own = running->room + count;
+    jemi_chunk_statistics(chunk, own);
     for (int64_t i = 0; i < count; i++)
-        running->room[i] += (float)(share * (double)chunk[i]);
+        running->room[i] += (float)(share * (double)own[i]);
 }
 
 static jem_status move_tensor(const jemi_param *tensor, const float *batch, float *values)

@@ -10,7 +10,7 @@
 #ifndef JEMI_TRAIN_RUNNING_H
 #define JEMI_TRAIN_RUNNING_H
 
-#include "model/runner.h"
+#include "model/pass.h"
 
 typedef struct jemi_running {
     const jemi_graph *graph;
@@ -20,8 +20,8 @@ typedef struct jemi_running {
 /** Of one batch: begin, add the statistics of each chunk's forward pass, move. */
 void jemi_running_begin(jemi_running *running);
 
-/** @param share  Of the batch's rows that the runner's last forward had. */
-void jemi_running_add(jemi_running *running, const jemi_runner *runner, double share);
+/** Of the chunk's last forward. @param share  Of the batch's rows that the chunk has. */
+void jemi_running_add(jemi_running *running, const jemi_chunk *chunk, double share);
 
 /** Moves the state of a flat vector; JEM_EDIVERGED when it would not be finite. */
 jem_status jemi_running_move(const jemi_running *running, float *params);

@@ -47,7 +47,8 @@ static jemi_augmentation augmentation(const jem_train_config *config)
 // One pass of the network over all rows of a group.
 typedef struct group_pass {
     const step_context *c;
-    row_group *group;
+    const row_group *group;
+    jemi_objective_sums *sums;
     jemi_running *running; /* NULL: this pass moves no running statistics */
 } group_pass;
 
@@ -57,9 +58,9 @@ static const int64_t *labels_from(const row_group *group, int64_t first)
 }
 
 // The rows as the network shall see them: the caller's, or a copy that is augmented, then noisy.
-static const float *changed_rows(const group_pass *pass, jemi_runner *runner, int64_t first,
-                                 int64_t n)
+static const float *changed_rows(const group_pass *pass, const jemi_chunk *chunk)
 {
+    const int64_t first = chunk->first, n = chunk->n;
     const step_context *c = pass->c;
     const row_group *group = pass->group;
     const jemi_shape shape = jemi_model_input(c->model);
@@ -70,7 +71,7 @@ static const float *changed_rows(const group_pass *pass, jemi_runner *runner, in
     const float *x = group->x + first * row_len;
     if (group->augment == 0 && noise == 0.0f)
         return x;
-    float *copy = jemi_runner_input_scratch(runner);
+    float *copy = chunk->scratch;
     if (group->augment != 0) {
         const jemi_augmentation moves = augmentation(c->config);
         const jemi_random_key key = jemi_random_key_make(seed, group->augment, epoch);
@@ -83,61 +84,53 @@ static const float *changed_rows(const group_pass *pass, jemi_runner *runner, in
     return copy;
 }
 
-static void set_dropout(const group_pass *pass, jemi_runner *runner, int64_t first)
+static jemi_dropout dropout_of(const jem_optimizer *optimizer, const row_group *group)
 {
-    const jem_optimizer *optimizer = pass->c->optimizer;
-    const jemi_dropout dropout = {
-        .key = jemi_random_key_make(optimizer->config.seed, pass->group->dropout, optimizer->epoch),
+    return (jemi_dropout){
+        .key = jemi_random_key_make(optimizer->config.seed, group->dropout, optimizer->epoch),
         .step = (uint64_t)optimizer->steps,
-        .first_row = (uint32_t)first,
     };
-    jemi_runner_set_dropout(runner, &dropout);
 }
 
-// The gradient of some of the group's rows, into memory of their runner.
-static jem_status compute_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
-                               int64_t n)
+// The gradient of some of the group's rows, into memory of their chunk.
+static jem_status compute_rows(void *context, jemi_chunk *chunk)
 {
-    (void)caller;
+    const group_pass *pass = context;
+    const row_group *group = pass->group;
+    JEMI_TRY(jemi_chunk_forward(chunk, changed_rows(pass, chunk)));
+    if (pass->running != NULL)
+        jemi_running_add(pass->running, chunk, (double)chunk->n / (double)group->n);
+    jemi_objective_gradient(chunk->n, jemi_model_classes(pass->c->model), chunk->out,
+                            labels_from(group, chunk->first), &group->weights, chunk->dout);
+    return jemi_chunk_backward(chunk, NULL);
+}
+
+static jem_status add_rows(void *context, jemi_chunk *chunk)
+{
     const group_pass *pass = context;
     const row_group *group = pass->group;
     const jem_model *model = pass->c->model;
-    const float *logits;
-    set_dropout(pass, runner, first);
-    JEMI_TRY(jemi_runner_forward(runner, model->exec.precision_training, JEMI_WANT_DPARAMS, n,
-                                 changed_rows(pass, runner, first, n), &logits));
-    if (pass->running != NULL)
-        jemi_running_add(pass->running, runner, (double)n / (double)group->n);
-    jemi_objective_gradient(n, jemi_model_classes(model), logits, labels_from(group, first),
-                            &group->weights, jemi_runner_dlogits(runner));
-    return jemi_runner_backward(runner, NULL, jemi_runner_dparams(runner));
-}
-
-static jem_status add_rows(void *context, jemi_runner *runner, bool caller, int64_t first,
-                           int64_t n)
-{
-    (void)caller;
-    const group_pass *pass = context;
-    row_group *group = pass->group;
-    const jem_model *model = pass->c->model;
-    jemi_objective_add(n, jemi_model_classes(model), jemi_runner_logits(runner),
-                       labels_from(group, first), &group->weights, &group->sums);
-    jemi_accumulate(pass->c->optimizer->grad, jemi_runner_dparams(runner),
-                    model->graph.param_count);
+    jemi_objective_add(chunk->n, jemi_model_classes(model), chunk->out,
+                       labels_from(group, chunk->first), &group->weights, pass->sums);
+    jemi_accumulate(pass->c->optimizer->grad, chunk->dparams, model->graph.param_count);
     return JEM_OK;
 }
 
-static jem_status add_group_gradient(const step_context *c, row_group *group)
+static jem_status add_group_gradient(const step_context *c, const jemi_generation *at,
+                                     row_group *group)
 {
     if (group->n == 0)
         return JEM_OK;
-    const bool moves_running = group->moves_running && jemi_runner_takes_batch(c->runner);
-    jemi_running running = {&c->model->graph, c->optimizer->statistics};
+    const jemi_graph *graph = &c->model->graph;
+    const bool moves_running = group->moves_running && jemi_graph_has(graph, JEMI_NODE_BATCHNORM);
+    jemi_running running = {graph, c->optimizer->statistics};
     if (moves_running)
         jemi_running_begin(&running);
-    group_pass pass = {c, group, moves_running ? &running : NULL};
-    JEMI_TRY(jemi_runner_sum_rows(c->runner, c->model->exec.precision_training, group->n,
-                                  compute_rows, add_rows, &pass));
+    const jemi_dropout dropout = dropout_of(c->optimizer, group);
+    const jemi_pass pass = jemi_pass_training(c->model, at, &dropout);
+    group_pass context = {c, group, &group->sums, moves_running ? &running : NULL};
+    JEMI_TRY(jemi_pass_run(&pass, c->runner, group->n,
+                           &(jemi_rows_work){compute_rows, add_rows, &context}));
     return moves_running ? jemi_running_move(&running, c->next->params) : JEM_OK;
 }
 
@@ -208,7 +201,8 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
     const int64_t row_len = jemi_model_input_size(c->model);
     JEMI_TRY(jemi_optimizer_reserve_samples(c->optimizer, samples->n * row_len));
     const row_group data = data_rows(batch);
-    c->draw = (jemi_draw){.precision = c->model->exec.precision_chains,
+    const jemi_pass pass = jemi_pass_chain(c->model, c->runner);
+    c->draw = (jemi_draw){.pass = &pass,
                           .n = samples->n,
                           .x = c->optimizer->samples,
                           .data = data.x,
@@ -217,6 +211,7 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
                           .user = c->config->progress_user};
     jemi_draw_figures figures = {0};
     const jem_status status = jemi_sampler_draw(sampler, c->runner, &c->draw, &figures);
+    c->draw.pass = NULL;
     if (status == JEM_OK) {
         samples->x = c->draw.x;
         samples->labels = c->config->w_pxy > 0.0f ? sampler->draw_labels : NULL;
@@ -276,15 +271,21 @@ static jem_status check_stats(const jem_train_stats *stats, int64_t step)
     return check_finite(stats->grad_norm, "parameter gradient norm", step);
 }
 
-static jem_status add_gradients(const step_context *c, row_group groups[N_GROUPS])
+// Of all groups, at these parameters.
+static jem_status add_gradients(const step_context *c, const jemi_generation *at,
+                                row_group groups[N_GROUPS])
 {
     const jemi_graph *graph = &c->model->graph;
     memset(c->optimizer->grad, 0, (size_t)graph->param_count * sizeof(float));
-    jemi_runner_set_mode(c->runner, JEMI_MODE_TRAIN);
     for (int g = 0; g < N_GROUPS; g++)
-        JEMI_TRY(add_group_gradient(c, &groups[g]));
-    jemi_spectral_gradient(graph, jemi_runner_params(c->runner), c->optimizer->grad);
+        JEMI_TRY(add_group_gradient(c, at, &groups[g]));
+    jemi_spectral_gradient(graph, at->params, c->optimizer->grad);
     return JEM_OK;
+}
+
+static const float *params_now(const step_context *c)
+{
+    return jemi_runner_generation(c->runner)->params;
 }
 
 static double grad_norm(const step_context *c)
@@ -297,21 +298,18 @@ static double grad_norm(const step_context *c)
 static jem_status add_perturbed_gradients(const step_context *c, row_group groups[N_GROUPS],
                                           double norm)
 {
-    jemi_sam_perturb(c->optimizer, jemi_runner_params(c->runner), norm, c->next->params);
+    jemi_sam_perturb(c->optimizer, params_now(c), norm, c->next->params);
     jemi_generations_try(c->model->generations, c->next);
-    jemi_runner_try(c->runner, c->next);
     for (int g = 0; g < N_GROUPS; g++)
         groups[g].moves_running = false;
-    const jem_status status = add_gradients(c, groups);
-    jemi_runner_try(c->runner, NULL);
-    return status;
+    return add_gradients(c, c->next, groups);
 }
 
 // The next state begins as the present one; the passes of the step move it.
 static void copy_state(const step_context *c)
 {
     const jemi_graph *graph = &c->model->graph;
-    const float *now = jemi_runner_params(c->runner);
+    const float *now = params_now(c);
     memcpy(c->next->params + graph->param_count, now + graph->param_count,
            (size_t)graph->state_count * sizeof *now);
 }
@@ -321,7 +319,7 @@ static jem_status compute_gradient(const step_context *c, row_group groups[N_GRO
 {
     const int64_t step = c->optimizer->steps + 1;
     copy_state(c);
-    JEMI_TRY(add_gradients(c, groups));
+    JEMI_TRY(add_gradients(c, jemi_runner_generation(c->runner), groups));
     fill_stats(groups, stats);
     stats->grad_norm = grad_norm(c);
     JEMI_TRY(check_stats(stats, step));
@@ -355,7 +353,7 @@ static jem_status sample_and_compute(step_context *c, jem_sampler *sampler,
 static jem_status propose_update(const step_context *c, jem_train_stats *stats)
 {
     const int64_t count = c->model->graph.param_count;
-    const float *theta = jemi_runner_params(c->runner);
+    const float *theta = params_now(c);
     stats->step = c->optimizer->steps;
     stats->lr = jemi_optimizer_rate(c->optimizer);
     JEMI_TRY(jemi_optimizer_propose(c->optimizer, theta, stats->grad_norm, c->next->params));
@@ -366,7 +364,7 @@ static jem_status propose_update(const step_context *c, jem_train_stats *stats)
 
 static void accept_update(const step_context *c, double norm)
 {
-    jemi_optimizer_accept(c->optimizer, jemi_runner_params(c->runner), norm, c->next->params);
+    jemi_optimizer_accept(c->optimizer, params_now(c), norm, c->next->params);
     jemi_spectral_iterate(&c->model->graph, c->next->params);
     jemi_optimizer_keep_state(c->optimizer, c->next->params);
 }
@@ -381,7 +379,7 @@ static jem_status update(step_context *c, const jemi_guarded *guarded, const jem
     if (status == JEM_OK && c->config->guard)
         status = jemi_guard_check(c->optimizer, stats);
     if (status == JEM_OK && c->config->guard)
-        jemi_guard_pass(guarded, stats, jemi_runner_params(c->runner), c->next->version);
+        jemi_guard_pass(guarded, stats, params_now(c), c->next->version);
     if (c->draw.n > 0 && status != JEM_ENOMEM) // then the noise too is as before
         jemi_sampler_finish_draw(guarded->sampler, c->draw.n, status == JEM_OK ? c->draw.x : NULL);
     if (status == JEM_OK)

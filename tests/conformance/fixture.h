@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/plan.h"
 #include "backend/cpu/choose.h"
 #include "backend/cpu/cpu_program.h"
 #include "base/memory.h"
@@ -145,7 +145,7 @@ static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_
                                  .mode = t->mode};
     jemi_plan *plan;
     support_threads(threads);
-    ok(backend->plan_create(&plan, t->program, &spec));
+    ok(backend->planner->create(&plan, t->program, &spec));
     return plan;
 }
 
@@ -174,12 +174,13 @@ static jemi_dropout masks_from(int64_t first_row)
 static inline void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_row, result *r)
 {
     const uint32_t wants = plan->spec.wants;
-    plan->dropout = masks_from(first_row);
-    ok(backend->forward(plan, t->weights, n, t->in + first_row * t->in_size, r->out));
+    const jemi_dropout dropout = masks_from(first_row);
+    ok(backend->planner->forward(plan, t->weights, &dropout, n, t->in + first_row * t->in_size,
+                                 r->out));
     if (wants != 0)
-        ok(backend->backward(plan, t->weights, n, t->dout + first_row * t->out_size,
-                             (wants & JEMI_WANT_DINPUT) != 0 ? r->din : NULL,
-                             (wants & JEMI_WANT_DPARAMS) != 0 ? r->dparams : NULL));
+        ok(backend->planner->backward(plan, t->weights, n, t->dout + first_row * t->out_size,
+                                      (wants & JEMI_WANT_DINPUT) != 0 ? r->din : NULL,
+                                      (wants & JEMI_WANT_DPARAMS) != 0 ? r->dparams : NULL));
 }
 
 #endif

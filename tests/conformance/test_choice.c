@@ -130,8 +130,8 @@ START_TEST(a_plan_takes_what_was_chosen)
         bool found[24] = {false};
         t.program->kernel = wanted;
         jemi_plan *plan = new_plan(&t, 2, 1, 3);
-        backend->plan_describe(plan, find_kernel, found);
-        backend->plan_destroy(plan);
+        backend->planner->describe(plan, find_kernel, found);
+        backend->planner->destroy(plan);
         for (int d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++) {
             const int32_t kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
                                                (jemi_conv_direction)d, t.precision, wanted)

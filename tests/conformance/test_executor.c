@@ -122,11 +122,11 @@ static void check_needles(const net_case *c, int32_t precision, needle *needles)
     net_init(&t, c, 1);
     t.precision = precision;
     jemi_plan *plan = new_plan(&t, c->batch, c->threads, JEMI_WANT_DINPUT);
-    backend->plan_describe(plan, count_needles, needles);
+    backend->planner->describe(plan, count_needles, needles);
     for (const needle *each = needles; each->text != NULL; each++)
         ck_assert_msg(each->found == each->expected, "%d lines with \"%s\", expected %d",
                       (int)each->found, each->text, (int)each->expected);
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     net_fini(&t);
 }
 
@@ -137,8 +137,8 @@ static bool differs(const net *t)
     if (t->precision != JEM_PRECISION_BF16)
         return true;
     jemi_plan *plan = new_plan(t, 1, 1, JEMI_WANT_DINPUT);
-    backend->plan_describe(plan, count_needles, needles);
-    backend->plan_destroy(plan);
+    backend->planner->describe(plan, count_needles, needles);
+    backend->planner->destroy(plan);
     return needles[0].found > 0;
 }
 
@@ -235,8 +235,9 @@ static void check_statistics(const net_case *c, const net *t, jemi_plan *plan, r
     if (!mixes_rows(t))
         return;
     float *state = jemi_alloc((size_t)t->graph.state_count, sizeof *state);
-    ok(backend->forward(plan, t->weights, c->n, t->in, r->out));
-    backend->statistics(plan, c->n, state);
+    const jemi_dropout dropout = masks_from(0);
+    ok(backend->planner->forward(plan, t->weights, &dropout, c->n, t->in, r->out));
+    backend->planner->statistics(plan, c->n, state);
     near(c->name, "statistics", plan->spec.wants, state, expected, t->graph.state_count, tolerance);
     jemi_free(state);
 }
@@ -256,7 +257,7 @@ static void check_plan(const net_case *c, const net *t, const reference *expecte
         near(c->name, "dparams", wants, r.dparams, expected->dparams, t->graph.param_count,
              most.gradient);
     check_statistics(c, t, plan, &r, expected->state, most.out);
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&r);
 }
 
@@ -355,7 +356,7 @@ static void rows_one_by_one(const net *t, result *all)
         result row = {all->out + i * t->out_size, all->din + i * t->in_size, NULL};
         run(t, plan, 1, i, &row);
     }
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
 }
 
 static void check_bits(const net_case *c, const net *t, const result *all, const jemi_plan_spec *s)
@@ -369,7 +370,7 @@ static void check_bits(const net_case *c, const net *t, const result *all, const
             run(t, plan, counts[i], first, &r);
             same_bits(c, t, all, plan, &r, counts[i], first);
         }
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&r);
 }
 
@@ -424,7 +425,7 @@ START_TEST(bits_do_not_depend_on_threads)
         result *r = threads == 1 ? &one : &more;
         jemi_plan *plan = new_plan(&t, c->batch, threads, JEMI_WANT_DINPUT);
         run(&t, plan, c->n, 0, r);
-        backend->plan_destroy(plan);
+        backend->planner->destroy(plan);
         ck_assert_mem_eq(r->out, one.out, (size_t)(c->n * t.out_size) * sizeof(float));
         ck_assert_mem_eq(r->din, one.din, (size_t)(c->n * t.in_size) * sizeof(float));
     }
@@ -468,13 +469,13 @@ static void check_speed(const net_case *c, jemi_mode mode, int32_t precision)
         census found = {0};
         jemi_plan *plan = new_plan(&t, c->batch, c->threads, wants);
         if (getenv("JEM_TEST_VERBOSE") != NULL)
-            backend->plan_describe(plan, print_line, (void *)c->name);
-        backend->plan_describe(plan, count_line, &found);
+            backend->planner->describe(plan, print_line, (void *)c->name);
+        backend->planner->describe(plan, count_line, &found);
         ck_assert_msg(found.slow == 0 || !__builtin_cpu_supports("avx2"), "%s, wants %u: %s",
                       c->name, wants, found.first);
         ck_assert_int_ge(found.lines, 3);
-        ck_assert_uint_gt(backend->plan_bytes(plan), 0);
-        backend->plan_destroy(plan);
+        ck_assert_uint_gt(backend->planner->bytes(plan), 0);
+        backend->planner->destroy(plan);
     }
     net_fini(&t);
 }
@@ -549,8 +550,8 @@ static size_t langevin_bytes(const char *arch)
     net t;
     net_init(&t, &c, 1);
     jemi_plan *plan = new_plan(&t, c.batch, c.threads, JEMI_WANT_DINPUT);
-    const size_t bytes = backend->plan_bytes(plan);
-    backend->plan_destroy(plan);
+    const size_t bytes = backend->planner->bytes(plan);
+    backend->planner->destroy(plan);
     net_fini(&t);
     return bytes;
 }

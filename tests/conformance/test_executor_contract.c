@@ -41,7 +41,7 @@ START_TEST(new_parameters_take_effect)
     ck_assert_mem_eq(after.din, fresh.din, din_bytes);
     ck_assert_mem_ne(after.din, before.din, din_bytes);
     ck_assert_mem_eq(after.dparams, fresh.dparams, (size_t)t.graph.param_count * sizeof(float));
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     jemi_free(other);
     result_fini(&before);
     result_fini(&after);
@@ -73,7 +73,7 @@ static void *work(void *argument)
         if ((w->wants & JEMI_WANT_DINPUT) != 0)
             w->failures += memcmp(r.din, w->expected->din, din_bytes) != 0;
     }
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&r);
     return NULL;
 }
@@ -99,7 +99,7 @@ START_TEST(threads_share_weights)
         failures += workers[i].failures;
     }
     ck_assert_int_eq(failures, 0);
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&expected);
     net_fini(&t);
 }
@@ -116,13 +116,13 @@ START_TEST(a_gradient_may_be_left_out)
     result_init(&one, &t, small.n);
     jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
     run(&t, plan, small.n, 0, &both);
-    ok(backend->forward(plan, t.weights, small.n, t.in, one.out));
-    ok(backend->backward(plan, t.weights, small.n, t.dout, one.din, NULL));
-    ok(backend->forward(plan, t.weights, small.n, t.in, one.out));
-    ok(backend->backward(plan, t.weights, small.n, t.dout, NULL, one.dparams));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out));
+    ok(backend->planner->backward(plan, t.weights, small.n, t.dout, one.din, NULL));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out));
+    ok(backend->planner->backward(plan, t.weights, small.n, t.dout, NULL, one.dparams));
     ck_assert_mem_eq(one.din, both.din, (size_t)(small.n * t.in_size) * sizeof(float));
     ck_assert_mem_eq(one.dparams, both.dparams, (size_t)t.graph.param_count * sizeof(float));
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&both);
     result_fini(&one);
     net_fini(&t);
@@ -141,13 +141,13 @@ START_TEST(input_may_vanish_before_backward)
     run(&t, plan, small.n, 0, &expected);
     float *in = jemi_alloc((size_t)(small.n * t.in_size), sizeof *in);
     memcpy(in, t.in, (size_t)(small.n * t.in_size) * sizeof *in);
-    ok(backend->forward(plan, t.weights, small.n, in, got.out));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, in, got.out));
     memset(in, 0xff, (size_t)(small.n * t.in_size) * sizeof *in);
     jemi_free(in);
-    ok(backend->backward(plan, t.weights, small.n, t.dout, got.din, got.dparams));
+    ok(backend->planner->backward(plan, t.weights, small.n, t.dout, got.din, got.dparams));
     ck_assert_mem_eq(got.dparams, expected.dparams, (size_t)t.graph.param_count * sizeof(float));
     ck_assert_mem_eq(got.din, expected.din, (size_t)(small.n * t.in_size) * sizeof(float));
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&expected);
     result_fini(&got);
     net_fini(&t);
@@ -174,7 +174,7 @@ START_TEST(nan_goes_through)
     run(&t, plan, 2, 0, &r);
     ck_assert_msg(isnan(r.out[0]), "%s", arch);
     ck_assert_msg(!isnan(r.out[t.out_size]), "%s: NaN crept into another row", arch);
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&r);
     net_fini(&t);
 }
@@ -205,7 +205,7 @@ START_TEST(repeated_runs_grow_nothing)
     for (int i = 0; i < ROUNDS; i++)
         grown += runs_grow_memory(&t, plan, &r);
     ck_assert_int_lt(grown, ROUNDS);
-    backend->plan_destroy(plan);
+    backend->planner->destroy(plan);
     result_fini(&r);
     net_fini(&t);
 }
@@ -237,6 +237,7 @@ static jem_status build_and_run(const net_case *c, jemi_mode mode)
                                  .precision = JEM_PRECISION_F32,
                                  .wants = 3,
                                  .mode = mode};
+    const jemi_dropout dropout = masks_from(0);
     jem_status status =
         jemi_graph_init(&graph, c->name, (jemi_shape){c->c, c->h, c->w}, c->classes);
     ck_assert_int_le(graph.param_count, 32 * FLOATS);
@@ -247,13 +248,13 @@ static jem_status build_and_run(const net_case *c, jemi_mode mode)
     if (status == JEM_OK) {
         backend->weights_set(weights, params);
         support_threads(c->threads);
-        status = backend->plan_create(&plan, program, &spec);
+        status = backend->planner->create(&plan, program, &spec);
     }
     if (status == JEM_OK)
-        status = backend->forward(plan, weights, c->n, in, out);
+        status = backend->planner->forward(plan, weights, &dropout, c->n, in, out);
     if (status == JEM_OK)
-        status = backend->backward(plan, weights, c->n, out, din, dparams);
-    backend->plan_destroy(plan);
+        status = backend->planner->backward(plan, weights, c->n, out, din, dparams);
+    backend->planner->destroy(plan);
     backend->weights_destroy(weights);
     backend->program_destroy(program);
     jemi_graph_fini(&graph);
@@ -282,7 +283,7 @@ START_TEST(parameter_gradients_do_not_depend_on_threads)
     for (int32_t threads = 1; threads <= 4; threads++) {
         jemi_plan *plan = new_plan(&t, c->batch, threads, JEMI_WANT_DPARAMS);
         run(&t, plan, c->n, 0, threads == 1 ? &one : &more);
-        backend->plan_destroy(plan);
+        backend->planner->destroy(plan);
         if (threads > 1)
             ck_assert_mem_eq(one.dparams, more.dparams,
                              (size_t)t.graph.param_count * sizeof *one.dparams);
@@ -322,9 +323,9 @@ START_TEST(other_precisions_are_refused)
     net_init(&t, &small, 1);
     const jemi_plan_spec spec = {.batch = 1, .threads = 1, .precision = 99};
     jemi_plan *plan = (jemi_plan *)&spec;
-    ck_assert_int_eq(backend->plan_create(&plan, t.program, &spec), JEM_EUNSUPPORTED);
+    ck_assert_int_eq(backend->planner->create(&plan, t.program, &spec), JEM_EUNSUPPORTED);
     ck_assert_ptr_null(plan);
-    backend->plan_destroy(NULL);
+    backend->planner->destroy(NULL);
     net_fini(&t);
 }
 END_TEST

@@ -11,7 +11,7 @@
 
 #include <check.h>
 
-#include "backend/backend.h"
+#include "backend/plan.h"
 #include "backend/ref/ref.h"
 #include "base/status.h"
 #include "nn/graph.h"
@@ -243,7 +243,7 @@ static jemi_plan *plan_new(const fixture *f, int64_t batch, uint32_t wants)
     const jemi_plan_spec spec = {
         .batch = batch, .threads = 1, .precision = JEM_PRECISION_F32, .wants = wants};
     jemi_plan *plan = NULL;
-    ck_assert_int_eq(f->backend->plan_create(&plan, f->program, &spec), JEM_OK);
+    ck_assert_int_eq(f->backend->planner->create(&plan, f->program, &spec), JEM_OK);
     ck_assert_int_eq(plan->spec.batch, batch);
     return plan;
 }
@@ -275,8 +275,9 @@ START_TEST(test_float_is_rounded_double)
     const int64_t n = BATCH - 1; // less than the plan's batch
     const int64_t count = f.graph.param_count;
     jemi_plan *plan = plan_new(&f, BATCH, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
-    ck_assert_int_eq(f.backend->forward(plan, f.weights, n, f.in, f.out), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(plan, f.weights, n, f.dout, f.din, f.dparams), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, n, f.in, f.out), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->backward(plan, f.weights, n, f.dout, f.din, f.dparams),
+                     JEM_OK);
 
     double *in = widen(n * f.in_size, f.in);
     double *params = widen(jemi_graph_size(&f.graph), f.params);
@@ -290,7 +291,7 @@ START_TEST(test_float_is_rounded_double)
     double *const all[] = {in, params, dout, out, din, dparams};
     for (int i = 0; i < COUNT(all); i++)
         free(all[i]);
-    f.backend->plan_destroy(plan);
+    f.backend->planner->destroy(plan);
     fixture_free(&f);
 }
 END_TEST
@@ -301,18 +302,21 @@ START_TEST(test_rows_are_independent)
     fixture_init(&f, archs[_i]);
     jemi_plan *whole = plan_new(&f, BATCH, JEMI_WANT_DINPUT);
     jemi_plan *single = plan_new(&f, 1, JEMI_WANT_DINPUT);
-    ck_assert_int_eq(f.backend->forward(whole, f.weights, BATCH, f.in, f.out), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(whole, f.weights, BATCH, f.dout, f.din, NULL), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(whole, f.weights, NULL, BATCH, f.in, f.out),
+                     JEM_OK);
+    ck_assert_int_eq(f.backend->planner->backward(whole, f.weights, BATCH, f.dout, f.din, NULL),
+                     JEM_OK);
     for (int64_t row = BATCH - 1; row >= 0; row--) {
         float out[3], din[2 * 5 * 4];
         const float *in = f.in + row * f.in_size, *dout = f.dout + row * 3;
-        ck_assert_int_eq(f.backend->forward(single, f.weights, 1, in, out), JEM_OK);
-        ck_assert_int_eq(f.backend->backward(single, f.weights, 1, dout, din, NULL), JEM_OK);
+        ck_assert_int_eq(f.backend->planner->forward(single, f.weights, NULL, 1, in, out), JEM_OK);
+        ck_assert_int_eq(f.backend->planner->backward(single, f.weights, 1, dout, din, NULL),
+                         JEM_OK);
         ck_assert_msg(memcmp(out, f.out + row * 3, sizeof out) == 0, "%s: out", archs[_i]);
         ck_assert_msg(memcmp(din, f.din + row * f.in_size, sizeof din) == 0, "%s: din", archs[_i]);
     }
-    f.backend->plan_destroy(whole);
-    f.backend->plan_destroy(single);
+    f.backend->planner->destroy(whole);
+    f.backend->planner->destroy(single);
     fixture_free(&f);
 }
 END_TEST
@@ -328,22 +332,28 @@ START_TEST(test_gradients_one_at_a_time)
     float *din = floats(BATCH * f.in_size), *dparams = floats(f.graph.param_count);
 
     // Twice from one forward, one gradient each, then from a plan that knows of one only.
-    ck_assert_int_eq(f.backend->forward(both, f.weights, BATCH, f.in, f.out), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(both, f.weights, BATCH, f.dout, f.din, f.dparams), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(both, f.weights, BATCH, f.dout, NULL, dparams), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(both, f.weights, BATCH, f.dout, din, NULL), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(both, f.weights, NULL, BATCH, f.in, f.out),
+                     JEM_OK);
+    ck_assert_int_eq(f.backend->planner->backward(both, f.weights, BATCH, f.dout, f.din, f.dparams),
+                     JEM_OK);
+    ck_assert_int_eq(f.backend->planner->backward(both, f.weights, BATCH, f.dout, NULL, dparams),
+                     JEM_OK);
+    ck_assert_int_eq(f.backend->planner->backward(both, f.weights, BATCH, f.dout, din, NULL),
+                     JEM_OK);
     ck_assert(memcmp(din, f.din, din_bytes) == 0);
     ck_assert(memcmp(dparams, f.dparams, dparams_bytes) == 0);
     memset(dparams, 0, dparams_bytes);
-    ck_assert_int_eq(f.backend->forward(dparams_only, f.weights, BATCH, f.in, f.out), JEM_OK);
-    ck_assert_int_eq(f.backend->backward(dparams_only, f.weights, BATCH, f.dout, NULL, dparams),
+    ck_assert_int_eq(f.backend->planner->forward(dparams_only, f.weights, NULL, BATCH, f.in, f.out),
                      JEM_OK);
+    ck_assert_int_eq(
+        f.backend->planner->backward(dparams_only, f.weights, BATCH, f.dout, NULL, dparams),
+        JEM_OK);
     ck_assert(memcmp(dparams, f.dparams, dparams_bytes) == 0);
 
     free(din);
     free(dparams);
-    f.backend->plan_destroy(both);
-    f.backend->plan_destroy(dparams_only);
+    f.backend->planner->destroy(both);
+    f.backend->planner->destroy(dparams_only);
     fixture_free(&f);
 }
 END_TEST
@@ -354,17 +364,17 @@ START_TEST(test_weights_set_again)
     fixture_init(&f, "mlp-6");
     jemi_plan *plan = plan_new(&f, 1, 0);
     float first[3], second[3];
-    ck_assert_int_eq(f.backend->forward(plan, f.weights, 1, f.in, first), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, first), JEM_OK);
     float *other = floats(f.graph.param_count);
     f.backend->weights_set(f.weights, other);
-    ck_assert_int_eq(f.backend->forward(plan, f.weights, 1, f.in, second), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second), JEM_OK);
     for (int i = 0; i < 3; i++)
         ck_assert(first[i] != second[i]);
     f.backend->weights_set(f.weights, f.params);
-    ck_assert_int_eq(f.backend->forward(plan, f.weights, 1, f.in, second), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second), JEM_OK);
     ck_assert(memcmp(first, second, sizeof first) == 0);
     free(other);
-    f.backend->plan_destroy(plan);
+    f.backend->planner->destroy(plan);
     fixture_free(&f);
 }
 END_TEST
@@ -384,17 +394,17 @@ START_TEST(test_describe_and_bytes)
     jemi_plan *small = plan_new(&f, 1, 0);
     jemi_plan *large = plan_new(&f, BATCH, JEMI_WANT_DPARAMS);
     char text[512] = "";
-    f.backend->plan_describe(small, append_line, text);
+    f.backend->planner->describe(small, append_line, text);
     ck_assert_str_eq(text, "ref input 2x5x4\nref conv 3x5x4\nref act 3x5x4\nref avgpool 3x2x2\n"
                            "ref linear 3x1x1\n");
     // Values of one row: 40 + 60 + 60 + 12 + 3 doubles.
-    ck_assert_uint_ge(f.backend->plan_bytes(small), 175 * sizeof(double));
-    ck_assert_uint_ge(f.backend->plan_bytes(large), (BATCH + 1) * 175 * sizeof(double));
+    ck_assert_uint_ge(f.backend->planner->bytes(small), 175 * sizeof(double));
+    ck_assert_uint_ge(f.backend->planner->bytes(large), (BATCH + 1) * 175 * sizeof(double));
     ck_assert_uint_ge(f.backend->weights_bytes(f.weights),
                       (size_t)f.graph.param_count * sizeof(double));
-    f.backend->plan_destroy(small);
-    f.backend->plan_destroy(large);
-    f.backend->plan_destroy(NULL);
+    f.backend->planner->destroy(small);
+    f.backend->planner->destroy(large);
+    f.backend->planner->destroy(NULL);
     f.backend->weights_destroy(NULL);
     f.backend->program_destroy(NULL);
     fixture_free(&f);
@@ -419,7 +429,7 @@ START_TEST(test_too_large)
     fixture_init(&f, "mlp-6");
     const jemi_plan_spec spec = {.batch = INT64_C(1) << 62, .threads = 1, .precision = 1};
     jemi_plan *plan = (jemi_plan *)&f;
-    ck_assert_int_eq(f.backend->plan_create(&plan, f.program, &spec), JEM_ENOMEM);
+    ck_assert_int_eq(f.backend->planner->create(&plan, f.program, &spec), JEM_ENOMEM);
     ck_assert_ptr_null(plan);
     fixture_free(&f);
 }

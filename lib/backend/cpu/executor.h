@@ -8,16 +8,13 @@
 #include "backend/cpu/cpu_program.h"
 #include "backend/cpu/native_conv.h"
 #include "backend/cpu/plan.h"
+#include "backend/rows/rows.h"
 
 /** In the initialiser of a jemi_backend. */
 #define JEMI_EXECUTOR_SLOTS                                                                        \
     .program_destroy = jemi_cpu_program_destroy, .weights_create = jemi_cpu_program_weights,       \
     .weights_set = jemi_cpu_weights_set, .weights_bytes = jemi_cpu_weights_bytes,                  \
-    .weights_destroy = jemi_cpu_weights_destroy, .plan_create = jemi_cpu_plan_create,              \
-    .plan_bytes = jemi_cpu_plan_bytes, .plan_time = jemi_cpu_plan_time,                            \
-    .plan_describe = jemi_cpu_plan_describe, .plan_destroy = jemi_cpu_plan_destroy,                \
-    .forward = jemi_cpu_plan_forward, .backward = jemi_cpu_plan_backward,                          \
-    .statistics = jemi_cpu_plan_statistics
+    .weights_destroy = jemi_cpu_weights_destroy, .planner = &jemi_cpu_planner, JEMI_ROWS_SLOTS
 
 /** The rows of our own kernels, in the order of preference; a provider's follow. */
 #define JEMI_NATIVE_ROWS                                                                           \

@@ -21,7 +21,7 @@ static void apply(const jemi_cpu_plan *plan, const jemi_op *op, int32_t mask)
 static jem_status run_forward(jemi_cpu_plan *plan, jemi_op *op)
 {
     const jemi_node *node = jemi_plan_node(plan, op);
-    const jemi_dropout *dropout = &plan->base.dropout;
+    const jemi_dropout *dropout = &plan->dropout;
     const jemi_dropout_draw draw = {
         .key = dropout->key,
         .step = dropout->step,

@@ -9,8 +9,8 @@
 #ifndef JEMI_BACKEND_CPU_PLAN_H
 #define JEMI_BACKEND_CPU_PLAN_H
 
-#include "backend/backend.h"
 #include "backend/cpu/arena.h"
+#include "backend/plan.h"
 #include "kernels/kept.h"
 #include "kernels/layout.h"
 
@@ -84,6 +84,7 @@ struct jemi_cpu_plan {
     void (*provider_destroy)(void *provider);
     /* arguments of the running call */
     int64_t n;
+    jemi_dropout dropout;
     const float *params; /* flat, with state */
     const float *in, *dout;
     float *out, *din, *dparams;
@@ -127,16 +128,13 @@ static inline float *jemi_plan_dparam(const jemi_cpu_plan *plan, int32_t param)
                                  : NULL;
 }
 
-/* Slots of the vtable. */
+extern const jemi_planner jemi_cpu_planner;
+
+/* Its slots. */
 jem_status jemi_cpu_plan_create(jemi_plan **out, jemi_program *program, const jemi_plan_spec *spec);
 size_t jemi_cpu_plan_bytes(const jemi_plan *plan);
-void jemi_cpu_plan_time(jemi_plan *plan, bool on);
 void jemi_cpu_plan_describe(const jemi_plan *plan, jemi_describe_fn describe, void *user);
 void jemi_cpu_plan_destroy(jemi_plan *plan);
-jem_status jemi_cpu_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
-                                 float *out);
-jem_status jemi_cpu_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
-                                  const float *dout, float *din, float *dparams);
 void jemi_cpu_plan_statistics(const jemi_plan *plan, int64_t n, float *state);
 
 #endif

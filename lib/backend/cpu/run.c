@@ -50,7 +50,7 @@ static jem_status run_ops(jemi_cpu_plan *plan, int32_t first, int32_t last, uint
     return JEM_OK;
 }
 
-void jemi_cpu_plan_time(jemi_plan *base, bool on)
+static void time_ops(jemi_plan *base, bool on)
 {
     jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
     plan->timed = on;
@@ -58,12 +58,14 @@ void jemi_cpu_plan_time(jemi_plan *base, bool on)
         plan->ops[i].seconds = 0.0;
 }
 
-static jem_status run_forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
-                              float *out)
+static jem_status run_forward(jemi_plan *base, jemi_weights *weights, const jemi_dropout *dropout,
+                              int64_t n, const float *in, float *out)
 {
     jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
     assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
+    assert(dropout != NULL || base->spec.mode != JEMI_MODE_TRAIN);
     plan->n = n;
+    plan->dropout = dropout != NULL ? *dropout : (jemi_dropout){.step = 0};
     plan->params = jemi_cpu_weights_params(weights);
     plan->in = in;
     plan->out = out;
@@ -89,20 +91,31 @@ static jem_status run_backward(jemi_plan *base, jemi_weights *weights, int64_t n
     return run_ops(plan, plan->n_forward, plan->n_ops, asked);
 }
 
-jem_status jemi_cpu_plan_forward(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *in,
-                                 float *out)
+static jem_status forward(jemi_plan *plan, jemi_weights *weights, const jemi_dropout *dropout,
+                          int64_t n, const float *in, float *out)
 {
     const jemi_openmp_before before = jemi_openmp_enter(plan->team);
-    const jem_status status = run_forward(plan, weights, n, in, out);
+    const jem_status status = run_forward(plan, weights, dropout, n, in, out);
     jemi_openmp_leave(before);
     return status;
 }
 
-jem_status jemi_cpu_plan_backward(jemi_plan *plan, jemi_weights *weights, int64_t n,
-                                  const float *dout, float *din, float *dparams)
+static jem_status backward(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
+                           float *din, float *dparams)
 {
     const jemi_openmp_before before = jemi_openmp_enter(plan->team);
     const jem_status status = run_backward(plan, weights, n, dout, din, dparams);
     jemi_openmp_leave(before);
     return status;
 }
+
+const jemi_planner jemi_cpu_planner = {
+    .create = jemi_cpu_plan_create,
+    .bytes = jemi_cpu_plan_bytes,
+    .time = time_ops,
+    .describe = jemi_cpu_plan_describe,
+    .destroy = jemi_cpu_plan_destroy,
+    .forward = forward,
+    .backward = backward,
+    .statistics = jemi_cpu_plan_statistics,
+};

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/plan.h"
 #include "backend/ref/run.h"
+#include "backend/rows/rows.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -179,8 +180,8 @@ static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void
     }
 }
 
-static jem_status forward(jemi_plan *base, jemi_weights *weights, int64_t n, const float *in,
-                          float *out)
+static jem_status forward(jemi_plan *base, jemi_weights *weights, const jemi_dropout *dropout,
+                          int64_t n, const float *in, float *out)
 {
     jemi_ref_workspace *ws = &((ref_plan *)base)->ws;
     const int32_t last = ws->graph->n_nodes - 1;
@@ -188,7 +189,7 @@ static jem_status forward(jemi_plan *base, jemi_weights *weights, int64_t n, con
     const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
     assert(n >= 1 && n <= base->spec.batch);
 
-    ws->dropout = base->dropout;
+    ws->dropout = dropout != NULL ? *dropout : (jemi_dropout){.step = 0};
     for (int64_t row = 0; row < n; row++)
         to_double(in_size, in + row * in_size, jemi_ref_value(ws, row, 0));
     jemi_ref_forward(ws, ((ref_weights *)weights)->params, n);
@@ -236,6 +237,17 @@ static void choice(const jemi_program *program, int32_t precision, char *out, si
     jemi_format(out, size, "reference");
 }
 
+static const jemi_planner planner = {
+    .create = plan_create,
+    .bytes = plan_bytes,
+    .time = plan_time,
+    .describe = plan_describe,
+    .destroy = plan_destroy,
+    .forward = forward,
+    .backward = backward,
+    .statistics = statistics,
+};
+
 const jemi_backend jemi_backend_ref = {
     .name = "ref",
     .id = JEM_BACKEND_REF,
@@ -245,13 +257,7 @@ const jemi_backend jemi_backend_ref = {
     .weights_set = weights_set,
     .weights_bytes = weights_bytes,
     .weights_destroy = weights_destroy,
-    .plan_create = plan_create,
-    .plan_bytes = plan_bytes,
-    .plan_time = plan_time,
-    .plan_describe = plan_describe,
-    .plan_destroy = plan_destroy,
-    .forward = forward,
-    .backward = backward,
-    .statistics = statistics,
+    .planner = &planner,
+    JEMI_ROWS_SLOTS,
     .choice = choice,
 };

@@ -5,7 +5,7 @@
 #ifndef JEMI_BACKEND_REF_REF_H
 #define JEMI_BACKEND_REF_REF_H
 
-#include "backend/backend.h"
+#include "backend/plan.h"
 
 /**
  * Forward and, when dout is given, backward of n rows in JEMI_MODE_EVAL, everything double.

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "backend/backend.h"
+#include "backend/plan.h"
 
 typedef struct jemi_ref_workspace {
     const jemi_graph *graph;
