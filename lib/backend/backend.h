@@ -3,9 +3,9 @@
  * as a pass says. How many at a time, by how many threads and in which memory is the backend's
  * business.
  *
- * All arrays that cross this line are canonical: inputs (n, C, H, W), outputs (n, K), one flat
- * parameter vector with the state behind it, contiguous float. So everything above is written once,
- * on plain arrays.
+ * All arrays that cross this line are canonical: inputs (n, C, H, W), values of a cut (n, width) in
+ * the order C, H, W, one flat parameter vector with the state behind it, contiguous float. So
+ * everything above is written once, on plain arrays.
  *
  * Who may do what when:
  * - A program belongs to a model, is shared by all of its workspaces and weights, and is immutable
@@ -68,6 +68,7 @@ typedef struct jemi_pass {
     int32_t precision;     /* JEM_PRECISION_* */
     uint32_t wants;        /* JEMI_WANT_*: gradients that backward() may be asked for */
     jemi_mode mode;        /* where it makes BATCHNORM mix rows, these are cut by n alone */
+    jemi_cut cut;          /* where values are handed out and cotangents come in */
     jemi_dropout dropout;  /* in JEMI_MODE_TRAIN; rows are counted from the pass's first one */
     jemi_weights *weights; /* borrowed; nobody sets them during the pass */
 } jemi_pass;
@@ -85,8 +86,8 @@ typedef struct jemi_chunk {
     int64_t first, n;
     bool caller;      /* this is the thread that called run_rows() */
     float *scratch;   /* (n, C, H, W), for the work to use as it likes; NULL if wants is 0 */
-    const float *out; /* (n, K), of the last forward() */
-    float *dout;      /* (n, K), of the next backward(): the work writes it */
+    const float *out; /* (n, width of the cut), of the last forward() */
+    float *dout;      /* (n, width of the cut), of the next backward(): the work writes it */
     float *dparams;   /* (param_count), of the last backward(); NULL unless wanted */
 } jemi_chunk;
 

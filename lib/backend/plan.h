@@ -17,6 +17,7 @@ typedef struct jemi_plan_spec {
     int32_t precision; /* JEM_PRECISION_* */
     uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
     jemi_mode mode;
+    jemi_cut cut; /* K below is its width */
 } jemi_plan_spec;
 
 /** Planners embed this as their first member. */
@@ -41,7 +42,8 @@ typedef struct jemi_planner {
     jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, const jemi_dropout *dropout,
                           int64_t n, const float *in, float *out);
     /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
-     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats). NULL
+     * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats, 0
+     * beyond the cut). NULL
      * for the one that is not wanted this time; one that the spec does not want must be NULL. */
     jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams);

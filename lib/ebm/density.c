@@ -57,8 +57,7 @@ void jemi_density(int64_t n, int64_t n_classes, const float *logits, const int64
 jem_status jemi_energy_grad_chunk(jemi_chunk *chunk, const float *x, const int64_t *labels,
                                   float *energy, float *grad)
 {
-    const jemi_graph *graph = chunk->program->graph;
-    const int64_t n_classes = jemi_shape_size(graph->nodes[graph->n_nodes - 1].shape);
+    const int64_t n_classes = jemi_graph_cut_size(chunk->program->graph, JEMI_CUT_OUTPUT);
     JEMI_TRY(jemi_chunk_forward(chunk, x));
     jemi_density(chunk->n, n_classes, chunk->out, labels, energy,
                  grad != NULL ? chunk->dout : NULL);

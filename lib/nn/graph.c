@@ -30,6 +30,14 @@ static jem_status check_shape(jemi_shape input, int64_t classes)
     return JEM_OK;
 }
 
+static int32_t find_features(const jemi_graph *graph)
+{
+    int32_t node = graph->nodes[graph->n_nodes - 1].input[0];
+    while (graph->nodes[node].kind == JEMI_NODE_DROPOUT)
+        node = graph->nodes[node].input[0];
+    return node;
+}
+
 jem_status jemi_graph_init(jemi_graph *graph, const char *arch, jemi_shape input, int64_t classes)
 {
     *graph = (jemi_graph){0};
@@ -44,6 +52,8 @@ jem_status jemi_graph_init(jemi_graph *graph, const char *arch, jemi_shape input
     jemi_build_finish(&builder);
     if (builder.status != JEM_OK)
         jemi_graph_fini(graph);
+    else
+        graph->features = find_features(graph);
     return builder.status;
 }
 

@@ -78,7 +78,8 @@ typedef struct jemi_param {
 typedef struct jemi_graph {
     char arch[512]; /* full form */
     jemi_node *nodes;
-    int32_t n_nodes; /* the last node's value is the output: logits (K, 1, 1) */
+    int32_t n_nodes;  /* the last node's value is the output: logits (K, 1, 1) */
+    int32_t features; /* the node whose value the last layer reads, dropout aside */
     jemi_param *params;
     int32_t n_params;
     int64_t param_count; /* floats of all params: the first of the flat vector */
@@ -143,6 +144,33 @@ int64_t jemi_graph_node_macs(const jemi_graph *graph, int32_t node);
 static inline int64_t jemi_shape_size(jemi_shape shape)
 {
     return shape.c * shape.h * shape.w;
+}
+
+/** Where a network is cut: what is handed out of it, and what cotangents are taken for. */
+typedef enum jemi_cut {
+    JEMI_CUT_OUTPUT,   /* the last node */
+    JEMI_CUT_FEATURES, /* the penultimate layer */
+} jemi_cut;
+
+enum { JEMI_CUTS = 2 };
+
+static inline int32_t jemi_graph_cut_node(const jemi_graph *graph, jemi_cut cut)
+{
+    return cut == JEMI_CUT_FEATURES ? graph->features : graph->n_nodes - 1;
+}
+
+/** Floats of a row there. */
+static inline int64_t jemi_graph_cut_size(const jemi_graph *graph, jemi_cut cut)
+{
+    return jemi_shape_size(graph->nodes[jemi_graph_cut_node(graph, cut)].shape);
+}
+
+/** The network up to the cut. Shares the arrays of `graph`, and is not to be fini'd. */
+static inline jemi_graph jemi_graph_until(const jemi_graph *graph, jemi_cut cut)
+{
+    jemi_graph part = *graph;
+    part.n_nodes = jemi_graph_cut_node(graph, cut) + 1;
+    return part;
 }
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/plan.h"
 #include "backend/cpu/choose.h"
 #include "backend/cpu/cpu_program.h"
+#include "backend/plan.h"
 #include "base/memory.h"
 #include "conformance/networks.h"
 #include "support.h"
@@ -39,6 +39,7 @@ typedef struct net {
     float *params, *in, *dout;
     int32_t precision; /* JEM_PRECISION_F32, by net_init() */
     jemi_mode mode;    /* JEMI_MODE_EVAL, by net_init() */
+    jemi_cut cut;      /* JEMI_CUT_OUTPUT, by net_init() */
 } net;
 
 typedef struct result {
@@ -126,6 +127,15 @@ static void net_init(net *t, const net_case *c, int64_t rows)
     backend->weights_set(t->weights, t->params);
 }
 
+// Plans of this net end at the cut from now on.
+static inline void net_cut(net *t, jemi_cut cut, int64_t rows)
+{
+    t->cut = cut;
+    t->out_size = jemi_graph_cut_size(&t->graph, cut);
+    jemi_free(t->dout);
+    t->dout = random_array(rows * t->out_size, 2);
+}
+
 static void net_fini(net *t)
 {
     backend->weights_destroy(t->weights);
@@ -142,7 +152,8 @@ static jemi_plan *new_plan(const net *t, int64_t batch, int32_t threads, uint32_
                                  .threads = threads,
                                  .precision = t->precision,
                                  .wants = wants,
-                                 .mode = t->mode};
+                                 .mode = t->mode,
+                                 .cut = t->cut};
     jemi_plan *plan;
     support_threads(threads);
     ok(backend->planner->create(&plan, t->program, &spec));

@@ -405,6 +405,18 @@ START_TEST(test_arch)
 }
 END_TEST
 
+// Up to the penultimate features; the last layer's parameters have no gradient then.
+START_TEST(test_features)
+{
+    const arch_row *row = &archs[_i];
+    jemi_graph graph;
+    ck_assert_int_eq(jemi_graph_init(&graph, row->arch, row->in, row->classes), JEM_OK);
+    const jemi_graph until = jemi_graph_until(&graph, JEMI_CUT_FEATURES);
+    check_gradients(row->arch, &until, row->mode);
+    jemi_graph_fini(&graph);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ref gradient");
@@ -415,6 +427,7 @@ int main(void)
     TCase *whole = tcase_create("architectures");
     tcase_set_timeout(whole, 60); // sanitizers
     tcase_add_loop_test(whole, test_arch, 0, COUNT(archs));
+    tcase_add_loop_test(whole, test_features, 0, COUNT(archs));
     suite_add_tcase(suite, whole);
 
     SRunner *runner = srunner_create(suite);

@@ -12,8 +12,9 @@
 struct jemi_compile {
     jemi_cpu_plan *plan;
     const jemi_conv_rows *rows;
-    const jemi_graph *graph; /* the program's, or `view` */
-    jemi_graph view;         /* the same network with other nodes, see lower.h */
+    const jemi_graph *graph; /* `view` */
+    jemi_graph view;         /* the program's network up to the cut, perhaps with other nodes */
+    jemi_node *nodes;        /* these, see lower.h; NULL = the program's own */
     jemi_lowered *lowered;
     int32_t *values; /* tensor of each node's value, -1 = never in memory */
     int32_t *signs;  /* of an ACT node's value, if all that is saved of it; or -1 */

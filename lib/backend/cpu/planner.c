@@ -21,19 +21,19 @@ static void compile_fini(jemi_compile *c)
     jemi_free(c->signs);
     jemi_free(c->values);
     jemi_free(c->lowered);
-    jemi_free(c->view.nodes);
+    jemi_free(c->nodes);
 }
 
 // Only training drops out.
 static jem_status choose_graph(jemi_compile *c)
 {
     const jemi_plan *base = &c->plan->base;
-    c->graph = base->program->graph;
+    c->view = jemi_graph_until(base->program->graph, base->spec.cut);
+    c->graph = &c->view;
     if (base->spec.mode == JEMI_MODE_TRAIN || !jemi_graph_has(c->graph, JEMI_NODE_DROPOUT))
         return JEM_OK;
-    c->view = *c->graph;
-    JEMI_TRY(jemi_lower_without_dropout(&c->view.nodes, c->graph));
-    c->graph = &c->view;
+    JEMI_TRY(jemi_lower_without_dropout(&c->nodes, c->graph));
+    c->view.nodes = c->nodes;
     return JEM_OK;
 }
 

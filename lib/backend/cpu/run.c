@@ -3,6 +3,7 @@
  * allocated here once the weights are packed.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "backend/cpu/plan.h"
 #include "backend/cpu/weight_cache.h"
@@ -87,6 +88,8 @@ static jem_status run_backward(jemi_plan *base, jemi_weights *weights, int64_t n
     plan->dout = dout;
     plan->din = din;
     plan->dparams = dparams;
+    if (dparams != NULL && base->spec.cut != JEMI_CUT_OUTPUT)
+        memset(dparams, 0, (size_t)base->program->graph->param_count * sizeof *dparams);
     JEMI_TRY(find_weights(plan, plan->n_forward, plan->n_ops, asked, weights));
     return run_ops(plan, plan->n_forward, plan->n_ops, asked);
 }

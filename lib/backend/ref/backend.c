@@ -22,6 +22,7 @@ typedef struct ref_weights {
 
 typedef struct ref_plan {
     jemi_plan base;
+    jemi_graph graph; /* up to the cut */
     jemi_ref_workspace ws;
     double *dparams; /* NULL unless the spec wants them */
     double *state;   /* statistics of the batch; NULL unless they are taken */
@@ -107,9 +108,10 @@ static jem_status plan_create(jemi_plan **out, jemi_program *program, const jemi
     if (plan == NULL)
         return jemi_fail_memory("reference plan");
     plan->base = (jemi_plan){.program = program, .spec = *spec};
+    plan->graph = jemi_graph_until(graph, spec->cut);
 
     jem_status status =
-        jemi_ref_workspace_init(&plan->ws, graph, spec->batch, spec->wants != 0, spec->mode);
+        jemi_ref_workspace_init(&plan->ws, &plan->graph, spec->batch, spec->wants != 0, spec->mode);
     if (status == JEM_OK && (spec->wants & JEMI_WANT_DPARAMS) != 0) {
         plan->dparams = jemi_alloc((size_t)graph->param_count, sizeof *plan->dparams);
         if (plan->dparams == NULL)

@@ -11,13 +11,12 @@
 
 static jem_status run_on(jemi_chunk *chunk, float *x)
 {
-    const jemi_graph *graph = chunk->program->graph;
-    const int64_t n_outputs = jemi_shape_size(graph->nodes[graph->n_nodes - 1].shape);
+    const int64_t width = jemi_graph_cut_size(chunk->program->graph, chunk->pass->cut);
     const uint32_t wants = chunk->pass->wants;
     JEMI_TRY(jemi_rows_forward(chunk, x));
     if (wants == 0)
         return JEM_OK;
-    memset(chunk->dout, 0, (size_t)(chunk->n * n_outputs) * sizeof *chunk->dout);
+    memset(chunk->dout, 0, (size_t)(chunk->n * width) * sizeof *chunk->dout);
     return jemi_rows_backward(chunk, (wants & JEMI_WANT_DINPUT) != 0 ? x : NULL);
 }
 

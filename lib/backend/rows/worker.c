@@ -24,35 +24,24 @@ static int64_t input_size(const jemi_program *program)
     return jemi_shape_size(program->graph->nodes[0].shape);
 }
 
-static int64_t output_size(const jemi_program *program)
+void jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t threads, int64_t rows_max,
+                      int64_t rows_room)
 {
-    return jemi_shape_size(program->graph->nodes[program->graph->n_nodes - 1].shape);
-}
-
-jem_status jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t threads,
-                            int64_t rows_max, int64_t rows_room)
-{
-    const size_t count = (size_t)(rows_room * output_size(program));
     worker->program = program;
     worker->threads = threads;
     worker->rows_max = rows_max;
     worker->rows_room = rows_room;
-    worker->out = jemi_alloc(count, sizeof(float));
-    worker->dout = jemi_alloc(count, sizeof(float));
-    if (worker->out == NULL || worker->dout == NULL) {
-        jemi_worker_fini(worker);
-        return jemi_fail_memory("outputs of a chunk");
-    }
-    worker->bytes = sizeof *worker + 2 * count * sizeof(float);
-    return JEM_OK;
+    worker->bytes = sizeof *worker;
 }
 
 void jemi_worker_fini(jemi_worker *worker)
 {
     for (int i = 0; i < worker->n_plans; i++)
         worker->program->backend->planner->destroy(worker->plans[i]);
-    jemi_free(worker->out);
-    jemi_free(worker->dout);
+    for (int i = 0; i < JEMI_CUTS; i++) {
+        jemi_free(worker->out[i]);
+        jemi_free(worker->dout[i]);
+    }
     jemi_free(worker->scratch);
     jemi_free(worker->dparams);
     *worker = (jemi_worker){0};
@@ -93,7 +82,7 @@ int64_t jemi_worker_rows(const jemi_worker *worker, int64_t n_left)
 static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
 {
     return a->batch == b->batch && a->threads == b->threads && a->precision == b->precision &&
-           a->wants == b->wants && a->mode == b->mode;
+           a->wants == b->wants && a->mode == b->mode && a->cut == b->cut;
 }
 
 static void drop_plan(jemi_worker *worker, int index)
@@ -158,6 +147,7 @@ jem_status jemi_worker_plan(jemi_worker *worker, const jemi_pass *pass, int64_t 
         .precision = pass->precision,
         .wants = pass->wants,
         .mode = plan_mode(worker->program, pass->mode),
+        .cut = pass->cut,
     };
     JEMI_TRY(find_or_compile(worker, &spec, out));
     if (jemi_openmp_can_have((*out)->team))
@@ -183,6 +173,10 @@ static jem_status make_array(jemi_worker *worker, float **array, int64_t count, 
 jem_status jemi_worker_prepare(jemi_worker *worker, const jemi_pass *pass, int64_t n)
 {
     const jemi_program *program = worker->program;
+    const int64_t values = worker->rows_room * jemi_graph_cut_size(program->graph, pass->cut);
+    JEMI_TRY(make_array(worker, &worker->out[pass->cut], values, "values of a chunk"));
+    if (pass->wants != 0)
+        JEMI_TRY(make_array(worker, &worker->dout[pass->cut], values, "cotangents of a chunk"));
     if (pass->wants != 0)
         JEMI_TRY(make_array(worker, &worker->scratch, worker->rows_room * input_size(program),
                             "inputs of a chunk"));
@@ -203,8 +197,8 @@ jemi_worker_chunk jemi_worker_chunk_of(jemi_worker *worker, const jemi_pass *pas
                  .n = n,
                  .caller = caller,
                  .scratch = pass->wants != 0 ? worker->scratch : NULL,
-                 .out = worker->out,
-                 .dout = worker->dout,
+                 .out = worker->out[pass->cut],
+                 .dout = pass->wants != 0 ? worker->dout[pass->cut] : NULL,
                  .dparams = (pass->wants & JEMI_WANT_DPARAMS) != 0 ? worker->dparams : NULL},
         .worker = worker,
     };
@@ -219,7 +213,7 @@ jem_status jemi_rows_forward(jemi_chunk *base, const float *x)
     dropout.first_row += (uint32_t)base->first;
     const int before = jemi_threads_enter(chunk->plan->spec.threads);
     const jem_status status = base->program->backend->planner->forward(
-        chunk->plan, pass->weights, &dropout, base->n, x, chunk->worker->out);
+        chunk->plan, pass->weights, &dropout, base->n, x, chunk->worker->out[pass->cut]);
     jemi_threads_leave(before);
     return status;
 }

@@ -21,9 +21,10 @@ typedef struct jemi_worker {
     int64_t rows_room; /* of its arrays, >= rows_max */
     jemi_plan *plans[JEMI_WORKER_PLANS_MAX];
     int n_plans;
-    float *out, *dout; /* (rows_room, K) */
-    float *scratch;    /* (rows_room, C, H, W), made on first use */
-    float *dparams;    /* (param_count), made on first use */
+    /* Made on first use: */
+    float *out[JEMI_CUTS], *dout[JEMI_CUTS]; /* (rows_room, width of the cut) */
+    float *scratch;                          /* (rows_room, C, H, W) */
+    float *dparams;                          /* (param_count) */
     size_t bytes;
 } jemi_worker;
 
@@ -35,8 +36,8 @@ typedef struct jemi_worker_chunk {
 } jemi_worker_chunk;
 
 /** Zeroed before. */
-jem_status jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t threads,
-                            int64_t rows_max, int64_t rows_room);
+void jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t threads, int64_t rows_max,
+                      int64_t rows_room);
 void jemi_worker_fini(jemi_worker *worker);
 
 /** Does the mode make the rows of a pass depend on each other in this network? */

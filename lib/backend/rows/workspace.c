@@ -84,12 +84,7 @@ jem_status jemi_rows_workspace_create(jemi_workspace **out, jemi_program *progra
     workspace->sum_lane_max = sum_lane_rows(graph);
     const int64_t chunk_max = rows_that_fit(graph, CHUNK_LIMIT, chunk_bytes_max);
     workspace->batch_max = jemi_graph_has(graph, JEMI_NODE_BATCHNORM) ? CHUNK_LIMIT : chunk_max;
-    const jem_status status =
-        jemi_worker_init(&workspace->whole, program, threads, chunk_max, workspace->batch_max);
-    if (status != JEM_OK) {
-        jemi_free(workspace);
-        return status;
-    }
+    jemi_worker_init(&workspace->whole, program, threads, chunk_max, workspace->batch_max);
     *out = &workspace->base;
     return JEM_OK;
 }
@@ -124,11 +119,9 @@ jem_status jemi_rows_make_lanes(jemi_rows_workspace *workspace)
         workspace->lanes = jemi_calloc((size_t)threads, sizeof *workspace->lanes);
     if (workspace->lanes == NULL)
         return jemi_fail_memory("lanes of a workspace");
-    while (workspace->n_lanes < threads) {
-        jemi_worker *lane = &workspace->lanes[workspace->n_lanes];
-        JEMI_TRY(jemi_worker_init(lane, workspace->base.program, 1, rows, rows));
-        workspace->n_lanes++;
-    }
+    for (; workspace->n_lanes < threads; workspace->n_lanes++)
+        jemi_worker_init(&workspace->lanes[workspace->n_lanes], workspace->base.program, 1, rows,
+                         rows);
     return JEM_OK;
 }
 
