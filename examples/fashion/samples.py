@@ -31,18 +31,6 @@ class Judge:
 
     def __init__(self, path, threads):
         self.classifier = jem.Model.load(path, threads=threads)
-        self._features = self._without_head(path, threads)
-
-    def _without_head(self, path, threads):
-        """The same network with the identity as its head: its logits are what the head sees."""
-        info, arch = self.classifier.info, self.classifier.arch
-        width = self.classifier.get_tensor("head.weight").shape[1]
-        model = jem.Model.create(arch, info.channels, width, height=info.height,
-                                 width=info.width, threads=threads)
-        model.load_matching(path)
-        model.set_tensor("head.weight", np.eye(width, dtype=np.float32))
-        model.set_tensor("head.bias", np.zeros(width, np.float32))
-        return model
 
     def about(self, test):
         """What it is, and how well it recognises the test images."""
@@ -53,7 +41,7 @@ class Judge:
         return float((self.classifier.predict(self._inputs(images.x)) == images.y).mean())
 
     def features(self, x):
-        return self._features.logits(self._inputs(x))
+        return self.classifier.features(self._inputs(x))
 
     def _inputs(self, x):
         return self.classifier.input_from_u8(x)

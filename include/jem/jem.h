@@ -253,7 +253,7 @@ typedef struct jem_exec_config {
      *  which OMP_NUM_THREADS or omp_set_num_threads() set. */
     int32_t threads;
     int32_t backend;            /* default: the fastest of this build */
-    int32_t precision_scoring;  /* jem_logits, jem_energy, jem_energy_grad, jem_score */
+    int32_t precision_scoring;  /* jem_logits, jem_energy, jem_score, jem_features, jem_vjp .. */
     int32_t precision_chains;   /* Langevin steps */
     int32_t precision_training; /* parameter gradients */
     int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
@@ -344,6 +344,7 @@ typedef struct jem_model_info {
     int32_t reserved;            /* 0 */
     int64_t macs;                /* multiply-adds of one row's forward pass, direct algorithm */
     int64_t state_count;         /* the last of param_count; no optimizer changes them */
+    int64_t feature_count;       /* penultimate features of a row, see jem_features() */
 } jem_model_info;
 
 /** @param info  Out. Its struct_size must be set before the call. */
@@ -530,6 +531,30 @@ JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
  */
 JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const float *x,
                                    const int64_t *labels, float *energy, float *grad);
+
+/**
+ * Penultimate features h(x): what the last linear layer reads, before dropout; of images that are
+ * not pooled to one pixel in the order (C, H, W). logits = W h(x) + b, up to rounding.
+ *
+ * @param features  Out. (n, feature_count of jem_model_info). Of a row that overflows all +infinity.
+ */
+JEM_API jem_status jem_features(const jem_model *model, int64_t n, const float *x, float *features);
+
+/**
+ * Logits and a vector-Jacobian product of theirs in one pass: dx = sum_y dlogits[y] df[y]/dx. With
+ * dlogits = -softmax f(x) that is jem_energy_grad(); with other cotangents the input gradient of
+ * any function of the logits.
+ *
+ * @param dlogits  In. (n, K). Finite.
+ * @param logits   Out, may be NULL. (n, K).
+ * @param dx       Out. (n, C, H, W). 0 where a row or its gradient overflows.
+ */
+JEM_API jem_status jem_vjp(const jem_model *model, int64_t n, const float *x, const float *dlogits,
+                           float *logits, float *dx);
+
+/** The same for penultimate features: dx = sum_j dfeatures[j] dh[j]/dx. @see jem_features */
+JEM_API jem_status jem_features_vjp(const jem_model *model, int64_t n, const float *x,
+                                    const float *dfeatures, float *features, float *dx);
 
 /** Outlier scores; higher = more out-of-distribution, every kind. */
 enum {

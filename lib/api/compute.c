@@ -14,7 +14,7 @@ JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x,
     JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(jemi_check_array(n, logits, "logits"));
-    return n > 0 ? jemi_batch_logits(model, n, x, logits) : JEM_OK;
+    return n > 0 ? jemi_batch_values(model, JEMI_CUT_OUTPUT, n, x, logits) : JEM_OK;
 }
 
 JEM_API jem_status jem_energy(const jem_model *model, int64_t n, const float *x,
@@ -35,6 +35,37 @@ JEM_API jem_status jem_energy_grad(const jem_model *model, int64_t n, const floa
     JEMI_TRY(jemi_check_labels(labels, n, jemi_model_classes(model), "labels"));
     JEMI_TRY(jemi_check_array(n, grad, "grad"));
     return n > 0 ? jemi_batch_energy(model, n, x, labels, energy, grad) : JEM_OK;
+}
+
+JEM_API jem_status jem_features(const jem_model *model, int64_t n, const float *x, float *features)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_array(n, features, "features"));
+    return n > 0 ? jemi_batch_values(model, JEMI_CUT_FEATURES, n, x, features) : JEM_OK;
+}
+
+static jem_status vjp(const jem_model *model, jemi_cut cut, int64_t n, const float *x,
+                      const float *cotangents, const char *name, float *values, float *dx)
+{
+    JEMI_TRY(jemi_check_input(model, n, x));
+    JEMI_TRY(jemi_check_finite(cotangents, n, jemi_graph_cut_size(&model->graph, cut), name));
+    JEMI_TRY(jemi_check_array(n, dx, "dx"));
+    return n > 0 ? jemi_batch_vjp(model, cut, n, x, cotangents, values, dx) : JEM_OK;
+}
+
+JEM_API jem_status jem_vjp(const jem_model *model, int64_t n, const float *x, const float *dlogits,
+                           float *logits, float *dx)
+{
+    JEMI_OWN_ENVIRONMENT;
+    return vjp(model, JEMI_CUT_OUTPUT, n, x, dlogits, "dlogits", logits, dx);
+}
+
+JEM_API jem_status jem_features_vjp(const jem_model *model, int64_t n, const float *x,
+                                    const float *dfeatures, float *features, float *dx)
+{
+    JEMI_OWN_ENVIRONMENT;
+    return vjp(model, JEMI_CUT_FEATURES, n, x, dfeatures, "dfeatures", features, dx);
 }
 
 JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,

@@ -167,6 +167,7 @@ JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *in
         .input_high = high,
         .macs = model->graph.macs,
         .state_count = model->graph.state_count,
+        .feature_count = jemi_graph_cut_size(&model->graph, JEMI_CUT_FEATURES),
     };
     jemi_config_write(info, &own, sizeof own);
     return JEM_OK;

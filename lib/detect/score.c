@@ -31,7 +31,7 @@ static jem_status score_logits(const request *r, jemi_chunk *chunk, const float 
     JEMI_TRY(jemi_chunk_forward(chunk, x));
     for (int64_t i = 0; i < chunk->n; i++) {
         const float *row = chunk->out + i * n_classes;
-        if (!jemi_overflow_none(row, n_classes))
+        if (!jemi_all_finite(row, n_classes, NULL))
             scores[i] = INFINITY;
         else
             scores[i] = r->kind == JEM_SCORE_MAX_SOFTMAX
@@ -48,8 +48,8 @@ static jem_status score_gradient(const request *r, jemi_chunk *chunk, const floa
     float *grad = chunk->scratch;
     JEMI_TRY(jemi_energy_grad_chunk(chunk, x, NULL, NULL, grad));
     for (int64_t i = 0; i < chunk->n; i++) {
-        const bool good = jemi_overflow_none(chunk->out + i * n_classes, n_classes) &&
-                          jemi_overflow_none(grad + i * row_len, row_len);
+        const bool good = jemi_all_finite(chunk->out + i * n_classes, n_classes, NULL) &&
+                          jemi_all_finite(grad + i * row_len, row_len, NULL);
         scores[i] = good ? (float)sqrt(jemi_sum_squares(grad + i * row_len, row_len)) : INFINITY;
     }
     return JEM_OK;

@@ -7,7 +7,19 @@
 
 #include "model/pass.h"
 
-jem_status jemi_batch_logits(const jem_model *model, int64_t n, const float *x, float *logits);
+/** Logits or features. @param values  Out. (n, width of the cut). */
+jem_status jemi_batch_values(const jem_model *model, jemi_cut cut, int64_t n, const float *x,
+                             float *values);
+
+/**
+ * The product of cotangents with the Jacobian of the cut.
+ *
+ * @param cotangents  In. (n, width of the cut).
+ * @param values      Out, may be NULL. (n, width of the cut).
+ * @param grad        Out. (n, C, H, W).
+ */
+jem_status jemi_batch_vjp(const jem_model *model, jemi_cut cut, int64_t n, const float *x,
+                          const float *cotangents, float *values, float *grad);
 
 /** labels, energy and grad may be NULL; labels as in jemi_density(). */
 jem_status jemi_batch_energy(const jem_model *model, int64_t n, const float *x,

@@ -4,35 +4,35 @@
 #include "ebm/overflow.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
-bool jemi_overflow_none(const float *row, int64_t count)
-{
-    float poison = 0.0f; // 0 times infinity or NaN is NaN, and stays so in a sum
-    for (int64_t i = 0; i < count; i++)
-        poison += 0.0f * row[i];
-    return poison == 0.0f;
-}
+#include "kernels/vector.h"
 
-void jemi_overflow_logits(int64_t n, int64_t n_classes, float *logits)
+void jemi_overflow_values(int64_t n, int64_t width, float instead, float *values)
 {
     for (int64_t i = 0; i < n; i++) {
-        float *row = logits + i * n_classes;
-        if (jemi_overflow_none(row, n_classes))
+        float *row = values + i * width;
+        if (jemi_all_finite(row, width, NULL))
             continue;
-        for (int64_t k = 0; k < n_classes; k++)
-            row[k] = -INFINITY;
+        for (int64_t k = 0; k < width; k++)
+            row[k] = instead;
     }
 }
 
-void jemi_overflow_energy(int64_t n, int64_t n_classes, const float *logits, float *energy,
-                          int64_t row_len, float *grad)
+void jemi_overflow_energy(int64_t n, int64_t n_classes, const float *logits, float *energy)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!jemi_all_finite(logits + i * n_classes, n_classes, NULL))
+            energy[i] = INFINITY;
+}
+
+void jemi_overflow_grad(int64_t n, int64_t width, const float *values, int64_t row_len, float *grad)
 {
     for (int64_t i = 0; i < n; i++) {
-        const bool good = jemi_overflow_none(logits + i * n_classes, n_classes);
-        if (!good && energy != NULL)
-            energy[i] = INFINITY;
-        if (grad != NULL && (!good || !jemi_overflow_none(grad + i * row_len, row_len)))
-            memset(grad + i * row_len, 0, (size_t)row_len * sizeof *grad);
+        float *row = grad + i * row_len;
+        if (!jemi_all_finite(values + i * width, width, NULL) ||
+            !jemi_all_finite(row, row_len, NULL))
+            memset(row, 0, (size_t)row_len * sizeof *row);
     }
 }

@@ -14,21 +14,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Are all values of a row finite? */
-bool jemi_overflow_none(const float *row, int64_t count);
-
-/** Logits (n, K) as they are handed out. */
-void jemi_overflow_logits(int64_t n, int64_t n_classes, float *logits);
+/** Values (n, width) as they are handed out: `instead` throughout a row that overflows. */
+void jemi_overflow_values(int64_t n, int64_t width, float instead, float *values);
 
 /**
- * Energies and gradients as they are handed out. A gradient alone may overflow too: then it is 0
- * and the energy stays.
+ * Energies as they are handed out.
  *
  * @param logits  In. (n, K), as computed.
- * @param energy  In, out, may be NULL. (n).
- * @param grad    In, out, may be NULL. (n, row_len).
+ * @param energy  In, out. (n).
  */
-void jemi_overflow_energy(int64_t n, int64_t n_classes, const float *logits, float *energy,
-                          int64_t row_len, float *grad);
+void jemi_overflow_energy(int64_t n, int64_t n_classes, const float *logits, float *energy);
+
+/**
+ * Gradients as they are handed out: 0 where the row, or its gradient alone, overflows.
+ *
+ * @param values  In. (n, width), as computed: what it is the gradient of.
+ * @param grad    In, out. (n, row_len).
+ */
+void jemi_overflow_grad(int64_t n, int64_t width, const float *values, int64_t row_len,
+                        float *grad);
 
 #endif

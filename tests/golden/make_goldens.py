@@ -184,11 +184,26 @@ def label_energy(logits, labels):
     return -logits.gather(1, labels[:, None])[:, 0]
 
 
+def with_features(model, x):
+    """The logits, and what the last layer makes them of."""
+    inputs = []
+    hook = model.head.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    logits = model(x)
+    hook.remove()
+    return logits, inputs[0]
+
+
+def cotangents_for(outputs):
+    """Numbers of size 1 that float32 holds exactly, without a draw of the generator."""
+    angles = torch.arange(outputs.numel(), dtype=torch.float64).reshape(outputs.shape)
+    return torch.cos(angles).float().to(outputs.dtype)
+
+
 def forward_values(model, x, y):
     """What the compute functions of jem.h give."""
     values = {}
     x = x.clone().requires_grad_()
-    logits = model(x)
+    logits, features = with_features(model, x)
     values["logits"] = logits
     values["energy"] = free_energy(logits)
     values["energy_xy"] = label_energy(logits, y)
@@ -197,6 +212,10 @@ def forward_values(model, x, y):
         values[f"{name}_grad"] = grad
     values["max_softmax"] = -torch.softmax(logits, dim=1).amax(dim=1)
     values["gradient_norm"] = values["energy_grad"].flatten(1).norm(dim=1)
+    for name, outputs in (("logits", logits), ("features", features)):
+        cotangents = cotangents_for(outputs)
+        values[name], values[f"d{name}"] = outputs, cotangents
+        values[f"{name}_vjp"] = torch.autograd.grad(outputs, x, cotangents, retain_graph=True)[0]
     return values
 
 

@@ -48,13 +48,10 @@ typedef struct run {
 } run;
 
 static const run runs[] = {
-    {"ref, 1 thread", JEM_BACKEND_REF, 1},
-    {"ref, 3 threads", JEM_BACKEND_REF, 3},
-    {"native, 1 thread", JEM_BACKEND_NATIVE, 1},
-    {"native, 3 threads", JEM_BACKEND_NATIVE, 3},
+    {"ref, 1 thread", JEM_BACKEND_REF, 1},       {"ref, 3 threads", JEM_BACKEND_REF, 3},
+    {"native, 1 thread", JEM_BACKEND_NATIVE, 1}, {"native, 3 threads", JEM_BACKEND_NATIVE, 3},
 #if JEM_HAVE_ONEDNN
-    {"onednn, 1 thread", JEM_BACKEND_ONEDNN, 1},
-    {"onednn, 3 threads", JEM_BACKEND_ONEDNN, 3},
+    {"onednn, 1 thread", JEM_BACKEND_ONEDNN, 1}, {"onednn, 3 threads", JEM_BACKEND_ONEDNN, 3},
 #endif
 };
 
@@ -201,6 +198,25 @@ static void compare_energies(const golden *g, const jem_model *model, int64_t n,
     free(grad);
 }
 
+// Values of a cut and the product of the file's cotangents with their Jacobian.
+static void compare_vjp(const golden *g, const jem_model *model, int64_t n, const float *x,
+                        const char *values_name, const char *cotangents_name, const char *dx_name,
+                        jem_status (*vjp)(const jem_model *, int64_t, const float *, const float *,
+                                          float *, float *))
+{
+    int64_t count;
+    float *cotangents = floats_of(g, "golden.", cotangents_name, &count);
+    ck_assert_msg(cotangents != NULL, "%s: no %s", g->label, cotangents_name);
+    float *values = malloc((size_t)count * sizeof *values);
+    float *dx = malloc((size_t)(n * g->row_len) * sizeof *dx);
+    must(vjp(model, n, x, cotangents, values, dx));
+    compare_forward(g, values_name, count, values);
+    compare_forward(g, dx_name, n * g->row_len, dx);
+    free(cotangents);
+    free(values);
+    free(dx);
+}
+
 typedef struct score_row {
     const char *name;
     int32_t kind;
@@ -229,6 +245,8 @@ START_TEST(test_forward)
     compare_forward(&g, "logits", n_logits, out);
     compare_energies(&g, model, n, x, NULL, "energy", "energy_grad");
     compare_energies(&g, model, n, x, y, "energy_xy", "energy_xy_grad");
+    compare_vjp(&g, model, n, x, "logits", "dlogits", "logits_vjp", jem_vjp);
+    compare_vjp(&g, model, n, x, "features", "dfeatures", "features_vjp", jem_features_vjp);
     for (int i = 0; i < COUNT(scores); i++) {
         must(jem_score(model, scores[i].kind, n, x, out));
         compare_forward(&g, scores[i].name, n, out);

@@ -30,10 +30,18 @@ def y():
     return np.arange(N) % CLASSES
 
 
+def twin_tensors(model):
+    return {name: values.astype(np.float64) for name, values in model.tensors().items()}
+
+
+def twin_features(model, x):
+    t = twin_tensors(model)
+    return np.tanh(x.astype(np.float64) @ t["hidden.0.weight"].T + t["hidden.0.bias"])
+
+
 def twin_logits(model, x):
-    t = {name: values.astype(np.float64) for name, values in model.tensors().items()}
-    hidden = np.tanh(x.astype(np.float64) @ t["hidden.0.weight"].T + t["hidden.0.bias"])
-    return hidden @ t["head.weight"].T + t["head.bias"]
+    t = twin_tensors(model)
+    return twin_features(model, x) @ t["head.weight"].T + t["head.bias"]
 
 
 def twin_energy(model, x, labels=None):

@@ -11,7 +11,7 @@
 
 #include "support.h"
 
-enum { ROWS = 9, SIDE = 8, PIXELS = SIDE * SIDE, CLASSES = 4, BAD = 3 };
+enum { ROWS = 9, SIDE = 8, PIXELS = SIDE * SIDE, CLASSES = 4, BAD = 3, FEATURES_MAX = 128 };
 
 static const char *const archs[] = {
     "cnn-8-8",  "cnn-8:act=silu",      "cnn-8-8:norm=group4",
@@ -22,6 +22,9 @@ enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 typedef struct results {
     float logits[ROWS][CLASSES], energy[ROWS], of_label[ROWS], grad[ROWS][PIXELS];
     float energy_alone[ROWS], scores[3][ROWS];
+    float vjp_logits[ROWS][CLASSES], vjp[ROWS][PIXELS];
+    float features[ROWS * FEATURES_MAX], features_vjp[ROWS][PIXELS];
+    int64_t width; // of the features
 } results;
 
 static void compute(const jem_model *model, const float *x, results *r)
@@ -33,6 +36,16 @@ static void compute(const jem_model *model, const float *x, results *r)
     MUST(jem_energy(model, ROWS, x, labels, r->of_label));
     for (int kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
         MUST(jem_score(model, kind, ROWS, x, r->scores[kind - 1]));
+    float ones[ROWS * FEATURES_MAX];
+    for (int i = 0; i < ROWS * FEATURES_MAX; i++)
+        ones[i] = 1.0f;
+    jem_model_info info = {.struct_size = sizeof info};
+    MUST(jem_model_get_info(model, &info));
+    r->width = info.feature_count;
+    ck_assert_int_le(r->width, FEATURES_MAX);
+    MUST(jem_vjp(model, ROWS, x, ones, r->vjp_logits[0], r->vjp[0]));
+    MUST(jem_features(model, ROWS, x, r->features));
+    MUST(jem_features_vjp(model, ROWS, x, ones, NULL, r->features_vjp[0]));
 }
 
 static void fill(float *x)
@@ -56,12 +69,22 @@ static void check_overflowed(const results *r, int row)
         ck_assert(r->grad[row][i] == 0.0f);
     for (int kind = 0; kind < 3; kind++)
         ck_assert(r->scores[kind][row] == INFINITY);
+    for (int k = 0; k < CLASSES; k++)
+        ck_assert(r->vjp_logits[row][k] == -INFINITY);
+    for (int i = 0; i < PIXELS; i++)
+        ck_assert(r->vjp[row][i] == 0.0f && isfinite(r->features_vjp[row][i]));
+    const float *features = r->features + row * r->width;
+    for (int64_t k = 0; k < r->width; k++) // they may be finite where logits are not
+        ck_assert(isfinite(features[0]) ? isfinite(features[k]) : features[k] == INFINITY);
 }
 
 static void check_same(const results *r, const results *good, int row)
 {
     ck_assert_mem_eq(r->logits[row], good->logits[row], sizeof r->logits[row]);
     ck_assert_mem_eq(r->grad[row], good->grad[row], sizeof r->grad[row]);
+    ck_assert_mem_eq(r->vjp[row], good->vjp[row], sizeof r->vjp[row]);
+    ck_assert_mem_eq(r->features + row * r->width, good->features + row * r->width,
+                     (size_t)r->width * sizeof(float));
     ck_assert(r->energy[row] == good->energy[row] && r->of_label[row] == good->of_label[row]);
     for (int kind = 0; kind < 3; kind++)
         ck_assert(r->scores[kind][row] == good->scores[kind][row]);

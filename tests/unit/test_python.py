@@ -17,7 +17,8 @@ import pytest
 import jem
 from jem import _declarations, _native
 from python_support import model, x, y  # noqa: F401 (fixtures)
-from python_support import CLASSES, FEATURES, N, close, twin_energy, twin_grad, twin_logits
+from python_support import (CLASSES, FEATURES, N, close, twin_energy, twin_features, twin_grad,
+                            twin_logits, twin_tensors)
 
 # ---- model -----------------------------------------------------------------------------------
 
@@ -73,6 +74,23 @@ def test_shapes(row):
     with jem.Sampler(model, capacity=4) as sampler:
         assert sampler.step(x).shape == shape
         assert sampler.start(3).shape == sampler.draw(3)[0].shape == (3, c, h, w)
+
+
+def test_features_and_products_with_jacobians(model, x):
+    t = twin_tensors(model)
+    features = twin_features(model, x)
+    close(model.features(x), features)
+    assert model.features(x).shape == (N, model.info.feature_count) == (N, 8)
+    dlogits = np.random.default_rng(2).normal(size=(N, CLASSES))
+    logits, dx = model.vjp(x, dlogits)
+    dfeatures = dlogits @ t["head.weight"]
+    expected = (dfeatures * (1 - features**2)) @ t["hidden.0.weight"]
+    close(logits, twin_logits(model, x))
+    close(dx, expected)
+    again, dx = model.features_vjp(x, dfeatures)
+    close(again, features)
+    close(dx, expected)
+    assert model.vjp(x[:0], dlogits[:0])[1].shape == (0, FEATURES)
 
 
 def test_info(model):
@@ -332,6 +350,10 @@ ERRORS = [  # name, exception, words of the message, what to do
     # Found by the binding, before the library is called:
     ("shape", ValueError, r"expected \(n, 5, 1, 1\) or \(n, 5\)", lambda m: m.logits([[1.0]])),
     ("scalar", ValueError, "x has shape", lambda m: m.logits(1.0)),
+    ("cotangents", ValueError, r"dlogits has shape \(9, 3\); expected", lambda m: m.vjp(
+        ROWS, np.ones((9, 3)))),
+    ("nan", jem.JemInvalidError, "dfeatures", lambda m: m.features_vjp(
+        ROWS, np.full((len(ROWS), 8), np.nan))),
     ("labels shape", ValueError, "one per row", lambda m: m.energy(ROWS, [1])),
     ("float labels", TypeError, "labels has dtype float64", lambda m: m.energy(ROWS, [0.0, 1.0])),
     ("complex", TypeError, "complex", lambda m: m.logits(ROWS + 1j)),

@@ -122,6 +122,7 @@ STRUCTS = {
         ("reserved", "int32_t"),
         ("macs", "int64_t"),
         ("state_count", "int64_t"),
+        ("feature_count", "int64_t"),
     ),
     "jem_tensor_info": (
         ("struct_size", "size_t"),
@@ -340,6 +341,15 @@ FUNCTIONS = {
     "jem_energy_grad": (
         "jem_status", "const jem_model *", "int64_t", "const float *", "const int64_t *",
         "float *", "float *",
+    ),
+    "jem_features": ("jem_status", "const jem_model *", "int64_t", "const float *", "float *"),
+    "jem_vjp": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "const float *", "float *",
+        "float *",
+    ),
+    "jem_features_vjp": (
+        "jem_status", "const jem_model *", "int64_t", "const float *", "const float *", "float *",
+        "float *",
     ),
     "jem_score": (
         "jem_status", "const jem_model *", "int32_t", "int64_t", "const float *", "float *",

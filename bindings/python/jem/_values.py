@@ -68,6 +68,14 @@ def floats(values: ArrayLike, name: str) -> np.ndarray:
     return _converted(values, np.float32, "fiub", name)
 
 
+def matrix(values: ArrayLike, n: int, width: int, name: str) -> np.ndarray:
+    """float32 (n, width)."""
+    array = floats(values, name)
+    if array.shape != (n, width):
+        raise ValueError(f"{name} has shape {array.shape}; expected {(n, width)}")
+    return array
+
+
 def vector(values: ArrayLike, name: str) -> np.ndarray:
     """One-dimensional float32."""
     array = floats(values, name)

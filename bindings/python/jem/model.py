@@ -347,6 +347,39 @@ class Model(Handle):
         _rows.compute(self, inputs, block, energies)
         return energies, grads
 
+    def features(self, x: ArrayLike) -> np.ndarray:
+        """Penultimate features, (n, info.feature_count): what the last layer reads."""
+        inputs = _values.rows(x, self.shape)
+        out = np.empty((len(inputs), self.info.feature_count), np.float32)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_features", self, len(part), part, out[rows])
+
+        _rows.compute(self, inputs, block, out)
+        return out
+
+    def vjp(self, x: ArrayLike, dlogits: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, classes) and dlogits @ df/dx, of x's shape, in one pass."""
+        return self._vjp("jem_vjp", x, dlogits, "dlogits", self.classes)
+
+    def features_vjp(self, x: ArrayLike, dfeatures: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Features (n, info.feature_count) and dfeatures @ dh/dx, of x's shape, in one pass."""
+        return self._vjp("jem_features_vjp", x, dfeatures, "dfeatures", self.info.feature_count)
+
+    def _vjp(
+        self, function: str, x: ArrayLike, cotangents: ArrayLike, name: str, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        inputs = _values.rows(x, self.shape)
+        given = _values.matrix(cotangents, len(inputs), width, name)
+        out = np.empty((len(inputs), width), np.float32)
+        dx = np.empty_like(inputs, order="C", subok=False)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call(function, self, len(part), part, given[rows], out[rows], dx[rows])
+
+        _rows.compute(self, inputs, block, out)
+        return out, dx
+
     def score(self, x: ArrayLike, kind: str = "energy") -> np.ndarray:
         """Outlier scores, (n,). High = unusual, every kind.
 
