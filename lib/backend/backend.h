@@ -23,6 +23,7 @@
 
 #include <jem/jem.h>
 
+#include "backend/chain.h"
 #include "base/random.h"
 #include "nn/graph.h"
 
@@ -138,6 +139,11 @@ struct jemi_backend {
      * no more. All memory is taken, and all plans are made, before the first chunk. */
     jem_status (*run_rows)(jemi_workspace *workspace, const jemi_pass *pass, int64_t n,
                            const jemi_rows_work *work);
+    /* May be NULL: then chains go through run_rows() step by step. All steps of all chains, for a
+     * backend whose memory they should not leave in between; the same bits, progress and failures
+     * as jemi_langevin_chains() has without it. */
+    jem_status (*chain)(jemi_workspace *workspace, const jemi_pass *pass,
+                        const jemi_langevin_run_config *config, const jemi_chains *chains);
     /* Makes what n rows need and runs it once on zeros, which packs the weights too. */
     jem_status (*warm)(jemi_workspace *workspace, const jemi_pass *pass, int64_t n);
     /* Runs a chunk of n rows `runs` times on zeros and hands over its steps, with their times where

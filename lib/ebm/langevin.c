@@ -86,6 +86,10 @@ static jem_status run_rows(void *context, jemi_chunk *chunk)
 jem_status jemi_langevin_chains(const jemi_pass *pass, jemi_runner *runner,
                                 const jemi_langevin_run_config *config, const jemi_chains *chains)
 {
+    jemi_workspace *workspace = jemi_runner_workspace(runner);
+    const jemi_backend *backend = workspace->program->backend;
+    if (backend->chain != NULL)
+        return backend->chain(workspace, pass, config, chains);
     run r = {.config = config, .chains = chains};
     JEMI_TRY(jemi_pass_run(pass, runner, chains->n,
                            &(jemi_rows_work){.compute = run_rows, .context = &r}));

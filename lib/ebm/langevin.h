@@ -4,25 +4,8 @@
 #ifndef JEMI_EBM_LANGEVIN_H
 #define JEMI_EBM_LANGEVIN_H
 
-#include "kernels/noise.h"
+#include "backend/chain.h"
 #include "model/pass.h"
-
-typedef struct jemi_chains {
-    int64_t n;
-    float *x;              /* (n, C, H, W), moved in place */
-    const int64_t *labels; /* (n), or NULL: follow E(x) */
-    const uint32_t *rows;  /* (n), counter rows of the noise, or NULL: 0 .. n-1 */
-    float *norms;          /* (n), out, may be NULL: |dE/dx| in the last step, also of a failure */
-} jemi_chains;
-
-typedef struct jemi_langevin_run_config {
-    int64_t row_len;
-    int32_t steps;
-    jemi_langevin_params
-        kernel;               /* rows and first_row are set per piece; step is that of the first */
-    jem_progress_fn progress; /* may be NULL */
-    void *progress_user;
-} jemi_langevin_run_config;
 
 /**
  * All steps of some chains before the next ones, so that they stay in cache. Until memory for all
