@@ -3,6 +3,7 @@
 #
 #     sh tests/run.sh              all rows below
 #     sh tests/run.sh --quick      the release row only
+#     sh tests/run.sh --long       all rows, then every fuzzer for a minute under sanitizers
 #     sh tests/run.sh --coverage   a build that counts lines and branches: figures per room of lib/
 #
 #     release     as it is installed, with oneDNN
@@ -17,9 +18,9 @@ cd "$(dirname "$0")/.."
 
 mode=${1-}
 case $mode in
-'' | --quick | --coverage) ;;
+'' | --quick | --long | --coverage) ;;
 *)
-    echo "usage: sh tests/run.sh [--quick | --coverage]" >&2
+    echo "usage: sh tests/run.sh [--quick | --long | --coverage]" >&2
     exit 2
     ;;
 esac
@@ -67,13 +68,23 @@ run() {
     fi
 }
 
+# In the build of the sanitizers row.
+fuzz() {
+    echo "== fuzzing"
+    failed=
+    for fuzzer in build-test/sanitizers/tests/fuzz_*; do
+        "$fuzzer" 60 || failed="$failed$(basename "$fuzzer") "
+    done
+    note fuzzing "${failed:+FAILED: }${failed:-all passed }(a minute each, address and undefined)"
+}
+
 if [ "$mode" = --coverage ]; then
     run coverage "gcc -O1 --coverage" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_COVERAGE=ON
     python3 tests/coverage.py "$PWD" "$PWD/build-test/coverage"
 else
     run release "gcc, oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_BUILD_EXAMPLES=ON
 fi
-if [ -z "$mode" ]; then
+if [ -z "$mode" ] || [ "$mode" = --long ]; then
     run native "gcc, without oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=OFF \
         -DJEM_BUILD_EXAMPLES=ON
     run sanitizers "gcc, oneDNN, address and undefined" -DCMAKE_C_COMPILER=gcc \
@@ -83,6 +94,8 @@ if [ -z "$mode" ]; then
     # A row for another processor goes here: a cross compiler, CMAKE_CROSSCOMPILING_EMULATOR, and
     # note ROW "skipped, WHY" where they cannot be had.
 fi
+
+[ "$mode" != --long ] || fuzz
 
 echo "== summary"
 cat "$summary"
