@@ -3,7 +3,8 @@
  *
  * Both grow in chunks that double and never move, so a reader needs no lock: a chunk pointer is
  * published once, and a copy is published by its `fresh` flag. Packing itself happens under the
- * weights' lock; nothing is computed under it.
+ * weights' lock, but no memory is asked for under it (lock.h says why): a block is made first, and
+ * given back if another thread's was there before.
  */
 #include "backend/cpu/weight_cache.h"
 
@@ -24,7 +25,7 @@ struct jemi_slots {
 
 typedef struct copy {
     atomic_bool fresh;
-    void *data;
+    void *_Atomic data;
 } copy;
 
 typedef struct weights {
@@ -83,21 +84,6 @@ void jemi_slots_destroy(jemi_slots *slots)
     jemi_free(slots);
 }
 
-static jem_status add_slot(jemi_slots *slots, const jemi_packing *packing)
-{
-    int32_t place = slots->count;
-    const int chunk = chunk_of(&place);
-    if (chunk >= N_CHUNKS)
-        return jemi_fail(JEM_EBACKEND, "too many orders of packed weights");
-    if (slots->chunks[chunk] == NULL)
-        slots->chunks[chunk] = jemi_calloc((size_t)FIRST_CHUNK << chunk, sizeof(jemi_packing));
-    if (slots->chunks[chunk] == NULL)
-        return jemi_fail_memory("table of packed weights");
-    slots->chunks[chunk][place] = *packing;
-    slots->count++;
-    return JEM_OK;
-}
-
 static bool same_packing(const jemi_packing *a, const jemi_packing *b)
 {
     return a->type == b->type && a->param == b->param && a->variant == b->variant &&
@@ -112,17 +98,54 @@ static int32_t find_slot(jemi_slots *slots, const jemi_packing *packing)
     return -1;
 }
 
-jem_status jemi_slots_find(jemi_slots *slots, const jemi_packing *packing, int32_t *slot)
+// Under the lock. The chunk that the next slot needs, or N_CHUNKS after that slot was added.
+static int add_slot(jemi_slots *slots, const jemi_packing *packing, int32_t *slot)
 {
-    jem_status status = JEM_OK;
+    int32_t place = slots->count;
+    const int chunk = chunk_of(&place);
+    assert(chunk < N_CHUNKS); // half a billion of them
+    if (slots->chunks[chunk] == NULL)
+        return chunk;
+    slots->chunks[chunk][place] = *packing;
+    *slot = slots->count++;
+    return N_CHUNKS;
+}
+
+// Finds or adds; else says which chunk is missing.
+static bool find_or_add(jemi_slots *slots, const jemi_packing *packing, int32_t *slot, int *missing)
+{
     jemi_lock_enter(&slots->lock);
     *slot = find_slot(slots, packing);
     const bool found = *slot >= 0;
-    if (!found) {
-        status = add_slot(slots, packing);
-        *slot = slots->count - 1;
-    }
+    *missing = found ? N_CHUNKS : add_slot(slots, packing, slot);
     jemi_lock_leave(&slots->lock);
+    return found;
+}
+
+static jem_status make_slots(jemi_slots *slots, int chunk)
+{
+    jemi_packing *made = jemi_calloc((size_t)FIRST_CHUNK << chunk, sizeof *made);
+    if (made == NULL)
+        return jemi_fail_memory("table of packed weights");
+    jemi_lock_enter(&slots->lock);
+    jemi_packing *spare = slots->chunks[chunk];
+    if (spare == NULL)
+        slots->chunks[chunk] = made;
+    jemi_lock_leave(&slots->lock);
+    jemi_free(spare == NULL ? NULL : made);
+    return JEM_OK;
+}
+
+jem_status jemi_slots_find(jemi_slots *slots, const jemi_packing *packing, int32_t *slot)
+{
+    int missing;
+    jem_status status = JEM_OK;
+    bool found = find_or_add(slots, packing, slot, &missing);
+    while (status == JEM_OK && missing < N_CHUNKS) {
+        status = make_slots(slots, missing);
+        if (status == JEM_OK)
+            found = find_or_add(slots, packing, slot, &missing);
+    }
     if (found || status != JEM_OK)
         packing_fini(packing);
     return status;
@@ -194,43 +217,43 @@ static jemi_packing packing_at(jemi_slots *slots, int32_t index)
     return packing;
 }
 
-// Under the weights' lock.
-static jem_status refresh(weights *w, copy *c, int32_t index)
-{
-    if (atomic_load(&c->fresh))
-        return JEM_OK;
-    const jemi_packing packing = packing_at(w->slots, index);
-    const jemi_param *param = &w->base.program->graph->params[packing.param];
-    if (c->data == NULL) {
-        const size_t bytes = packing.type->bytes(&packing, param);
-        c->data = jemi_calloc(bytes, 1);
-        if (c->data == NULL)
-            return jemi_fail_memory("packed weights");
-        w->bytes += bytes;
-    }
-    JEMI_TRY(packing.type->pack(&packing, param, c->data, w->params + param->offset));
-    atomic_store_explicit(&c->fresh, true, memory_order_release);
-    return JEM_OK;
-}
-
-// Under the weights' lock.
 static jem_status make_chunk(weights *w, int chunk)
 {
-    if (atomic_load(&w->chunks[chunk]) != NULL)
-        return JEM_OK;
-    copy *copies = jemi_calloc((size_t)FIRST_CHUNK << chunk, sizeof(copy));
-    if (copies == NULL)
+    copy *none = NULL, *made = jemi_calloc((size_t)FIRST_CHUNK << chunk, sizeof *made);
+    if (made == NULL)
         return jemi_fail_memory("packed weights");
-    atomic_store_explicit(&w->chunks[chunk], copies, memory_order_release);
+    if (!atomic_compare_exchange_strong(&w->chunks[chunk], &none, made))
+        jemi_free(made);
     return JEM_OK;
 }
 
-static jem_status refresh_locked(weights *w, int chunk, int32_t place, int32_t index)
+static jem_status make_copy(weights *w, copy *c, size_t bytes)
 {
+    void *none = NULL, *made = jemi_calloc(bytes, 1);
+    if (made == NULL)
+        return jemi_fail_memory("packed weights");
+    if (!atomic_compare_exchange_strong(&c->data, &none, made)) {
+        jemi_free(made);
+        return JEM_OK;
+    }
     jemi_lock_enter(&w->lock);
-    jem_status status = make_chunk(w, chunk);
-    if (status == JEM_OK)
-        status = refresh(w, &atomic_load(&w->chunks[chunk])[place], index);
+    w->bytes += bytes;
+    jemi_lock_leave(&w->lock);
+    return JEM_OK;
+}
+
+static jem_status refresh(weights *w, copy *c, int32_t index)
+{
+    const jemi_packing packing = packing_at(w->slots, index);
+    const jemi_param *param = &w->base.program->graph->params[packing.param];
+    if (atomic_load(&c->data) == NULL)
+        JEMI_TRY(make_copy(w, c, packing.type->bytes(&packing, param)));
+    jem_status status = JEM_OK;
+    jemi_lock_enter(&w->lock);
+    if (!atomic_load(&c->fresh)) {
+        status = packing.type->pack(&packing, param, c->data, w->params + param->offset);
+        atomic_store_explicit(&c->fresh, status == JEM_OK, memory_order_release);
+    }
     jemi_lock_leave(&w->lock);
     return status;
 }
@@ -241,11 +264,11 @@ jem_status jemi_cpu_weights_get(jemi_weights *base, int32_t index, const void **
     assert(w->params != NULL);
     int32_t place = index;
     const int chunk = chunk_of(&place);
-    copy *copies = atomic_load_explicit(&w->chunks[chunk], memory_order_acquire);
-    if (copies == NULL || !atomic_load_explicit(&copies[place].fresh, memory_order_acquire)) {
-        JEMI_TRY(refresh_locked(w, chunk, place, index));
-        copies = atomic_load_explicit(&w->chunks[chunk], memory_order_acquire);
-    }
-    *packed = copies[place].data;
+    if (atomic_load_explicit(&w->chunks[chunk], memory_order_acquire) == NULL)
+        JEMI_TRY(make_chunk(w, chunk));
+    copy *c = &atomic_load_explicit(&w->chunks[chunk], memory_order_acquire)[place];
+    if (!atomic_load_explicit(&c->fresh, memory_order_acquire))
+        JEMI_TRY(refresh(w, c, index));
+    *packed = c->data;
     return JEM_OK;
 }
