@@ -11,8 +11,6 @@ import sys
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = SOURCE / "build"
 
-# OpenMP's threads shall not spin long on a busy machine; the command does so by itself.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("JEM_LIBRARY", str(BUILD / "libjem.so.0"))
 sys.path.insert(0, str(SOURCE / "bindings" / "python"))
 

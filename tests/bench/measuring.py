@@ -114,8 +114,7 @@ def circumstances(jem):
     about_peer = peer("contiguous").measure(Case("", "mlp-8", "1x1x1", "logits", 1, 1), 1)
     warn_of_slow_blas(about_peer["blas"])
     commit = output_of("git", "describe", "--always", "--dirty", "--exclude=*")
-    waiting = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-               if name in os.environ]
+    policy = os.environ.get("OMP_WAIT_POLICY")
     return {
         "machine": first_match("/proc/cpuinfo", r"^model name\s*: (.*)$")
                    + f", {len(os.sched_getaffinity(0))} cores",
@@ -124,7 +123,7 @@ def circumstances(jem):
         "PyTorch": "{torch}, oneDNN {onednn}, BLAS {blas}".format(**about_peer),
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python3", os.path.relpath(sys.argv[0], SOURCE), *sys.argv[1:]]),
-        **({"environment": " ".join(waiting)} if waiting else {}),
+        **({"environment": f"OMP_WAIT_POLICY={policy}"} if policy else {}),
     }
 
 

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -34,6 +36,41 @@ def test_memory_of_bench_is_its_own():
     report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--op", "logits",
                             "--runs", 1, "--json"))
     assert 1 < report["peak_rss_mb"] < 100 < ballast.nbytes >> 20
+
+
+def children_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_beside_busy_processes():
+    report = json.loads(jem("bench", "--arch", "mlp-32", "--shape", "1x4x4", "--op", "logits",
+                            "--runs", 50, "--beside", 2, "--json"))
+    assert report["beside"] == 2 and report["runs"] == 50
+    assert report["min_ms"] <= report["median_ms"] <= report["p99_ms"]
+    assert "beside" not in json.loads(bench("mlp-8", "1x1x1", "logits", "--json"))
+
+
+def test_busy_processes_end_with_the_measurement():
+    long = subprocess.Popen([os.environ["JEM_CLI"], "bench", "--arch", "mlp-32", "--shape", "1x4x4",
+                             "--runs", "1000000", "--op", "train", "--beside", "3"],
+                            stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: len(children_of(long.pid)) == 3)
+        busy = children_of(long.pid)
+    finally:
+        long.kill()
+        long.wait()
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}/task") for pid in busy))
 
 
 @pytest.mark.parametrize("op, options", [
