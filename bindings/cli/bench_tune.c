@@ -94,9 +94,9 @@ static bool parse(const char *text, parsed *out)
     if (sscanf(text, "%15[a-z]: node %d %63[^:]: " TENSOR " %*[^,], " TENSOR, half, &out->node,
                name, &s->n, &s->c, &s->h, &s->w, &d->n, &d->c, &d->h, &d->w) != 11)
         return false;
-    out->direction = strcmp(half, "forward") == 0               ? "FORWARD"
-                     : strstr(name, "backward weights") != NULL ? "WEIGHTS"
-                                                                : "DATA";
+    out->direction = strcmp(half, "forward") == 0                ? "FORWARD"
+                     : strstr(name, "weights' gradient") != NULL ? "WEIGHTS"
+                                                                 : "TRANSPOSED";
     out->linear = strstr(name, "linear") != NULL;
     out->kernel = kernel_of(text);
     return true;
@@ -105,8 +105,8 @@ static bool parse(const char *text, parsed *out)
 // The kernel is what remains of the multiply-adds.
 static shape shape_of(const parsed *p, int64_t macs)
 {
-    const bool data = strcmp(p->direction, "DATA") == 0;
-    const tensor in = data ? p->dst : p->src, out = data ? p->src : p->dst;
+    const bool transposed = strcmp(p->direction, "TRANSPOSED") == 0;
+    const tensor in = transposed ? p->dst : p->src, out = transposed ? p->src : p->dst;
     if (p->linear)
         return (shape){in.n, in.c * in.h * in.w, out.c, 1, 1, 1, 1};
     const int64_t taps = macs / (in.n * in.c * out.c * out.h * out.w);
@@ -322,7 +322,7 @@ static void print_row(const row *r)
              "%" PRId64 ", %" PRId64 " -> %" PRId64 ", %" PRId64 "x%" PRId64 ", %" PRId64
              "x%" PRId64 " / %" PRId64,
              s->n, s->in, s->out, s->h, s->w, s->kernel, s->kernel, s->stride);
-    printf("%c %6d %-8s %-40s %-12s", deserves_row(r) ? '*' : ' ', r->layers, r->direction, text,
+    printf("%c %6d %-10s %-40s %-12s", deserves_row(r) ? '*' : ' ', r->layers, r->direction, text,
            kernels[r->kernel[ASKED]].name);
     for (int k = 0; k < KERNELS; k++)
         if (isfinite(ms_of(r, k)))
@@ -335,7 +335,7 @@ static void print_row(const row *r)
 static void print_table(const tune *t)
 {
     int n_deserved = 0;
-    printf("\n  layers %-8s %-40s %-12s", "", "rows, in -> out, image, kernel / stride", "chosen");
+    printf("\n  layers %-10s %-40s %-12s", "", "rows, in -> out, image, kernel / stride", "chosen");
     for (int k = 0; k < KERNELS; k++)
         printf(" %12s", kernels[k].name);
     putchar('\n');

@@ -167,7 +167,7 @@ static void forward_run(float *dst, const float *src, int64_t count, jemi_activa
     }
 }
 
-#define BACKWARD_LOOPS(derivative)                                                                 \
+#define GRADIENT_LOOPS(derivative)                                                                 \
     if (add == NULL)                                                                               \
         for (int64_t i = 0; i < count; i++) {                                                      \
             const float k = kept[i];                                                               \
@@ -179,37 +179,37 @@ static void forward_run(float *dst, const float *src, int64_t count, jemi_activa
             dst[i] = diff[i] * (derivative) + add[i];                                              \
         }
 
-static void backward_values(float *dst, const float *diff, const float *kept, const float *add,
+static void gradient_values(float *dst, const float *diff, const float *kept, const float *add,
                             int64_t count, jemi_activation a)
 {
     const float slope = a.slope;
     switch (a.curve) {
     case JEMI_CURVE_LRELU:
-        BACKWARD_LOOPS(lrelu_grad(k, slope));
+        GRADIENT_LOOPS(lrelu_grad(k, slope));
         break;
     case JEMI_CURVE_SILU:
-        BACKWARD_LOOPS(silu_grad(k));
+        GRADIENT_LOOPS(silu_grad(k));
         break;
     case JEMI_CURVE_ELU:
-        BACKWARD_LOOPS(elu_grad(k));
+        GRADIENT_LOOPS(elu_grad(k));
         break;
     case JEMI_CURVE_SOFTPLUS:
-        BACKWARD_LOOPS(softplus_grad(k));
+        GRADIENT_LOOPS(softplus_grad(k));
         break;
     case JEMI_CURVE_TANH:
-        BACKWARD_LOOPS(tanh_grad(k));
+        GRADIENT_LOOPS(tanh_grad(k));
         break;
     }
 }
 
-static void backward_run(float *dst, const float *diff, const jemi_kept *kept, const float *add,
+static void gradient_run(float *dst, const float *diff, const jemi_kept *kept, const float *add,
                          int64_t count, jemi_activation a)
 {
     const jemi_epilogue then = {.mask = *kept, .add = add, .slope = a.slope};
     if (kept->signs != NULL)
         jemi_epilogue_alone(dst, diff, count, &then);
     else
-        backward_values(dst, diff, kept->values, add, count, a);
+        gradient_values(dst, diff, kept->values, add, count, a);
 }
 
 static void forward_signs_run(float *dst, uint16_t *signs, const float *src, int64_t count,
@@ -249,12 +249,12 @@ static void forward_signs_task(void *context, int64_t begin, int64_t end, int wo
                       p->activation.slope);
 }
 
-static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+static void gradient_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const pass *p = context;
     const jemi_kept here = jemi_kept_from(&p->kept, begin);
-    backward_run(p->dst + begin, p->src + begin, &here, p->other != NULL ? p->other + begin : NULL,
+    gradient_run(p->dst + begin, p->src + begin, &here, p->other != NULL ? p->other + begin : NULL,
                  end - begin, p->activation);
 }
 
@@ -284,17 +284,17 @@ void JEMI_KERNEL(act_forward_signs)(float *dst, uint16_t *signs, const float *sr
     share(forward_signs_task, &p, count);
 }
 
-void JEMI_KERNEL(act_backward)(float *dst, const float *diff, jemi_kept kept, const float *add,
+void JEMI_KERNEL(act_gradient)(float *dst, const float *diff, jemi_kept kept, const float *add,
                                int64_t count, jemi_activation activation)
 {
     pass p = {.dst = dst, .src = diff, .other = add, .kept = kept, .activation = activation};
-    share(backward_task, &p, count);
+    share(gradient_task, &p, count);
 }
 
-void JEMI_KERNEL(act_backward_run)(float *dst, const float *diff, jemi_kept kept, int64_t count,
+void JEMI_KERNEL(act_gradient_run)(float *dst, const float *diff, jemi_kept kept, int64_t count,
                                    jemi_activation activation)
 {
-    backward_run(dst, diff, &kept, NULL, count, activation);
+    gradient_run(dst, diff, &kept, NULL, count, activation);
 }
 
 void JEMI_KERNEL(sum)(float *dst, const float *a, const float *b, int64_t count)

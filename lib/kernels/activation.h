@@ -72,11 +72,11 @@ void jemi_act_forward_signs(float *dst, uint16_t *signs, const float *src, int64
  *              the value's signs; then count is a multiple of JEMI_SIGNS.
  * @param add   May be NULL.
  */
-void jemi_act_backward(float *dst, const float *diff, jemi_kept kept, const float *add,
+void jemi_act_gradient(float *dst, const float *diff, jemi_kept kept, const float *add,
                        int64_t count, jemi_activation activation);
 
 /** dst[i] = diff[i] * act', serial and for one short run of elements: for fused passes. */
-void jemi_act_backward_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
+void jemi_act_gradient_run(float *dst, const float *diff, jemi_kept kept, int64_t count,
                            jemi_activation activation);
 
 /** dst = a + b. Parallel. */

@@ -2,9 +2,9 @@
  * The unit of work is a strip of STRIP destination pixels times GROUP channels, on AVX-512 14 x 32,
  * kept in registers while taps and source channels pass by: one broadcast serves two multiply-adds.
  *
- * Backward data with stride s is s x s phases: destination pixels of one phase see the same taps,
- * and walk over the source without gaps. So one loop serves all directions; only where a tap looks
- * differs.
+ * The transposed convolution of stride s is s x s phases: destination pixels of one phase see the
+ * same taps, and walk over the source without gaps. So one loop serves both directions; only where
+ * a tap looks differs.
  */
 #include "kernels/direct.h"
 
@@ -33,23 +33,23 @@ static int64_t blocks_of(int64_t channels)
 typedef struct packing {
     int64_t taps, from, to; // channels with padding
     int64_t in;             // of the forward convolution
-    bool backward, pairs;
+    bool transposed, pairs;
 } packing;
 
-static packing packing_of(int64_t out, int64_t in, int64_t kernel, bool backward, bool pairs)
+static packing packing_of(int64_t out, int64_t in, int64_t kernel, bool transposed, bool pairs)
 {
     return (packing){.taps = kernel * kernel,
-                     .from = blocks_of(backward ? out : in) * LANES,
-                     .to = blocks_of(backward ? in : out) * LANES,
+                     .from = blocks_of(transposed ? out : in) * LANES,
+                     .to = blocks_of(transposed ? in : out) * LANES,
                      .in = in,
-                     .backward = backward,
+                     .transposed = transposed,
                      .pairs = pairs};
 }
 
 // Of weight (o, i, tap) of the forward convolution.
 static int64_t packed_index(const packing *p, int64_t o, int64_t i, int64_t tap)
 {
-    const int64_t from = p->backward ? o : i, to = p->backward ? i : o;
+    const int64_t from = p->transposed ? o : i, to = p->transposed ? i : o;
     const int64_t group = to / GROUP * GROUP, lane = to - group;
     const int64_t width = p->to - group < GROUP ? LANES : GROUP;
     const int64_t start = (group * p->taps + tap * width) * p->from;
@@ -89,16 +89,16 @@ static void pack_all(pack *k, int64_t out, size_t value_bytes)
 }
 
 void JEMI_KERNEL(direct_pack)(float *packed, const float *weights, int64_t out, int64_t in,
-                              int64_t kernel, bool backward)
+                              int64_t kernel, bool transposed)
 {
-    pack k = {packing_of(out, in, kernel, backward, false), packed, weights};
+    pack k = {packing_of(out, in, kernel, transposed, false), packed, weights};
     pack_all(&k, out, sizeof *packed);
 }
 
 void JEMI_KERNEL(direct_pack_bf16)(uint16_t *packed, const float *weights, int64_t out, int64_t in,
-                                   int64_t kernel, bool backward)
+                                   int64_t kernel, bool transposed)
 {
-    pack k = {packing_of(out, in, kernel, backward, true), packed, weights};
+    pack k = {packing_of(out, in, kernel, transposed, true), packed, weights};
     pack_all(&k, out, sizeof *packed);
 }
 
@@ -114,10 +114,11 @@ typedef struct phase {
     int64_t offset[TAPS];                        // the same, in values
 } phase;
 
-// Backward: source pixel o with o * stride + k - pad == i, for i of residue `first`; false if none.
+// Transposed: the source pixel o with o * stride + k - pad == i, for i of residue `first`; false if
+// there is none.
 static bool shift_of(const jemi_direct *c, int64_t first, int64_t k, int64_t *shift)
 {
-    if (!c->backward) {
+    if (!c->transposed) {
         *shift = k - c->pad;
         return true;
     }
@@ -130,7 +131,7 @@ static bool shift_of(const jemi_direct *c, int64_t first, int64_t k, int64_t *sh
 
 static phase make_phase(const jemi_direct *c, int64_t first_row, int64_t first_column)
 {
-    const int64_t step = c->backward ? c->stride : 1;
+    const int64_t step = c->transposed ? c->stride : 1;
     phase p = {
         .first_row = first_row,
         .first_column = first_column,
@@ -172,7 +173,7 @@ typedef struct pixel {
 
 static void place_pixel(const jemi_direct *c, const phase *p, const pixel *at, strip *s, int r)
 {
-    const int64_t pace = c->backward ? 1 : c->stride;
+    const int64_t pace = c->transposed ? 1 : c->stride;
     const int64_t row = at->row * pace, column = at->column * pace;
     s->src[r] = at->image * src_row_values(c) + (row * c->src_w + column) * LANES;
     s->inside[r] = 0;
@@ -346,7 +347,7 @@ static void run_phase(const jemi_direct *c, const phase *p, const char *x, float
 
 void JEMI_KERNEL(direct_run)(const jemi_direct *c, const void *x, float *y)
 {
-    const int64_t phases = c->backward ? c->stride : 1;
+    const int64_t phases = c->transposed ? c->stride : 1;
     for (int64_t row = 0; row < phases && row < c->dst_h; row++)
         for (int64_t column = 0; column < phases && column < c->dst_w; column++) {
             const phase p = make_phase(c, row, column);

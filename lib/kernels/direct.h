@@ -1,6 +1,6 @@
 /*
- * Convolution of any stride by direct summation, forward and backward data, for kernels of up to
- * 3x3. A linear layer is the 1x1 case whose images are single pixels.
+ * Convolution of any stride by direct summation, forward and transposed, for kernels of up to 3x3.
+ * A linear layer is the 1x1 case whose images are single pixels.
  *
  * Values are nChw16c, (n, ceil(C / 16), h, w, 16), padded channels zero.
  *
@@ -22,7 +22,7 @@ typedef struct jemi_direct {
     int64_t in, out; /* channels of source and destination */
     int64_t src_h, src_w, dst_h, dst_w;
     int64_t kernel, stride, pad; /* of the forward convolution */
-    bool backward;               /* source is dy, destination dx */
+    bool transposed;             /* the transposed convolution, from dy to dx */
     bool bf16;                   /* source and weights are uint16_t */
     const void *weights;         /* packed */
     jemi_epilogue then;
@@ -38,11 +38,11 @@ static inline int64_t jemi_direct_weights_count(int64_t in, int64_t out, int64_t
 
 /** Packs weights (out, in, kernel, kernel) of the forward convolution, for either direction. */
 void jemi_direct_pack(float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,
-                      bool backward);
+                      bool transposed);
 
 /** The same in bf16, as many values of half the size. */
 void jemi_direct_pack_bf16(uint16_t *packed, const float *weights, int64_t out, int64_t in,
-                           int64_t kernel, bool backward);
+                           int64_t kernel, bool transposed);
 
 /** Parallel over strips of pixels and groups of channels. @param x  float or, in bf16, uint16_t. */
 void jemi_direct_run(const jemi_direct *conv, const void *x, float *y);

@@ -27,11 +27,11 @@
     F(void, act_forward_signs,                                                                     \
       (float *dst, uint16_t *signs, const float *src, int64_t count, jemi_activation activation),  \
       (dst, signs, src, count, activation))                                                        \
-    F(void, act_backward,                                                                          \
+    F(void, act_gradient,                                                                          \
       (float *dst, const float *diff, jemi_kept kept, const float *add, int64_t count,             \
        jemi_activation activation),                                                                \
       (dst, diff, kept, add, count, activation))                                                   \
-    F(void, act_backward_run,                                                                      \
+    F(void, act_gradient_run,                                                                      \
       (float *dst, const float *diff, jemi_kept kept, int64_t count, jemi_activation activation),  \
       (dst, diff, kept, count, activation))                                                        \
     F(void, sum, (float *dst, const float *a, const float *b, int64_t count), (dst, a, b, count))  \
@@ -39,12 +39,12 @@
       (dst, src, count))                                                                           \
     F(void, direct_pack,                                                                           \
       (float *packed, const float *weights, int64_t out, int64_t in, int64_t kernel,               \
-       bool backward),                                                                             \
-      (packed, weights, out, in, kernel, backward))                                                \
+       bool transposed),                                                                           \
+      (packed, weights, out, in, kernel, transposed))                                              \
     F(void, direct_pack_bf16,                                                                      \
       (uint16_t * packed, const float *weights, int64_t out, int64_t in, int64_t kernel,           \
-       bool backward),                                                                             \
-      (packed, weights, out, in, kernel, backward))                                                \
+       bool transposed),                                                                           \
+      (packed, weights, out, in, kernel, transposed))                                              \
     F(void, direct_run, (const jemi_direct *conv, const void *x, float *y), (conv, x, y))          \
     F(int64_t, direct_weights_workspace, (const jemi_direct_weights *conv), (conv))                \
     F(void, direct_weights_run,                                                                    \
@@ -88,14 +88,14 @@
       (const jemi_norm_pass *pass, float *dst, const float *src, const float *weight,              \
        const float *bias, float *mean, float *var, void *scratch),                                 \
       (pass, dst, src, weight, bias, mean, var, scratch))                                          \
-    F(void, norm_backward,                                                                         \
+    F(void, norm_gradient,                                                                         \
       (const jemi_norm_pass *pass, float *diff_src, const float *diff_dst, const float *src,       \
        const float *weight, const float *mean, const float *var, float *dweight, float *dbias,     \
        void *scratch),                                                                             \
       (pass, diff_src, diff_dst, src, weight, mean, var, dweight, dbias, scratch))                 \
     F(void, avgpool_forward, (float *dst, const float *src, const jemi_pooling *pooling),          \
       (dst, src, pooling))                                                                         \
-    F(void, avgpool_backward,                                                                      \
+    F(void, avgpool_transposed,                                                                    \
       (float *diff_src, const float *diff_dst, jemi_kept kept, jemi_activation activation,         \
        const jemi_pooling *pooling),                                                               \
       (diff_src, diff_dst, kept, activation, pooling))                                             \
@@ -110,7 +110,7 @@
     F(void, stem_weights,                                                                          \
       (float *dw, const float *images, const float *dy, const jemi_stem *stem, float *workspace),  \
       (dw, images, dy, stem, workspace))                                                           \
-    F(void, stem_backward,                                                                         \
+    F(void, stem_transposed,                                                                       \
       (float *diff_src, const float *diff_dst, const float *weights, const jemi_stem *stem),       \
       (diff_src, diff_dst, weights, stem))                                                         \
     F(void, accumulate, (float *sum, const float *x, int64_t count), (sum, x, count))              \
@@ -148,8 +148,8 @@
       (velocity, theta, grad, count, p))                                                           \
     F(void, winograd_pack,                                                                         \
       (float *packed, const float *weights, int64_t out, int64_t in, int64_t stride,               \
-       bool backward),                                                                             \
-      (packed, weights, out, in, stride, backward))                                                \
+       bool transposed),                                                                           \
+      (packed, weights, out, in, stride, transposed))                                              \
     F(int64_t, winograd_workspace, (const jemi_winograd *conv, int threads), (conv, threads))      \
     F(int64_t, winograd_weights_workspace, (const jemi_winograd *conv, int threads),               \
       (conv, threads))                                                                             \

@@ -157,7 +157,7 @@ static void forward_block(float *dst, const float *src, const tables *t, int64_t
     }
 }
 
-INLINE void backward_lanes(float *dst, const float *diff, const float *src, const tables *t,
+INLINE void gradient_lanes(float *dst, const float *diff, const float *src, const tables *t,
                            int64_t place, int64_t pixels, int64_t block, int64_t count)
 {
     const lane_table l = load_lanes(t, place, count);
@@ -169,15 +169,15 @@ INLINE void backward_lanes(float *dst, const float *diff, const float *src, cons
         }
 }
 
-static void backward_block(float *dst, const float *diff, const float *src, const tables *t,
+static void gradient_block(float *dst, const float *diff, const float *src, const tables *t,
                            int64_t place, int64_t pixels, int64_t block)
 {
     for (int64_t lane = 0; lane < block; lane += LANES) {
         const float *d = diff + lane, *s = src + lane;
         if (block - lane >= LANES)
-            backward_lanes(dst + lane, d, s, t, place + lane, pixels, block, LANES);
+            gradient_lanes(dst + lane, d, s, t, place + lane, pixels, block, LANES);
         else
-            backward_lanes(dst + lane, d, s, t, place + lane, pixels, block, block - lane);
+            gradient_lanes(dst + lane, d, s, t, place + lane, pixels, block, block - lane);
     }
 }
 
@@ -210,13 +210,13 @@ static void forward_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+static void gradient_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const images *a = context;
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = i * a->pixels * a->block;
-        backward_block(a->dst + at, a->x + at, a->y + at, a->t, i * a->block, a->pixels, a->block);
+        gradient_block(a->dst + at, a->x + at, a->y + at, a->t, i * a->block, a->pixels, a->block);
     }
 }
 
@@ -289,7 +289,7 @@ static void set_forward(const jemi_norm_pass *pass, const tables *t, const float
         }
 }
 
-static void set_backward(const jemi_norm_pass *pass, const tables *t, const float *weight,
+static void set_gradient(const jemi_norm_pass *pass, const tables *t, const float *weight,
                          const float *mean)
 {
     const int64_t channels = padded_channels(pass);
@@ -363,7 +363,7 @@ void JEMI_KERNEL(norm_forward)(const jemi_norm_pass *pass, float *dst, const flo
     share(forward_task, pass, &t, dst, src, NULL);
 }
 
-void JEMI_KERNEL(norm_backward)(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
+void JEMI_KERNEL(norm_gradient)(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
                                 const float *src, const float *weight, const float *mean,
                                 const float *var, float *dweight, float *dbias, void *scratch)
 {
@@ -381,6 +381,6 @@ void JEMI_KERNEL(norm_backward)(const jemi_norm_pass *pass, float *diff_src, con
         clear_shared(pass, &t);
     else
         gather(pass, &t, weight);
-    set_backward(pass, &t, weight, mean);
-    share(backward_task, pass, &t, diff_src, diff_dst, src);
+    set_gradient(pass, &t, weight, mean);
+    share(gradient_task, pass, &t, diff_src, diff_dst, src);
 }

@@ -55,7 +55,7 @@ void jemi_norm_forward(const jemi_norm_pass *pass, float *dst, const float *src,
  * @param diff_src  Out. May be diff_dst.
  * @param dweight   Out, may be NULL. (c). So is dbias. Parallel.
  */
-void jemi_norm_backward(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
+void jemi_norm_gradient(const jemi_norm_pass *pass, float *diff_src, const float *diff_dst,
                         const float *src, const float *weight, const float *mean, const float *var,
                         float *dweight, float *dbias, void *scratch);
 

@@ -75,7 +75,7 @@ static void forward_line(float *dst, const float *src, const jemi_pooling *p, in
         }
 }
 
-static void backward_line(float *dst, const float *diff, const jemi_pooling *p, int64_t lanes)
+static void transposed_line(float *dst, const float *diff, const jemi_pooling *p, int64_t lanes)
 {
     for (int64_t x = 0; x < p->dst.w; x++)
         for (int64_t lane = 0; lane < lanes; lane += LANES) {
@@ -94,8 +94,8 @@ static void plane_forward(float *dst, const float *src, const jemi_pooling *p, i
         forward_line(dst + y * p->dst.w * lanes, src + y * window_lines, p, lanes);
 }
 
-static void plane_backward(float *diff_src, const float *diff_dst, const jemi_kept *kept,
-                           jemi_activation activation, const jemi_pooling *p, int64_t lanes)
+static void plane_transposed(float *diff_src, const float *diff_dst, const jemi_kept *kept,
+                             jemi_activation activation, const jemi_pooling *p, int64_t lanes)
 {
     const int64_t line = p->src.w * p->src.block;
     const bool covers = lanes == p->src.block && p->dst.w * p->window_w == p->src.w;
@@ -105,9 +105,9 @@ static void plane_backward(float *diff_src, const float *diff_dst, const jemi_ke
         if (!covers || pooled >= p->dst.h)
             memset(out, 0, (size_t)line * sizeof *out);
         if (pooled < p->dst.h)
-            backward_line(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
+            transposed_line(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
         if (jemi_kept_any(kept))
-            jemi_act_backward_run(out, out, jemi_kept_from(kept, y * line), line, activation);
+            jemi_act_gradient_run(out, out, jemi_kept_from(kept, y * line), line, activation);
     }
 }
 
@@ -130,7 +130,7 @@ static void forward_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+static void transposed_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const images *a = context;
@@ -138,8 +138,8 @@ static void backward_task(void *context, int64_t begin, int64_t end, int worker)
     for (int64_t i = begin; i < end; i++) {
         const plane at = plane_of(a->pooling, i / blocks, i % blocks);
         const jemi_kept here = jemi_kept_from(&a->kept, at.src_offset);
-        plane_backward(a->dst + at.src_offset, a->src + at.dst_offset, &here, a->activation,
-                       a->pooling, at.lanes);
+        plane_transposed(a->dst + at.src_offset, a->src + at.dst_offset, &here, a->activation,
+                         a->pooling, at.lanes);
     }
 }
 
@@ -158,9 +158,9 @@ void JEMI_KERNEL(avgpool_forward)(float *dst, const float *src, const jemi_pooli
     share(forward_task, &a);
 }
 
-void JEMI_KERNEL(avgpool_backward)(float *diff_src, const float *diff_dst, jemi_kept kept,
-                                   jemi_activation activation, const jemi_pooling *pooling)
+void JEMI_KERNEL(avgpool_transposed)(float *diff_src, const float *diff_dst, jemi_kept kept,
+                                     jemi_activation activation, const jemi_pooling *pooling)
 {
     images a = {pooling, diff_src, diff_dst, kept, activation};
-    share(backward_task, &a);
+    share(transposed_task, &a);
 }

@@ -25,12 +25,13 @@ static inline jemi_layout jemi_pooling_dst(const jemi_layout *src, int64_t h, in
 void jemi_avgpool_forward(float *dst, const float *src, const jemi_pooling *pooling);
 
 /**
- * diff_src = diff_dst spread over the windows, times the derivative of an activation.
+ * The transposed pooling: diff_src = diff_dst spread over the windows, times the derivative of an
+ * activation.
  *
  * @param kept  What the activation before the pooling kept; none = there is no activation. Signs
  *              only where src->block is a multiple of JEMI_SIGNS. Parallel.
  */
-void jemi_avgpool_backward(float *diff_src, const float *diff_dst, jemi_kept kept,
-                           jemi_activation activation, const jemi_pooling *pooling);
+void jemi_avgpool_transposed(float *diff_src, const float *diff_dst, jemi_kept kept,
+                             jemi_activation activation, const jemi_pooling *pooling);
 
 #endif

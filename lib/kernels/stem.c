@@ -64,8 +64,8 @@ INLINE void sum_lanes(float *tile)
     add_neighbours(tile, half, TILE);
 }
 
-INLINE void line_backward(float *line, const float *image, const float *weights, const jemi_stem *s,
-                          int64_t y, int64_t channels)
+INLINE void line_transposed(float *line, const float *image, const float *weights,
+                            const jemi_stem *s, int64_t y, int64_t channels)
 {
     float tile[JEMI_STEM_CHANNELS][TILE * LANES];
     for (int64_t begin = 0; begin < s->w; begin += TILE) {
@@ -88,16 +88,16 @@ static void line_of(float *line, const float *image, const float *weights, const
 {
     switch (s->c) {
     case 1:
-        line_backward(line, image, weights, s, y, 1);
+        line_transposed(line, image, weights, s, y, 1);
         break;
     case 2:
-        line_backward(line, image, weights, s, y, 2);
+        line_transposed(line, image, weights, s, y, 2);
         break;
     case 3:
-        line_backward(line, image, weights, s, y, 3);
+        line_transposed(line, image, weights, s, y, 3);
         break;
     default:
-        line_backward(line, image, weights, s, y, 4);
+        line_transposed(line, image, weights, s, y, 4);
     }
 }
 
@@ -117,16 +117,16 @@ void JEMI_KERNEL(stem_pack)(float *packed, const float *weights, int64_t out, in
                     o < out ? weights[(o * c + i) * places + place] : 0.0f;
 }
 
-typedef struct backward_lines {
+typedef struct transposed_lines {
     float *diff_src;
     const float *diff_dst, *weights;
     const jemi_stem *stem;
-} backward_lines;
+} transposed_lines;
 
-static void backward_task(void *context, int64_t begin, int64_t end, int worker)
+static void transposed_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
-    const backward_lines *l = context;
+    const transposed_lines *l = context;
     const jemi_stem *s = l->stem;
     const int64_t image = jemi_layout_row(&s->dst), row = s->c * s->h * s->w;
     for (int64_t i = begin; i < end; i++) {
@@ -135,11 +135,11 @@ static void backward_task(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-void JEMI_KERNEL(stem_backward)(float *diff_src, const float *diff_dst, const float *weights,
-                                const jemi_stem *stem)
+void JEMI_KERNEL(stem_transposed)(float *diff_src, const float *diff_dst, const float *weights,
+                                  const jemi_stem *stem)
 {
-    backward_lines l = {diff_src, diff_dst, weights, stem};
+    transposed_lines l = {diff_src, diff_dst, weights, stem};
     const int64_t count = stem->dst.n * stem->h;
     const int64_t work = stem->w * jemi_stem_weights_count(stem->dst.c, stem->c, stem->kernel);
-    jemi_parallel(count, jemi_grain(count, work), backward_task, &l);
+    jemi_parallel(count, jemi_grain(count, work), transposed_task, &l);
 }

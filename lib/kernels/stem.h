@@ -2,8 +2,8 @@
  * The first convolution, between the one to four channels of an image and the many behind it.
  *
  * Libraries read images in vectors of channels that are mostly not there. Here the vector runs over
- * the other side's channels: forward, each pixel is spread over it; backward, it is summed up once
- * per pixel.
+ * the other side's channels: forward, each pixel is spread over it; transposed, it is summed up
+ * once per pixel.
  */
 #ifndef JEMI_KERNELS_STEM_H
 #define JEMI_KERNELS_STEM_H
@@ -16,7 +16,7 @@ enum { JEMI_STEM_BLOCK = JEMI_LANES, JEMI_STEM_CHANNELS = 4, JEMI_STEM_KERNEL = 
 typedef struct jemi_stem {
     jemi_layout dst;             /* of the convolution; block 16, padded lanes zero */
     int64_t c, h, w;             /* of the image, c <= JEMI_STEM_CHANNELS */
-    int64_t kernel, stride, pad; /* backward: stride 1 */
+    int64_t kernel, stride, pad; /* transposed: stride 1 */
 } jemi_stem;
 
 /** Floats of packed weights. */
@@ -53,7 +53,7 @@ void jemi_stem_weights(float *dw, const float *images, const float *dy, const je
  * @param diff_src  Out. Canonical (n, c, h, w).
  * @param weights   In. Packed. Parallel.
  */
-void jemi_stem_backward(float *diff_src, const float *diff_dst, const float *weights,
-                        const jemi_stem *stem);
+void jemi_stem_transposed(float *diff_src, const float *diff_dst, const float *weights,
+                          const jemi_stem *stem);
 
 #endif

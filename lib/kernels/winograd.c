@@ -34,11 +34,11 @@ enum {
 // Of transformed weights: what a core's cache holds beside a block, and then some.
 static const int64_t weights_bytes_max = 6 << 20;
 
-static const jemi_winograd_scheme *scheme_of(int64_t stride, bool backward)
+static const jemi_winograd_scheme *scheme_of(int64_t stride, bool transposed)
 {
     if (stride == 1)
         return &JEMI_KERNEL(winograd_stride1);
-    return backward ? &JEMI_KERNEL(winograd_stride2_backward) : &JEMI_KERNEL(winograd_stride2);
+    return transposed ? &JEMI_KERNEL(winograd_stride2_transposed) : &JEMI_KERNEL(winograd_stride2);
 }
 
 // ---- weights -----------------------------------------------------------------------------------
@@ -53,20 +53,20 @@ static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t c
 
 // One row, 16 columns of all places. A kernel lies `step` floats from that of the next column.
 static void pack_item(const jemi_winograd_scheme *s, float *packed, const float *weights,
-                      int64_t step, bool backward, int64_t places)
+                      int64_t step, bool transposed, int64_t places)
 {
     float kernels[9][LANES];
     for (int64_t lane = 0; lane < LANES; lane++)
         for (int k = 0; k < 9; k++)
             kernels[k][lane] = weights[lane * step + k];
-    s->transform_weights(kernels, backward, packed, places);
+    s->transform_weights(kernels, transposed, packed, places);
 }
 
 typedef struct pack {
     const jemi_winograd_scheme *scheme;
     float *packed;
     const float *weights;
-    bool backward;
+    bool transposed;
     int64_t rows, columns, row_step, column_step;
 } pack;
 
@@ -78,22 +78,22 @@ static void pack_task(void *context, int64_t begin, int64_t end, int worker)
         const int64_t column = item / p->rows * LANES, row = item % p->rows;
         pack_item(p->scheme, p->packed + packed_index(row, column, p->rows, p->columns),
                   p->weights + row * p->row_step + column * p->column_step, p->column_step,
-                  p->backward, p->rows * p->columns);
+                  p->transposed, p->rows * p->columns);
     }
 }
 
 void JEMI_KERNEL(winograd_pack)(float *packed, const float *weights, int64_t out, int64_t in,
-                                int64_t stride, bool backward)
+                                int64_t stride, bool transposed)
 {
     pack p = {
-        .scheme = scheme_of(stride, backward),
+        .scheme = scheme_of(stride, transposed),
         .packed = packed,
         .weights = weights,
-        .backward = backward,
-        .rows = backward ? out : in,
-        .columns = backward ? in : out,
-        .row_step = backward ? in * 9 : 9,
-        .column_step = backward ? 9 : in * 9,
+        .transposed = transposed,
+        .rows = transposed ? out : in,
+        .columns = transposed ? in : out,
+        .row_step = transposed ? in * 9 : 9,
+        .column_step = transposed ? 9 : in * 9,
     };
     const int64_t items = p.columns / LANES * p.rows;
     const int64_t floats = jemi_winograd_weights_count(1, LANES, stride);
@@ -193,7 +193,7 @@ typedef struct block {
 
 static layer make_layer(const jemi_winograd *c, int threads)
 {
-    layer l = {.conv = c, .scheme = scheme_of(c->stride, c->backward)};
+    layer l = {.conv = c, .scheme = scheme_of(c->stride, c->transposed)};
     l.grid = jemi_tile_grid_make(jemi_min(c->src_h, c->dst_h), jemi_min(c->src_w, c->dst_w));
     l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;

@@ -1,6 +1,6 @@
 /*
  * 3x3 convolutions with padding 1 by Winograd's algorithm (Lavin & Gray 2016), in tiles of 4x4:
- * forward, backward data and backward weights.
+ * forward, transposed, and the gradient of the weights.
  *
  *   stride 1   F(4x4, 3x3): 36 multiplications for 16 outputs instead of 144
  *   stride 2   F(4x4, 2x2) over the four phases of even and odd rows and columns, where what the
@@ -23,7 +23,7 @@ typedef struct jemi_winograd {
     int64_t in, out; /* channels of source and destination, multiples of 16 */
     int64_t src_h, src_w, dst_h, dst_w;
     int64_t stride;       /* 1 or 2 */
-    bool backward;        /* source is dy, destination dx */
+    bool transposed;      /* the transposed convolution, from dy to dx */
     const float *weights; /* packed */
     jemi_epilogue then;
 } jemi_winograd;
@@ -36,7 +36,7 @@ static inline int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64
 
 /** Packs weights (out, in, 3, 3) of the forward convolution, for either direction. */
 void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
-                        int64_t stride, bool backward);
+                        int64_t stride, bool transposed);
 
 /** Floats of workspace that `threads` threads need. Reads no pointers of `conv`. */
 int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads);

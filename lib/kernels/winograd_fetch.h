@@ -40,7 +40,7 @@ static inline jemi_tile_pixels jemi_source_pixels(const jemi_winograd *c,
         .blocks = c->in / JEMI_LANES,
         .h = c->src_h,
         .w = c->src_w,
-        .step = c->backward ? 1 : c->stride,
+        .step = c->transposed ? 1 : c->stride,
         .down = s->phases[phase].rows == s->patch,
         .right = s->phases[phase].columns == s->patch,
     };
@@ -49,7 +49,7 @@ static inline jemi_tile_pixels jemi_source_pixels(const jemi_winograd *c,
 static inline jemi_tile_pixels jemi_destination_pixels(const jemi_winograd *c,
                                                        const jemi_winograd_scheme *s, int phase)
 {
-    const bool phases = c->backward && c->stride == 2;
+    const bool phases = c->transposed && c->stride == 2;
     return (jemi_tile_pixels){
         .blocks = c->out / JEMI_LANES,
         .h = c->dst_h,

@@ -38,7 +38,7 @@ typedef struct jemi_winograd_scheme {
     struct {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
-    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on; `flip`: backward data. */
+    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on; `flip`: transposed. */
     void (*transform_weights)(float kernels[9][JEMI_LANES], bool flip, float *values,
                               int64_t stride);
     /* B^T d B of a block of 16 channels. */
@@ -55,6 +55,6 @@ typedef struct jemi_winograd_scheme {
 
 extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride1);
 extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2);
-extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_backward);
+extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_transposed);
 
 #endif

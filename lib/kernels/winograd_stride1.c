@@ -4,7 +4,7 @@
  * the same values at the points that remain, and the factors that its transform would differ by are
  * in B^T instead. So all sizes share the weights.
  *
- * Backward data of such a convolution is one more, with the kernel turned round.
+ * The transposed convolution is one more of these, with the kernel turned round.
  */
 #include "kernels/entries.h"
 #include "kernels/winograd_transform.h"

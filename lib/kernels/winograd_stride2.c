@@ -10,7 +10,7 @@
  * two dimensions that makes (5 + 4)^2 = 81 multiplications for 4x4 outputs. Small tiles do without
  * the points 2, and 2 and -1, with the same weights: what G would differ by is in B^T.
  *
- * Backward data is the transpose: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
+ * The transposed convolution: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.
  */
 #include "kernels/entries.h"
@@ -199,10 +199,10 @@ static void forward_output(const jemi_winograd *c, jemi_tile_places from, int ph
                       block, y);
 }
 
-// ---- backward data -----------------------------------------------------------------------------
+// ---- transposed --------------------------------------------------------------------------------
 
-static void backward_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
-                           int64_t block, int phase, jemi_tile_places to)
+static void transposed_input(const jemi_winograd *c, const float *x, const jemi_tile *at,
+                             int64_t block, int phase, jemi_tile_places to)
 {
     (void)phase;
     const jemi_pixels p = {c->src_h, c->src_w, at->row, at->column, 1};
@@ -218,8 +218,8 @@ V16_INLINE void phase_output(jemi_axis down, jemi_axis across, const jemi_winogr
     jemi_restore_tile(output_1d, PATCH, down, across, c, from, &p, at, block, y);
 }
 
-static void backward_output(const jemi_winograd *c, jemi_tile_places from, int phase,
-                            const jemi_tile *at, int64_t block, float *y)
+static void transposed_output(const jemi_winograd *c, jemi_tile_places from, int phase,
+                              const jemi_tile *at, int64_t block, float *y)
 {
     switch (phase) {
     case 0:
@@ -307,12 +307,12 @@ const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2) = {
     .gather_weights = gather_weights,
 };
 
-const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_backward) = {
+const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2_transposed) = {
     .patch = PATCH,
     .in_phases = 1,
     .out_phases = JEMI_WINOGRAD_PHASES,
     .phases = PHASES,
     .transform_weights = transform_weights,
-    .transform_input = backward_input,
-    .transform_output = backward_output,
+    .transform_input = transposed_input,
+    .transform_output = transposed_output,
 };

@@ -99,7 +99,7 @@ static int64_t phase_places(const job *j, int phase)
 
 static job make_job(const jemi_winograd *c)
 {
-    assert(!c->backward);
+    assert(!c->transposed);
     job j = {.conv = c,
              .scheme =
                  c->stride == 1 ? &JEMI_KERNEL(winograd_stride1) : &JEMI_KERNEL(winograd_stride2)};

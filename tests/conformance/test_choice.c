@@ -85,12 +85,12 @@ END_TEST
 START_TEST(a_row_is_for_its_layer_alone)
 {
     const jemi_choice other[] = {
-        {32, 48, 28, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
-        {48, 64, 28, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
-        {32, 64, 28, 26, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
-        {32, 64, 26, 28, 1, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
-        {32, 64, 28, 28, 1, 1, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
-        {32, 64, 28, 28, 2, 2, JEMI_CONV_DATA, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 48, 28, 28, 1, 2, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
+        {48, 64, 28, 28, 1, 2, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 26, 1, 2, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 26, 28, 1, 2, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 28, 1, 1, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
+        {32, 64, 28, 28, 2, 2, JEMI_CONV_TRANSPOSED, JEM_PRECISION_F32, 0, 0, 0},
         {32, 64, 28, 28, 1, 2, JEMI_CONV_WEIGHTS, JEM_PRECISION_F32, 0, 0, 0},
     };
     char name[ROW_NAME];
@@ -113,9 +113,9 @@ static void find_kernel(void *user, const jemi_step *step)
                                  [JEM_KERNEL_DIRECT] = ": own direct",
                                  [JEM_KERNEL_DIRECT_BF16] = ": own direct, bf16",
                                  [JEM_KERNEL_STEM] = ": own, first layer"};
-    const int half = strncmp(step->line, "forward", 7) == 0           ? JEMI_CONV_FORWARD
-                     : strstr(step->line, "backward weights") != NULL ? JEMI_CONV_WEIGHTS
-                                                                      : JEMI_CONV_DATA;
+    const int half = strncmp(step->line, "forward", 7) == 0            ? JEMI_CONV_FORWARD
+                     : strstr(step->line, "weights' gradient") != NULL ? JEMI_CONV_WEIGHTS
+                                                                       : JEMI_CONV_TRANSPOSED;
     for (int k = JEM_KERNEL_ONEDNN; k <= JEM_KERNEL_STEM; k++)
         found[8 * half + k] |= strstr(step->line, names[k]) != NULL;
 }

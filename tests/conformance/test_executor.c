@@ -515,7 +515,7 @@ START_TEST(langevin_plan_of_a_wide_resnet_is_fused)
         {" to layout: ", native ? 1 : 0, 0},           // the gradient of ten logits
         {" to canonical: ", 0, 0},                     //
         {" average pooling backward: ", 1, 0},
-        {"backward weights", 0, 0},
+        {"weights' gradient", 0, 0},
         {NULL, 0, 0},
     };
     const net_case c = {"wrn-10-2", 3, 32, 32, 10, 2, 2, 1};

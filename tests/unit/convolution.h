@@ -18,7 +18,7 @@
 #include "support.h"
 
 enum {
-    BACKWARD = 1,
+    TRANSPOSED = 1,
     BIAS = 2,
     MASK = 4,
     ADD = 8,
@@ -56,7 +56,7 @@ static inline int64_t conv_output(const conv_case *t, int64_t size)
 /** What the run reads. */
 static inline jemi_layout conv_source(const conv_case *t)
 {
-    if ((t->with & BACKWARD) != 0)
+    if ((t->with & TRANSPOSED) != 0)
         return (jemi_layout){t->n, t->out, conv_output(t, t->h), conv_output(t, t->w), 16};
     return (jemi_layout){t->n, t->in, t->h, t->w, (t->with & IMAGE) != 0 ? 1 : 16};
 }
@@ -65,7 +65,7 @@ static inline jemi_layout conv_source(const conv_case *t)
 static inline jemi_layout conv_destination(const conv_case *t)
 {
     conv_case turned = *t;
-    turned.with = (t->with & BACKWARD) ^ BACKWARD;
+    turned.with = (t->with & TRANSPOSED) ^ TRANSPOSED;
     return conv_source(&turned);
 }
 
@@ -82,7 +82,7 @@ static inline jemi_winograd conv_winograd(const conv_case *t)
         .dst_h = dst.h,
         .dst_w = dst.w,
         .stride = t->stride,
-        .backward = (t->with & BACKWARD) != 0,
+        .transposed = (t->with & TRANSPOSED) != 0,
     };
 }
 
@@ -175,7 +175,7 @@ static inline jemi_epilogue conv_then(const conv_case *t, const conv_operands *a
 static inline int64_t conv_look(const conv_case *t, int64_t i, int64_t k, int64_t size)
 {
     const int64_t forward = i * t->stride + k - t->pad, back = i + t->pad - k;
-    if ((t->with & BACKWARD) == 0)
+    if ((t->with & TRANSPOSED) == 0)
         return forward >= 0 && forward < size ? forward : -1;
     return back >= 0 && back % t->stride == 0 && back / t->stride < size ? back / t->stride : -1;
 }
@@ -188,8 +188,8 @@ static inline double conv_factor(const conv_case *t, float value)
 static inline double conv_weight(const conv_case *t, const conv_operands *a, int64_t from,
                                  int64_t to, int64_t u, int64_t v)
 {
-    const bool backward = (t->with & BACKWARD) != 0;
-    const int64_t o = backward ? from : to, i = backward ? to : from;
+    const bool transposed = (t->with & TRANSPOSED) != 0;
+    const int64_t o = transposed ? from : to, i = transposed ? to : from;
     return conv_factor(t, a->weights[((o * t->in + i) * t->kernel + u) * t->kernel + v]);
 }
 

@@ -95,7 +95,8 @@ def test_peak_follows_the_operation():
 # ---- tune ---------------------------------------------------------------------------------------
 
 KERNELS = ["WINOGRAD", "DIRECT_BF16", "DIRECT", "STEM", "ONEDNN"]
-ROW = re.compile(r"ROW\((?:\d+, ){6}(?:FORWARD|DATA|WEIGHTS), (?:F32|BF16), AVX512(?:_BF16)?, \d, "
+ROW = re.compile(r"ROW\((?:\d+, ){6}(?:FORWARD|TRANSPOSED|WEIGHTS), (?:F32|BF16), "
+                 r"AVX512(?:_BF16)?, \d, "
                  r"(?:WINOGRAD|DIRECT|DIRECT_BF16|STEM|ONEDNN)\), // \d+\.\d{3}, "
                  r"(?:WINOGRAD|DIRECT|DIRECT_BF16|STEM|ONEDNN) \d+\.\d{3}")
 # in, out, side, kernel, stride
@@ -123,20 +124,20 @@ def layers_of(rows, direction):
 
 
 @pytest.mark.parametrize("op, directions", [
-    ("logits", ["FORWARD"]), ("sgld", ["FORWARD", "DATA"]),
+    ("logits", ["FORWARD"]), ("sgld", ["FORWARD", "TRANSPOSED"]),
     ("train", ["FORWARD", "WEIGHTS"]),
 ])
 def test_tune_has_every_layer(onednn, op, directions):
     rows = tune(op)
     for direction in directions:
         assert layers_of(rows, direction) == sorted(LAYERS)
-    assert {row["direction"] for row in rows} - {"DATA"} == set(directions) - {"DATA"}
+    assert {row["direction"] for row in rows} - {"TRANSPOSED"} == set(directions) - {"TRANSPOSED"}
     n = 1 if op == "train" else 2  # gradients are summed over pieces of the batch
     assert all(row["n"] == n and row["w"] == row["h"] for row in rows)
 
 
 def test_training_needs_no_gradient_of_its_input(onednn):
-    assert layers_of(tune("train"), "DATA") == sorted(LAYERS[1:])
+    assert layers_of(tune("train"), "TRANSPOSED") == sorted(LAYERS[1:])
 
 
 def test_verdicts_of_tune(onednn):
@@ -177,7 +178,7 @@ def test_rows_have_the_form_of_the_table(onednn):
 def test_tune_as_text(onednn):
     text = bench("mlp-20", "3x5x7", "grad", "--batch", 4, "--threads", 1, "--tune")
     rows = [line for line in text.splitlines() if "1x1 / 1" in line and "->" in line]
-    assert [line[1:].split()[1] for line in rows] == ["FORWARD", "FORWARD", "DATA", "DATA"]
+    assert [line[1:].split()[1] for line in rows] == 2 * ["FORWARD"] + 2 * ["TRANSPOSED"]
     assert "4, 105 -> 20, 1x1, 1x1 / 1" in rows[0] and "4, 20 -> 10, 1x1, 1x1 / 1" in rows[1]
     deserved = sum(line[0] == "*" for line in rows)
     assert ("The table is right" in text) == (deserved == 0)

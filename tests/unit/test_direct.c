@@ -33,14 +33,14 @@ static const conv_case cases[] = {
 static void run(const conv_case *t, const conv_operands *a, float *y)
 {
     const jemi_layout src = conv_source(t), dst = conv_destination(t);
-    const bool backward = (t->with & BACKWARD) != 0, bf16 = (t->with & BF16) != 0;
+    const bool transposed = (t->with & TRANSPOSED) != 0, bf16 = (t->with & BF16) != 0;
     float *packed = conv_alloc(jemi_direct_weights_count(t->in, t->out, t->kernel));
     uint16_t *rounded = (uint16_t *)conv_alloc(jemi_layout_size(&src));
     if (bf16) {
-        jemi_direct_pack_bf16((uint16_t *)packed, a->weights, t->out, t->in, t->kernel, backward);
+        jemi_direct_pack_bf16((uint16_t *)packed, a->weights, t->out, t->in, t->kernel, transposed);
         jemi_bf16_from_floats(rounded, a->x, jemi_layout_size(&src));
     } else {
-        jemi_direct_pack(packed, a->weights, t->out, t->in, t->kernel, backward);
+        jemi_direct_pack(packed, a->weights, t->out, t->in, t->kernel, transposed);
     }
     const jemi_direct conv = {
         .n = t->n,
@@ -53,7 +53,7 @@ static void run(const conv_case *t, const conv_operands *a, float *y)
         .kernel = t->kernel,
         .stride = t->stride,
         .pad = t->pad,
-        .backward = backward,
+        .transposed = transposed,
         .bf16 = bf16,
         .weights = packed,
         .then = conv_then(t, a),
@@ -63,7 +63,7 @@ static void run(const conv_case *t, const conv_operands *a, float *y)
     free(rounded);
 }
 
-static const unsigned kinds[] = {0, BACKWARD, BF16, BACKWARD | BF16};
+static const unsigned kinds[] = {0, TRANSPOSED, BF16, TRANSPOSED | BF16};
 
 static conv_case of_kind(const conv_case *t, int kind)
 {

@@ -63,20 +63,20 @@ static void run_winograd(int index, outcome *o)
 {
     conv_case t = winograd_cases[index / 4];
     t.stride = 1 + index % 2;
-    t.with |= index / 2 % 2 != 0 ? BACKWARD : 0;
+    t.with |= index / 2 % 2 != 0 ? TRANSPOSED : 0;
     conv_operands a = conv_make(&t);
     jemi_winograd conv = conv_winograd(&t);
     const jemi_layout dst = conv_destination(&t);
     float *packed = conv_alloc(jemi_winograd_weights_count(t.in, t.out, t.stride));
     float *y = conv_alloc(jemi_layout_size(&dst));
-    jemi_winograd_pack(packed, a.weights, t.out, t.in, t.stride, conv.backward);
+    jemi_winograd_pack(packed, a.weights, t.out, t.in, t.stride, conv.transposed);
     conv.weights = packed;
     conv.then = conv_then(&t, &a);
     float *workspace = conv_alloc(jemi_winograd_workspace(&conv, jemi_parallel_width()));
     jemi_winograd_run(&conv, a.x, y, workspace);
     note(o, t.name, y, (size_t)jemi_layout_size(&dst) * sizeof *y);
     free(workspace);
-    if (!conv.backward) {
+    if (!conv.transposed) {
         const int64_t count = t.out * t.in * 9;
         float *dw = conv_alloc(count);
         workspace = conv_alloc(jemi_winograd_weights_workspace(&conv, jemi_parallel_width()));
@@ -102,12 +102,12 @@ static const conv_case direct_cases[] = {
 static void run_direct(int index, outcome *o)
 {
     conv_case t = direct_cases[index / 2];
-    t.with |= index % 2 != 0 ? BACKWARD | SIGNS : 0;
+    t.with |= index % 2 != 0 ? TRANSPOSED | SIGNS : 0;
     conv_operands a = conv_make(&t);
     const jemi_layout src = conv_source(&t), dst = conv_destination(&t);
     float *packed = conv_alloc(jemi_direct_weights_count(t.in, t.out, t.kernel));
     float *y = conv_alloc(jemi_layout_size(&dst));
-    const bool backward = (t.with & BACKWARD) != 0;
+    const bool transposed = (t.with & TRANSPOSED) != 0;
     const jemi_direct conv = {
         .n = t.n,
         .in = src.c,
@@ -119,14 +119,14 @@ static void run_direct(int index, outcome *o)
         .kernel = t.kernel,
         .stride = t.stride,
         .pad = t.pad,
-        .backward = backward,
+        .transposed = transposed,
         .weights = packed,
         .then = conv_then(&t, &a),
     };
-    jemi_direct_pack(packed, a.weights, t.out, t.in, t.kernel, backward);
+    jemi_direct_pack(packed, a.weights, t.out, t.in, t.kernel, transposed);
     jemi_direct_run(&conv, a.x, y);
     note(o, t.name, y, (size_t)jemi_layout_size(&dst) * sizeof *y);
-    if (!backward) {
+    if (!transposed) {
         const jemi_direct_weights gradient = {src, dst, t.kernel, t.stride, t.pad};
         const int64_t count = t.out * t.in * t.kernel * t.kernel;
         float *dw = conv_alloc(count), *db = conv_alloc(t.out);
@@ -165,7 +165,7 @@ static void run_stem(int index, outcome *o)
     jemi_stem_pack(packed, a.weights, t->out, t->in, 3);
     jemi_stem_forward(y, a.x, packed, &stem, &then);
     note(o, t->name, y, (size_t)jemi_layout_size(&dst) * sizeof *y);
-    jemi_stem_backward(dx, y, packed, &stem);
+    jemi_stem_transposed(dx, y, packed, &stem);
     note(o, "input gradient", dx, (size_t)image * sizeof *dx);
     jemi_stem_weights(dw, a.x, y, &stem, workspace);
     note(o, "weights' gradient", dw, (size_t)taps * sizeof *dw);
@@ -192,13 +192,13 @@ static void run_activation(int index, outcome *o)
         x[i] *= 30.0f;
     jemi_act_forward(y, x, LENGTH, act);
     note(o, "forward", y, LENGTH * sizeof *y);
-    jemi_act_backward(y, x, (jemi_kept){.values = add}, add, LENGTH, act);
-    note(o, "backward and sum", y, LENGTH * sizeof *y);
+    jemi_act_gradient(y, x, (jemi_kept){.values = add}, add, LENGTH, act);
+    note(o, "gradient and sum", y, LENGTH * sizeof *y);
     if (jemi_act_grad_from_signs(act)) {
         jemi_act_forward_signs(y, signs, x, whole, act);
         note(o, "signs", signs, (size_t)whole / JEMI_SIGNS * sizeof *signs);
-        jemi_act_backward(y, add, (jemi_kept){.signs = signs}, x, whole, act);
-        note(o, "backward by signs", y, (size_t)whole * sizeof *y);
+        jemi_act_gradient(y, add, (jemi_kept){.signs = signs}, x, whole, act);
+        note(o, "gradient by signs", y, (size_t)whole * sizeof *y);
     }
     jemi_sum(y, x, add, LENGTH);
     note(o, "sum", y, LENGTH * sizeof *y);
@@ -246,17 +246,17 @@ static void run_images(int index, outcome *o)
         var[i] = 0.1f + fabsf(mean[i]);
     jemi_norm_forward(&pass, y, x, weight, weight, mean, var, scratch);
     note(o, "norm", y, bytes);
-    jemi_norm_backward(&pass, y, y, x, weight, mean, var, dw, db, scratch);
-    note(o, "norm backward", y, bytes);
+    jemi_norm_gradient(&pass, y, y, x, weight, mean, var, dw, db, scratch);
+    note(o, "norm gradient", y, bytes);
     note(o, "norm parameters", dw, sizeof dw);
     const jemi_layout small = jemi_pooling_dst(&l, 4, 3);
     const jemi_pooling pooling = {l, small, 2, 2};
     float *pooled = conv_alloc(jemi_layout_size(&small)), *canonical = conv_alloc(3 * 24 * 63);
     jemi_avgpool_forward(pooled, x, &pooling);
     note(o, "pooling", pooled, (size_t)jemi_layout_size(&small) * sizeof *pooled);
-    jemi_avgpool_backward(y, pooled, (jemi_kept){.values = x},
-                          (jemi_activation){JEMI_CURVE_SILU, 0.0f}, &pooling);
-    note(o, "pooling backward", y, bytes);
+    jemi_avgpool_transposed(y, pooled, (jemi_kept){.values = x},
+                            (jemi_activation){JEMI_CURVE_SILU, 0.0f}, &pooling);
+    note(o, "pooling transposed", y, bytes);
     jemi_layout_store(canonical, y, &l, 3);
     note(o, "store", canonical, 3 * 24 * 63 * sizeof *canonical);
     jemi_layout_load(y, &l, canonical, 2);

@@ -162,7 +162,7 @@ START_TEST(derivatives_are_exact)
         memcpy(kept, x, N_POINTS * sizeof *x);
     for (int with_add = 0; with_add < 2; with_add++) {
         memcpy(got, diff, N_POINTS * sizeof *got); // in place, as plans do
-        jemi_act_backward(got, got, (jemi_kept){.values = kept}, with_add ? add : NULL, N_POINTS,
+        jemi_act_gradient(got, got, (jemi_kept){.values = kept}, with_add ? add : NULL, N_POINTS,
                           a);
         for (int i = 0; i < N_POINTS; i++) {
             const double expected = (double)diff[i] * derivative_of(a, (double)x[i]) +
@@ -193,7 +193,7 @@ START_TEST(nan_stays_nan)
         ck_assert(isnan(y[i]));
     for (int i = 0; i < 20; i++)
         y[i] = 0.5f;
-    jemi_act_backward(y, x, (jemi_kept){.values = y}, NULL, 20, a);
+    jemi_act_gradient(y, x, (jemi_kept){.values = y}, NULL, 20, a);
     for (int i = 0; i < 20; i++)
         ck_assert(isnan(y[i]));
 }
@@ -220,7 +220,7 @@ START_TEST(signs_do_as_well_as_values)
         for (int with_add = 0; with_add < 2; with_add++) {
             float *got[2] = {random_array(count), random_array(count)};
             for (int k = 0; k < 2; k++)
-                jemi_act_backward(got[k], x, kept[k], with_add ? add : NULL, count, a);
+                jemi_act_gradient(got[k], x, kept[k], with_add ? add : NULL, count, a);
             ck_assert_mem_eq(got[0], got[1], (size_t)count * sizeof *add);
             jemi_free(got[0]);
             jemi_free(got[1]);
@@ -294,7 +294,7 @@ static void check_pooling_by_signs(const jemi_pooling *p, jemi_activation lrelu,
     float *other = random_array(count);
     uint16_t *signs = jemi_alloc((size_t)count / 16, sizeof *signs);
     jemi_act_forward_signs(other, signs, src, count, lrelu);
-    jemi_avgpool_backward(other, dst, (jemi_kept){.signs = signs}, lrelu, p);
+    jemi_avgpool_transposed(other, dst, (jemi_kept){.signs = signs}, lrelu, p);
     ck_assert_mem_eq(other, diff, (size_t)count * sizeof *other);
     jemi_free(other);
     jemi_free(signs);
@@ -312,7 +312,7 @@ static void check_pooling(const jemi_layout *l, int64_t window_h, int64_t window
     float *diff = random_array(jemi_layout_size(l));
     jemi_layout_load(src, l, canonical, l->n);
     jemi_avgpool_forward(dst, src, &p);
-    jemi_avgpool_backward(diff, dst, (jemi_kept){.values = src}, lrelu, &p);
+    jemi_avgpool_transposed(diff, dst, (jemi_kept){.values = src}, lrelu, &p);
     check_pooling_by_signs(&p, lrelu, src, dst, diff);
     for (int64_t n = 0; n < l->n; n++)
         for (int64_t c = 0; c < l->c; c++)

@@ -118,13 +118,13 @@ static result run(problem *p)
     check_padding(p, dst);
     jemi_layout_store(r.dst, dst, layout, c->n);
     memset(scratch, 0xff, bytes);
-    jemi_norm_backward(&p->pass, dst, diff, src, p->weight, p->mean, p->var, r.dweight, r.dbias,
+    jemi_norm_gradient(&p->pass, dst, diff, src, p->weight, p->mean, p->var, r.dweight, r.dbias,
                        scratch);
     check_padding(p, dst);
     jemi_layout_store(r.diff_src, dst, layout, c->n);
     // In place, and without the parameters' gradients: the same.
     memset(scratch, 0xff, bytes);
-    jemi_norm_backward(&p->pass, diff, diff, src, p->weight, p->mean, p->var, NULL, NULL, scratch);
+    jemi_norm_gradient(&p->pass, diff, diff, src, p->weight, p->mean, p->var, NULL, NULL, scratch);
     support_same_bits(diff, dst, (size_t)p->blocked * sizeof *diff, c->name);
     free(src);
     free(dst);

@@ -21,26 +21,26 @@ static const conv_case cases[] = {
     {"add", 2, 32, 16, 7, 8, 3, 1, 1, ADD | BIAS},
     {"activation", 2, 16, 32, 7, 8, 3, 1, 1, ACT | BIAS},
     {"everything", 2, 32, 32, 9, 9, 3, 1, 1, FUSED},
-    {"backward", 2, 32, 48, 9, 6, 3, 1, 1, BACKWARD | MASK | ADD},
+    {"transposed", 2, 32, 48, 9, 6, 3, 1, 1, TRANSPOSED | MASK | ADD},
     {"stride 2", 2, 32, 48, 16, 16, 3, 2, 1, BIAS},
     {"stride 2, one pixel", 2, 16, 16, 1, 1, 3, 2, 1, BIAS},
     {"stride 2, 7x10", 3, 16, 32, 7, 10, 3, 2, 1, ACT | BIAS},
     {"stride 2, everything", 2, 48, 16, 9, 11, 3, 2, 1, FUSED},
     {"stride 2, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, BIAS},
     {"stride 2, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, FUSED},
-    {"stride 2 backward", 2, 32, 48, 16, 16, 3, 2, 1, BACKWARD},
-    {"stride 2 backward, one pixel", 2, 16, 16, 1, 1, 3, 2, 1, BACKWARD},
-    {"stride 2 backward, 7x10", 3, 16, 32, 7, 10, 3, 2, 1, BACKWARD | MASK},
-    {"stride 2 backward, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, BACKWARD},
-    {"stride 2 backward, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, BACKWARD | FUSED},
-    {"stride 2 backward, everything", 2, 48, 16, 9, 11, 3, 2, 1, BACKWARD | FUSED},
+    {"stride 2 transposed", 2, 32, 48, 16, 16, 3, 2, 1, TRANSPOSED},
+    {"stride 2 transposed, one pixel", 2, 16, 16, 1, 1, 3, 2, 1, TRANSPOSED},
+    {"stride 2 transposed, 7x10", 3, 16, 32, 7, 10, 3, 2, 1, TRANSPOSED | MASK},
+    {"stride 2 transposed, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, TRANSPOSED},
+    {"stride 2 transposed, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, TRANSPOSED | FUSED},
+    {"stride 2 transposed, everything", 2, 48, 16, 9, 11, 3, 2, 1, TRANSPOSED | FUSED},
 };
 
 static void run(const conv_case *t, const conv_operands *a, float *y)
 {
     jemi_winograd conv = conv_winograd(t);
     float *packed = conv_alloc(jemi_winograd_weights_count(t->in, t->out, t->stride));
-    jemi_winograd_pack(packed, a->weights, t->out, t->in, t->stride, conv.backward);
+    jemi_winograd_pack(packed, a->weights, t->out, t->in, t->stride, conv.transposed);
     conv.weights = packed;
     conv.then = conv_then(t, a);
     float *workspace = conv_alloc(jemi_winograd_workspace(&conv, jemi_parallel_width()));
@@ -73,7 +73,7 @@ static const conv_case bit_cases[] = {
     {"forward", 7, 48, 32, 11, 6, 3, 1, 1, ACT | BIAS},
     {"many tiles", 40, 16, 16, 11, 6, 3, 1, 1, ACT | BIAS},
     {"stride 2", 7, 48, 32, 11, 6, 3, 2, 1, ACT | BIAS},
-    {"stride 2 backward", 7, 48, 32, 11, 6, 3, 2, 1, BACKWARD},
+    {"stride 2 transposed", 7, 48, 32, 11, 6, 3, 2, 1, TRANSPOSED},
 };
 
 START_TEST(test_bits)

@@ -194,7 +194,8 @@ static jem_status contraction(reverse *r, int32_t index, int32_t diff)
     if (c->lowered[input].wants == 0)
         return JEM_OK;
     term t = {-1, -1, -1};
-    JEMI_TRY(jemi_choose_for(c, index, JEMI_CONV_DATA)->data(c, index, diff, &t.tensor));
+    JEMI_TRY(
+        jemi_choose_for(c, index, JEMI_CONV_TRANSPOSED)->transposed(c, index, diff, &t.tensor));
     return send(r, input, t);
 }
 

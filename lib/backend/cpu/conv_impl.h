@@ -15,8 +15,8 @@ typedef struct jemi_compile jemi_compile;
 
 typedef enum jemi_conv_direction {
     JEMI_CONV_FORWARD,
-    JEMI_CONV_DATA,    /* the gradient of the source */
-    JEMI_CONV_WEIGHTS, /* the gradients of weights and bias */
+    JEMI_CONV_TRANSPOSED, /* the gradient of the source */
+    JEMI_CONV_WEIGHTS,    /* the gradients of weights and bias */
 } jemi_conv_direction;
 
 /** What is to be computed: a CONV or LINEAR node in one direction. */
@@ -44,8 +44,8 @@ typedef struct jemi_conv_impl {
     /** Appends the node's forward steps, fusing what it absorbs (lower.h) where it can.
      *  `dst` out: the tensor of the outcome. */
     jem_status (*forward)(jemi_compile *c, int32_t node, int32_t *dst, jemi_conv_fused *fused);
-    /** diff_dst -> diff_src, a new tensor. */
-    jem_status (*data)(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src);
+    /** The transposed product: diff_dst -> diff_src, a new tensor. */
+    jem_status (*transposed)(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src);
     /** diff_dst and the saved source -> the node's part of dparams. */
     jem_status (*weights)(jemi_compile *c, int32_t node, int32_t diff_dst);
 } jemi_conv_impl;

@@ -88,8 +88,8 @@ jem_status jemi_native_forward(jemi_compile *c, jemi_native_append append, int64
     return JEM_OK;
 }
 
-jem_status jemi_native_data(jemi_compile *c, jemi_native_append append, int32_t index,
-                            int32_t diff_dst, int32_t *diff_src)
+jem_status jemi_native_transposed(jemi_compile *c, jemi_native_append append, int32_t index,
+                                  int32_t diff_dst, int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const jemi_shape in = c->graph->nodes[node->input[0]].shape;

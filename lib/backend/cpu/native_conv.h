@@ -62,8 +62,8 @@ typedef jem_status (*jemi_native_append)(jemi_compile *c, const jemi_native_step
 /* Slots of a jemi_conv_impl, but for the kernel. */
 jem_status jemi_native_forward(jemi_compile *c, jemi_native_append append, int64_t block,
                                int32_t node, int32_t *dst, jemi_conv_fused *fused);
-jem_status jemi_native_data(jemi_compile *c, jemi_native_append append, int32_t node,
-                            int32_t diff_dst, int32_t *diff_src);
+jem_status jemi_native_transposed(jemi_compile *c, jemi_native_append append, int32_t node,
+                                  int32_t diff_dst, int32_t *diff_src);
 
 /** The tensors that a weights' gradient reads, in the layouts of `sides`. */
 jem_status jemi_native_weights_ends(jemi_compile *c, int32_t node, const jemi_native_sides *sides,

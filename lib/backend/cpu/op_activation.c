@@ -34,7 +34,7 @@ static jem_status run_backward(jemi_cpu_plan *plan, jemi_op *op)
 {
     const jemi_activation *activation = op->private;
     const int32_t dst = op->writes[0];
-    jemi_act_backward(jemi_plan_data(plan, dst), jemi_plan_data(plan, op->reads[DIFF]),
+    jemi_act_gradient(jemi_plan_data(plan, dst), jemi_plan_data(plan, op->reads[DIFF]),
                       jemi_plan_saved(plan, op->reads[SAVED]), jemi_plan_data(plan, op->reads[ADD]),
                       jemi_layout_size(jemi_plan_layout(plan, dst)), *activation);
     return JEM_OK;

@@ -44,7 +44,7 @@ static jem_status take_weights(jemi_compile *c, const jemi_direct *conv, int32_t
     const jemi_packing packing = {
         .type = &packing_type,
         .param = param,
-        .variant = (conv->backward ? TRANSPOSED : 0) | (conv->bf16 ? BF16 : 0),
+        .variant = (conv->transposed ? TRANSPOSED : 0) | (conv->bf16 ? BF16 : 0),
     };
     return jemi_cpu_program_slot(c->plan->base.program, &packing, slot);
 }
@@ -90,7 +90,7 @@ static jem_status append(jemi_compile *c, const jemi_native_step *step, bool bf1
         .kernel = g.kernel,
         .stride = g.stride,
         .pad = g.pad,
-        .backward = step->transposed,
+        .transposed = step->transposed,
         .bf16 = bf16,
     };
     (*op)->reads[JEMI_NATIVE_SRC] = src;
@@ -118,14 +118,15 @@ static jem_status forward_bf16(jemi_compile *c, int32_t node, int32_t *dst, jemi
     return jemi_native_forward(c, append_bf16, JEMI_NATIVE_BLOCK, node, dst, fused);
 }
 
-static jem_status data_f32(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed_f32(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
 {
-    return jemi_native_data(c, append_f32, node, diff_dst, diff_src);
+    return jemi_native_transposed(c, append_f32, node, diff_dst, diff_src);
 }
 
-static jem_status data_bf16(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed_bf16(jemi_compile *c, int32_t node, int32_t diff_dst,
+                                  int32_t *diff_src)
 {
-    return jemi_native_data(c, append_bf16, node, diff_dst, diff_src);
+    return jemi_native_transposed(c, append_bf16, node, diff_dst, diff_src);
 }
 
 // ---- gradient of the weights -------------------------------------------------------------------
@@ -143,12 +144,12 @@ static jem_status run_weights(jemi_cpu_plan *plan, jemi_op *op)
 static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     if (jemi_plan_node(plan, op)->kind == JEMI_NODE_LINEAR)
-        words->what = "linear backward weights";
+        words->what = "linear, weights' gradient";
     words->kernel = "own direct";
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "convolution backward weights",
+static const jemi_op_type weights_type = {.name = "convolution, weights' gradient",
                                           .run = run_weights,
                                           .describe = describe_weights,
                                           .contracts = true};
@@ -203,7 +204,7 @@ const jemi_conv_impl jemi_conv_direct = {
     .fits = fits_f32,
     .worthwhile = worthwhile_in_f32,
     .forward = forward_f32,
-    .data = data_f32,
+    .transposed = transposed_f32,
     .weights = weights,
 };
 
@@ -212,5 +213,5 @@ const jemi_conv_impl jemi_conv_direct_bf16 = {
     .fits = fits_bf16,
     .worthwhile = worthwhile_in_bf16,
     .forward = forward_bf16,
-    .data = data_bf16,
+    .transposed = transposed_bf16,
 };

@@ -69,7 +69,7 @@ static jem_status run_backward(jemi_cpu_plan *plan, jemi_op *op)
     const jemi_node *node = jemi_plan_node(plan, op);
     const operands with = operands_of(plan, op, op->reads[SAVED_MOMENTS]);
     check_batch(plan, pass);
-    jemi_norm_backward(pass, jemi_plan_data(plan, op->writes[0]),
+    jemi_norm_gradient(pass, jemi_plan_data(plan, op->writes[0]),
                        jemi_plan_data(plan, op->reads[DIFF]),
                        jemi_plan_data(plan, op->reads[SAVED]), with.weight, with.mean, with.var,
                        jemi_plan_dparam(plan, node->weight), jemi_plan_dparam(plan, node->bias),

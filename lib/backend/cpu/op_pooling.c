@@ -23,9 +23,9 @@ static jem_status run_forward(jemi_cpu_plan *plan, jemi_op *op)
 static jem_status run_backward(jemi_cpu_plan *plan, jemi_op *op)
 {
     const state *s = op->private;
-    jemi_avgpool_backward(jemi_plan_data(plan, op->writes[0]),
-                          jemi_plan_data(plan, op->reads[DIFF]),
-                          jemi_plan_saved(plan, op->reads[SAVED]), s->activation, &s->pooling);
+    jemi_avgpool_transposed(jemi_plan_data(plan, op->writes[0]),
+                            jemi_plan_data(plan, op->reads[DIFF]),
+                            jemi_plan_saved(plan, op->reads[SAVED]), s->activation, &s->pooling);
     return JEM_OK;
 }
 

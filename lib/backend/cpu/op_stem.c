@@ -87,25 +87,25 @@ static jem_status forward(jemi_compile *c, int32_t node, int32_t *dst, jemi_conv
 
 // ---- gradient of the image ---------------------------------------------------------------------
 
-static jem_status run_data(jemi_cpu_plan *plan, jemi_op *op)
+static jem_status run_transposed(jemi_cpu_plan *plan, jemi_op *op)
 {
-    jemi_stem_backward(jemi_plan_data(plan, op->writes[0]), jemi_plan_data(plan, op->reads[0]),
-                       op->packed, op->private);
+    jemi_stem_transposed(jemi_plan_data(plan, op->writes[0]), jemi_plan_data(plan, op->reads[0]),
+                         op->packed, op->private);
     return JEM_OK;
 }
 
-static void describe_data(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
+static void describe_transposed(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     (void)plan, (void)op;
     words->kernel = kernel_name;
 }
 
-static const jemi_op_type data_type = {.name = "first convolution backward data",
-                                       .run = run_data,
-                                       .describe = describe_data,
-                                       .contracts = true};
+static const jemi_op_type transposed_type = {.name = "first convolution, transposed",
+                                             .run = run_transposed,
+                                             .describe = describe_transposed,
+                                             .contracts = true};
 
-static jem_status data(jemi_compile *c, int32_t index, int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed(jemi_compile *c, int32_t index, int32_t diff_dst, int32_t *diff_src)
 {
     const jemi_node *node = &c->graph->nodes[index];
     const uint32_t wants = c->lowered[node->input[0]].wants;
@@ -113,7 +113,7 @@ static jem_status data(jemi_compile *c, int32_t index, int32_t diff_dst, int32_t
     JEMI_TRY(jemi_op_convert(c, &diff_dst, &sides.dst, index, wants));
     JEMI_TRY(jemi_compile_tensor(c, &sides.src, 0, diff_src));
     jemi_op *op;
-    JEMI_TRY(jemi_compile_op(c, &data_type, index, wants, sizeof(jemi_stem), &op));
+    JEMI_TRY(jemi_compile_op(c, &transposed_type, index, wants, sizeof(jemi_stem), &op));
     *(jemi_stem *)op->private = stem_of(node, &sides);
     op->reads[0] = diff_dst;
     op->writes[0] = *diff_src;
@@ -139,7 +139,7 @@ static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "first convolution backward weights",
+static const jemi_op_type weights_type = {.name = "first convolution, weights' gradient",
                                           .run = run_weights,
                                           .describe = describe_weights,
                                           .contracts = true};
@@ -164,8 +164,8 @@ static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 static bool fits(const jemi_conv *conv)
 {
     const jemi_node *node = conv->node;
-    const bool limits =
-        conv->direction == JEMI_CONV_DATA ? node->stride == 1 : node->kernel <= JEMI_STEM_KERNEL;
+    const bool limits = conv->direction == JEMI_CONV_TRANSPOSED ? node->stride == 1
+                                                                : node->kernel <= JEMI_STEM_KERNEL;
     return node->kind == JEMI_NODE_CONV && conv->in.c <= JEMI_STEM_CHANNELS && limits;
 }
 
@@ -174,7 +174,7 @@ static bool fits(const jemi_conv *conv)
 static bool worthwhile(const jemi_conv *conv)
 {
     return jemi_kernels_available() &&
-           (conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_DATA);
+           (conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_TRANSPOSED);
 }
 
 const jemi_conv_impl jemi_conv_stem = {
@@ -182,6 +182,6 @@ const jemi_conv_impl jemi_conv_stem = {
     .fits = fits,
     .worthwhile = worthwhile,
     .forward = forward,
-    .data = data,
+    .transposed = transposed,
     .weights = weights,
 };

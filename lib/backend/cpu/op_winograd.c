@@ -28,7 +28,7 @@ static jemi_winograd conv_of(const jemi_node *node, const jemi_layout *from, con
         .dst_h = to->h,
         .dst_w = to->w,
         .stride = node->stride,
-        .backward = transposed,
+        .transposed = transposed,
     };
 }
 
@@ -64,7 +64,7 @@ static jem_status take_weights(jemi_compile *c, const jemi_winograd *conv, int32
     const jemi_packing packing = {
         .type = &packing_type,
         .param = param,
-        .variant = (conv->backward ? TRANSPOSED : 0) | (conv->stride == 2 ? STRIDE2 : 0),
+        .variant = (conv->transposed ? TRANSPOSED : 0) | (conv->stride == 2 ? STRIDE2 : 0),
     };
     return jemi_cpu_program_slot(c->plan->base.program, &packing, slot);
 }
@@ -107,9 +107,9 @@ static jem_status forward(jemi_compile *c, int32_t node, int32_t *dst, jemi_conv
     return jemi_native_forward(c, append, JEMI_NATIVE_BLOCK, node, dst, fused);
 }
 
-static jem_status data(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
 {
-    return jemi_native_data(c, append, node, diff_dst, diff_src);
+    return jemi_native_transposed(c, append, node, diff_dst, diff_src);
 }
 
 // ---- gradient of the weights -------------------------------------------------------------------
@@ -132,7 +132,7 @@ static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "convolution backward weights",
+static const jemi_op_type weights_type = {.name = "convolution, weights' gradient",
                                           .run = run_weights,
                                           .describe = describe_weights,
                                           .contracts = true};
@@ -180,5 +180,5 @@ const jemi_conv_impl jemi_conv_winograd = {.kernel = JEM_KERNEL_WINOGRAD,
                                            .fits = fits,
                                            .worthwhile = worthwhile,
                                            .forward = forward,
-                                           .data = data,
+                                           .transposed = transposed,
                                            .weights = weights};

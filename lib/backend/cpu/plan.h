@@ -27,7 +27,7 @@ typedef struct jemi_cpu_plan jemi_cpu_plan;
 
 /** An op in words, for one line about it. */
 typedef struct jemi_op_words {
-    const char *what;   /* "convolution backward data"; before describe(), the type's name */
+    const char *what;   /* "convolution, transposed"; before describe(), the type's name */
     const char *kernel; /* the implementation; NULL = there is but one */
     int32_t from, to;   /* tensors, -1 = none; before describe(), reads[0] and writes[0] */
     bool sum, lrelu;    /* adds a tensor; applies a leaky ReLU */

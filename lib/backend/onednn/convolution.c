@@ -84,15 +84,15 @@ static bool is_reference(const chosen *ch)
 
 static dnnl_status_t query(chosen *ch, jemi_conv_direction direction)
 {
-    const jemi_pd_md src = direction == JEMI_CONV_DATA ? JEMI_PD_DIFF_SRC : JEMI_PD_SRC;
+    const jemi_pd_md src = direction == JEMI_CONV_TRANSPOSED ? JEMI_PD_DIFF_SRC : JEMI_PD_SRC;
     const jemi_pd_md weights =
         direction == JEMI_CONV_WEIGHTS ? JEMI_PD_DIFF_WEIGHTS : JEMI_PD_WEIGHTS;
-    const bool backward = direction == JEMI_CONV_DATA || direction == JEMI_CONV_WEIGHTS;
+    const bool gradient = direction != JEMI_CONV_FORWARD;
     dnnl_status_t status = jemi_pd_query(ch->pd, src, &ch->src);
     if (status == dnnl_success)
         status = jemi_pd_query(ch->pd, weights, &ch->weights);
     if (status == dnnl_success)
-        status = jemi_pd_query(ch->pd, backward ? JEMI_PD_DIFF_DST : JEMI_PD_DST, &ch->dst);
+        status = jemi_pd_query(ch->pd, gradient ? JEMI_PD_DIFF_DST : JEMI_PD_DST, &ch->dst);
     return status;
 }
 
@@ -307,14 +307,14 @@ static jem_status forward(jemi_compile *c, int32_t node, int32_t *dst, jemi_conv
 
 // ---- gradient of the source --------------------------------------------------------------------
 
-static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, const chosen *ch,
-                            int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed_with(jemi_compile *c, int32_t index, const geometry *g,
+                                  const chosen *ch, int32_t diff_dst, int32_t *diff_src)
 {
     const uint32_t wants = c->lowered[c->graph->nodes[index].input[0]].wants;
     JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, wants));
     JEMI_TRY(jemi_compile_tensor(c, &ch->src_layout, 0, diff_src));
     const jemi_dnnl_words words = {
-        .what = g->linear ? "linear backward data" : "convolution backward data",
+        .what = g->linear ? "linear, transposed" : "convolution, transposed",
         .contracts = true,
     };
     jemi_op *op;
@@ -326,18 +326,18 @@ static jem_status data_with(jemi_compile *c, int32_t index, const geometry *g, c
     return tensor_arg(op, DNNL_ARG_DIFF_SRC, &ch->src, *diff_src);
 }
 
-static jem_status data(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
+static jem_status transposed(jemi_compile *c, int32_t node, int32_t diff_dst, int32_t *diff_src)
 {
     const geometry g = geometry_of(c, node);
     dnnl_engine_t engine;
     JEMI_TRY(jemi_dnnl_engine(&engine));
     JEMI_TRY(need_hint(c, engine, node, &g));
     chosen ch = {0};
-    jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_DATA);
+    jemi_conv_desc desc = desc_of(c, node, JEMI_CONV_TRANSPOSED);
     jem_status status =
         jemi_dnnl_check(choose(&ch, engine, &desc, &g), "gradient of a convolution's input");
     if (status == JEM_OK)
-        status = data_with(c, node, &g, &ch, diff_dst, diff_src);
+        status = transposed_with(c, node, &g, &ch, diff_dst, diff_src);
     chosen_fini(&ch);
     return status;
 }
@@ -380,7 +380,7 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
     if (!as_they_are)
         JEMI_TRY(jemi_compile_tensor(c, NULL, jemi_md_bytes(&ch->weights), &packed));
     const jemi_dnnl_words words = {
-        .what = g->linear ? "linear backward weights" : "convolution backward weights",
+        .what = g->linear ? "linear, weights' gradient" : "convolution, weights' gradient",
         .contracts = true,
     };
     jemi_op *op;
@@ -427,6 +427,6 @@ const jemi_conv_impl jemi_conv_onednn = {
     .kernel = JEM_KERNEL_ONEDNN,
     .splits_rows = true,
     .forward = forward,
-    .data = data,
+    .transposed = transposed,
     .weights = weights,
 };

@@ -205,7 +205,7 @@ static dnnl_status_t first_conv_create(dnnl_primitive_desc_t *pd, const jemi_con
     const dnnl_dims_t dilates = {0, 0};
     const dnnl_dims_t pads = {d->pad, d->pad};
     switch (d->direction) {
-    case JEMI_CONV_DATA:
+    case JEMI_CONV_TRANSPOSED:
         return dnnl_convolution_backward_data_primitive_desc_create(
             pd, engine, dnnl_convolution_direct, d->src.raw, d->weights.raw, d->dst.raw, strides,
             dilates, pads, pads, d->hint, attr);
@@ -259,7 +259,7 @@ static dnnl_status_t conv_create(dnnl_primitive_desc_t *pd, const jemi_conv_desc
     const dnnl_dims_t pads = {d->pad, d->pad};
     dnnl_convolution_desc_t op;
     switch (d->direction) {
-    case JEMI_CONV_DATA:
+    case JEMI_CONV_TRANSPOSED:
         DNNL_TRY(dnnl_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &d->src.raw,
                                                           &d->weights.raw, &d->dst.raw, strides,
                                                           pads, pads));

@@ -66,7 +66,7 @@ typedef struct jemi_conv_desc {
     bool sum; /* dst += : post-ops, forward only */
     bool lrelu;
     float slope;
-    const_dnnl_primitive_desc_t hint; /* of JEMI_CONV_FORWARD, for the backward directions */
+    const_dnnl_primitive_desc_t hint; /* of JEMI_CONV_FORWARD, for the other directions */
 } jemi_conv_desc;
 
 void jemi_conv_desc_fini(jemi_conv_desc *desc);
