@@ -789,7 +789,7 @@ JEM_API jem_status jem_optimizer_set_lr(jem_optimizer *optimizer, float lr);
 JEM_API jem_status jem_optimizer_set_progress(jem_optimizer *optimizer, float s);
 
 /** Any of the outputs may be NULL. `steps` counts the updates done. */
-JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps);
+JEM_API jem_status jem_optimizer_get(jem_optimizer *optimizer, float *lr, int64_t *steps);
 
 /**
  * Copies out the exponential moving average of the parameters, which often scores better than the

@@ -123,14 +123,16 @@ JEM_API jem_status jem_optimizer_set_progress(jem_optimizer *optimizer, float s)
     return JEM_OK;
 }
 
-JEM_API jem_status jem_optimizer_get(const jem_optimizer *optimizer, float *lr, int64_t *steps)
+JEM_API jem_status jem_optimizer_get(jem_optimizer *optimizer, float *lr, int64_t *steps)
 {
     JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
     if (lr != NULL)
         *lr = optimizer->config.lr;
     if (steps != NULL)
         *steps = optimizer->steps;
+    jemi_claim_release(&optimizer->claim);
     return JEM_OK;
 }
 

@@ -338,6 +338,9 @@ static void *try_everything(void *argument)
     BUSY(train_once(t, NULL, NULL));
     BUSY(jem_optimizer_set_lr(t->optimizer, 1.0f));
     BUSY(jem_optimizer_set_progress(t->optimizer, 0.5f));
+    BUSY(jem_optimizer_get(t->optimizer, NULL, NULL));
+    BUSY(jem_optimizer_set_note(t->optimizer, "note"));
+    BUSY(jem_optimizer_get_note(t->optimizer, NULL, 0, NULL));
     BUSY(jem_optimizer_get_ema(t->optimizer, count, params));
     BUSY(jem_sampler_fit(t->sampler, 4, t->x, NULL, NULL, NULL));
     BUSY(jem_sampler_start(t->sampler, 1, NULL, out));
