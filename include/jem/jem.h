@@ -364,7 +364,8 @@ JEM_API size_t jem_model_bytes(const jem_model *model);
 
 typedef struct jem_tensor_info {
     size_t struct_size;
-    char name[64];    /* as in a PyTorch state_dict, for example "stages.0.0.conv1.weight" */
+    const char *name; /* as in a PyTorch state_dict, for example "stages.0.0.conv1.weight"; valid
+                         as long as the model */
     int32_t rank;     /* 1, 2 or 4 */
     int32_t reserved; /* 0 */
     int64_t shape[4]; /* (O, I, kh, kw) of a convolution, (O, I) of a linear layer, (O) of a bias */

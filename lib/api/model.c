@@ -193,8 +193,8 @@ JEM_API jem_status jem_model_tensor(const jem_model *model, int32_t index, jem_t
     JEMI_TRY(jemi_check_pointer(info, "info"));
     JEMI_TRY(jemi_config_check_out(info, "jem_tensor_info"));
     const jemi_param *param = jemi_graph_tensor(&model->graph, index);
-    jem_tensor_info own = {.rank = param->rank, .offset = param->offset, .count = param->count};
-    memcpy(own.name, param->name, sizeof own.name);
+    jem_tensor_info own = {
+        .name = param->name, .rank = param->rank, .offset = param->offset, .count = param->count};
     memcpy(own.shape, param->shape, sizeof own.shape);
     jemi_config_write(info, &own, sizeof own);
     return JEM_OK;

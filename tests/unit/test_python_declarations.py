@@ -138,7 +138,7 @@ HEADER_CHANGES = [
     ("field renamed", r"float momentum;", "float inertia;"),
     ("field type", r"int64_t warmup_steps;", "int32_t warmup_steps;"),
     ("field order", r"float beta1, beta2;", "float beta2, beta1;"),
-    ("field length", r"char name\[64\]", "char name[80]"),
+    ("field length", r"int64_t shape\[4\]", "int64_t shape[5]"),
     ("numbers in a field", r"float milestones\[8\]", "float milestones[9]"),
     ("field callback", r"void \(\*release\)\(void \*user,", "void (*release)(int32_t user,"),
     ("constant added", r"JEM_EVENT_NONE = 0", "JEM_EVENT_NONE = 0, JEM_EVENT_X = 7"),

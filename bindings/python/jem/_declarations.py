@@ -126,7 +126,7 @@ STRUCTS = {
     ),
     "jem_tensor_info": (
         ("struct_size", "size_t"),
-        ("name", "char[64]"),
+        ("name", "const char *"),
         ("rank", "int32_t"),
         ("reserved", "int32_t"),
         ("shape", "int64_t[4]"),
