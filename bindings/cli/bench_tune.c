@@ -16,16 +16,15 @@
 #include "median.h"
 
 static const struct {
-    const char *name; // in the library's table
-    int32_t kernel;
-    const char *text; // how the text of a step begins to call it
+    const char *name; // as jem_exec_config has it
+    const char *row;  // in the library's table
 } kernels[] = {
-    {"WINOGRAD", JEM_KERNEL_WINOGRAD, "own Winograd"},
-    {"DIRECT_BF16", JEM_KERNEL_DIRECT_BF16, "own direct, bf16"},
-    {"DIRECT", JEM_KERNEL_DIRECT, "own direct"},
-    {"STEM", JEM_KERNEL_STEM, "own, first layer"},
-    {"ONEDNN", JEM_KERNEL_ONEDNN, ""},
+    {"winograd", "WINOGRAD"}, {"direct-bf16", "DIRECT_BF16"}, {"direct", "DIRECT"},
+    {"stem", "STEM"},         {"onednn", "ONEDNN"},
 };
+
+// In the library's table, by JEM_STEP_*.
+static const char *const directions[] = {"", "FORWARD", "TRANSPOSED", "WEIGHTS"};
 
 // A model for each, and one that computes as it was asked to.
 enum { KERNELS = sizeof kernels / sizeof kernels[0], MODELS, ASKED = KERNELS, RUNS = 3 };
@@ -38,7 +37,7 @@ typedef struct shape {
 } shape;
 
 typedef struct row {
-    const char *direction;
+    int32_t direction; // JEM_STEP_*
     shape shape;
     int layers;
     int kernel[MODELS]; // which one the model took; -1 = not run yet
@@ -60,63 +59,30 @@ typedef struct tune {
     int onednn;           // major version
 } tune;
 
-// ---- what the text of a step says --------------------------------------------------------------
+// ---- what a step is ----------------------------------------------------------------------------
 
-typedef struct tensor {
-    int64_t n, c, h, w;
-} tensor;
-
-typedef struct parsed {
-    int node;
-    const char *direction;
-    int kernel;
-    bool linear;
-    tensor src, dst;
-} parsed;
-
-#define TENSOR "%" SCNd64 "x%" SCNd64 "x%" SCNd64 "x%" SCNd64
-
-static int kernel_of(const char *text)
+static int kernel_of(const jem_step_info *step)
 {
-    for (const char *at = text; (at = strstr(at, ": ")) != NULL;)
-        text = at += 2;
     int k = 0;
-    while (strncmp(text, kernels[k].text, strlen(kernels[k].text)) != 0)
+    while (k < KERNELS - 1 && strcmp(step->kernel, kernels[k].name) != 0)
         k++;
     return k;
 }
 
-// "backward: node 5 convolution: 16x32x14x14 nChw16c, 16x32x28x28 nChw16c + sum: own direct"
-static bool parse(const char *text, parsed *out)
+static shape shape_of(const jem_step_info *step)
 {
-    char half[16], name[64];
-    tensor *s = &out->src, *d = &out->dst;
-    if (sscanf(text, "%15[a-z]: node %d %63[^:]: " TENSOR " %*[^,], " TENSOR, half, &out->node,
-               name, &s->n, &s->c, &s->h, &s->w, &d->n, &d->c, &d->h, &d->w) != 11)
-        return false;
-    out->direction = strcmp(half, "forward") == 0                ? "FORWARD"
-                     : strstr(name, "weights' gradient") != NULL ? "WEIGHTS"
-                                                                 : "TRANSPOSED";
-    out->linear = strstr(name, "linear") != NULL;
-    out->kernel = kernel_of(text);
-    return true;
-}
-
-// The kernel is what remains of the multiply-adds.
-static shape shape_of(const parsed *p, int64_t macs)
-{
-    const bool transposed = strcmp(p->direction, "TRANSPOSED") == 0;
-    const tensor in = transposed ? p->dst : p->src, out = transposed ? p->src : p->dst;
-    if (p->linear)
-        return (shape){in.n, in.c * in.h * in.w, out.c, 1, 1, 1, 1};
-    const int64_t taps = macs / (in.n * in.c * out.c * out.h * out.w);
-    return (shape){
-        in.n, in.c, out.c, in.h, in.w, llround(sqrt((double)taps)), (in.h + out.h - 1) / out.h};
+    const bool transposed = step->direction == JEM_STEP_TRANSPOSED;
+    const int64_t *in = transposed ? step->dst : step->src;
+    const int64_t *out = transposed ? step->src : step->dst, *weight = step->weight;
+    if (strcmp(step->op, "linear") == 0)
+        return (shape){in[0], weight[1], weight[0], 1, 1, 1, 1};
+    const int64_t stride = (in[2] + out[2] - 1) / out[2];
+    return (shape){in[0], weight[1], weight[0], in[2], in[3], weight[2], stride};
 }
 
 // ---- measurement -------------------------------------------------------------------------------
 
-static int new_row(tune *t, const char *direction, const shape *s)
+static int new_row(tune *t, int32_t direction, const shape *s)
 {
     if (t->n_rows == t->max_rows) {
         const int more = 2 * t->max_rows + 32;
@@ -138,11 +104,10 @@ static int new_row(tune *t, const char *direction, const shape *s)
     return t->n_rows++;
 }
 
-static int find_row(tune *t, const char *direction, const shape *s)
+static int find_row(tune *t, int32_t direction, const shape *s)
 {
     for (int i = 0; i < t->n_rows; i++)
-        if (memcmp(&t->rows[i].shape, s, sizeof *s) == 0 &&
-            strcmp(t->rows[i].direction, direction) == 0)
+        if (t->rows[i].direction == direction && memcmp(&t->rows[i].shape, s, sizeof *s) == 0)
             return i;
     return t->model == ASKED ? new_row(t, direction, s) : -1;
 }
@@ -165,16 +130,13 @@ static void settle(tune *t, int node)
 
 static void note_pass(tune *t, const jem_step_info *step)
 {
-    static const char *const along[] = {" activation",
-                                        " sum: ", " to layout: ", " to canonical: ", " to bf16: "};
-    int node;
-    if (strstr(step->text, " reorder of diff_weights: ") != NULL)
+    static const char *const along[] = {"activation", "sum", "to layout", "to canonical",
+                                        "to bf16"};
+    if (strcmp(step->op, "reorder") == 0) // of the weights' gradient that was just computed
         charge(t, step->seconds);
-    if (sscanf(step->text, "%*[a-z]: node %d", &node) != 1)
-        return;
     for (size_t i = 0; i < sizeof along / sizeof along[0]; i++)
-        if (strstr(step->text, along[i]) != NULL) {
-            settle(t, node);
+        if (strcmp(step->op, along[i]) == 0) {
+            settle(t, step->node);
             t->waiting += step->seconds;
         }
 }
@@ -182,14 +144,13 @@ static void note_pass(tune *t, const jem_step_info *step)
 static void note_step(void *user, const jem_step_info *step)
 {
     tune *t = user;
-    parsed p;
-    if (step->macs == 0 || !parse(step->text, &p)) {
+    if (step->macs == 0) {
         note_pass(t, step);
         return;
     }
-    settle(t, p.node);
-    const shape s = shape_of(&p, step->macs);
-    t->last = find_row(t, p.direction, &s);
+    settle(t, step->node);
+    const shape s = shape_of(step);
+    t->last = find_row(t, step->direction, &s);
     if (t->last < 0) {
         t->out_of_memory |= t->model == ASKED;
         if (t->model != ASKED)
@@ -198,7 +159,7 @@ static void note_step(void *user, const jem_step_info *step)
     }
     row *r = &t->rows[t->last];
     r->layers += t->round == 0 && t->model == ASKED;
-    r->kernel[t->model] = p.kernel;
+    r->kernel[t->model] = kernel_of(step);
     charge(t, step->seconds + t->waiting);
     t->waiting = 0.0;
 }
@@ -209,7 +170,7 @@ static cli_status measure_model(tune *t, const jem_model *model, jem_exec_config
 {
     jem_model *clone;
     if (t->model != ASKED)
-        exec.kernel = kernels[t->model].kernel;
+        exec.kernel = kernels[t->model].name;
     CLI_TRY(cli_jem(err, jem_model_clone(&clone, model, &exec)));
     t->last = t->waiting_node = -1;
     const cli_status status = cli_jem(err, jem_model_profile(clone, what, n, RUNS, note_step, t));
@@ -272,9 +233,10 @@ static bool deserves_row(const row *r)
     return ms_of(r, r->kernel[ASKED]) > slower * ms_of(r, fastest(r));
 }
 
-static bool involves(const row *r, int32_t kernel)
+static bool involves(const row *r, const char *kernel)
 {
-    return kernels[r->kernel[ASKED]].kernel == kernel || kernels[fastest(r)].kernel == kernel;
+    return strcmp(kernels[r->kernel[ASKED]].name, kernel) == 0 ||
+           strcmp(kernels[fastest(r)].name, kernel) == 0;
 }
 
 // As lib/backend/cpu/choice_table.c has it. f32 kernels are chosen alike in f32 and bf16.
@@ -285,10 +247,10 @@ static void format_row(const tune *t, const row *r, char *text, size_t size)
     snprintf(text, size,
              "ROW(%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
              ", %s, %s, %s, %d, %s), // %.3f, %s %.3f",
-             s->in, s->out, s->h, s->w, s->kernel, s->stride, r->direction,
-             involves(r, JEM_KERNEL_DIRECT_BF16) ? "BF16" : "F32", t->isa,
-             involves(r, JEM_KERNEL_ONEDNN) ? t->onednn : 0, kernels[best].name, ms_of(r, best),
-             kernels[chosen].name, ms_of(r, chosen));
+             s->in, s->out, s->h, s->w, s->kernel, s->stride, directions[r->direction],
+             involves(r, "direct-bf16") ? "BF16" : "F32", t->isa,
+             involves(r, "onednn") ? t->onednn : 0, kernels[best].row, ms_of(r, best),
+             kernels[chosen].row, ms_of(r, chosen));
 }
 
 // ---- report ------------------------------------------------------------------------------------
@@ -299,14 +261,14 @@ static json_t *row_json(const tune *t, const row *r)
 {
     const shape *s = &r->shape;
     json_t *json = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:{}}", "direction", r->direction,
-        "n", (json_int_t)s->n, "in", (json_int_t)s->in, "out", (json_int_t)s->out, "h",
-        (json_int_t)s->h, "w", (json_int_t)s->w, "kernel", (json_int_t)s->kernel, "stride",
-        (json_int_t)s->stride, "layers", r->layers, "chosen", kernels[r->kernel[ASKED]].name,
-        "fastest", kernels[fastest(r)].name, "ms");
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:{}}", "direction",
+        directions[r->direction], "n", (json_int_t)s->n, "in", (json_int_t)s->in, "out",
+        (json_int_t)s->out, "h", (json_int_t)s->h, "w", (json_int_t)s->w, "kernel",
+        (json_int_t)s->kernel, "stride", (json_int_t)s->stride, "layers", r->layers, "chosen",
+        kernels[r->kernel[ASKED]].row, "fastest", kernels[fastest(r)].row, "ms");
     for (int k = 0; k < KERNELS; k++)
         if (isfinite(ms_of(r, k)))
-            json_object_set_new(json_object_get(json, "ms"), kernels[k].name,
+            json_object_set_new(json_object_get(json, "ms"), kernels[k].row,
                                 json_real(ms_of(r, k)));
     char text[LINE];
     format_row(t, r, text, sizeof text);
@@ -322,8 +284,8 @@ static void print_row(const row *r)
              "%" PRId64 ", %" PRId64 " -> %" PRId64 ", %" PRId64 "x%" PRId64 ", %" PRId64
              "x%" PRId64 " / %" PRId64,
              s->n, s->in, s->out, s->h, s->w, s->kernel, s->kernel, s->stride);
-    printf("%c %6d %-10s %-40s %-12s", deserves_row(r) ? '*' : ' ', r->layers, r->direction, text,
-           kernels[r->kernel[ASKED]].name);
+    printf("%c %6d %-10s %-40s %-12s", deserves_row(r) ? '*' : ' ', r->layers,
+           directions[r->direction], text, kernels[r->kernel[ASKED]].row);
     for (int k = 0; k < KERNELS; k++)
         if (isfinite(ms_of(r, k)))
             printf(" %12.3f", ms_of(r, k));
@@ -337,7 +299,7 @@ static void print_table(const tune *t)
     int n_deserved = 0;
     printf("\n  layers %-10s %-40s %-12s", "", "rows, in -> out, image, kernel / stride", "chosen");
     for (int k = 0; k < KERNELS; k++)
-        printf(" %12s", kernels[k].name);
+        printf(" %12s", kernels[k].row);
     putchar('\n');
     for (int i = 0; i < t->n_rows; i++) {
         print_row(&t->rows[i]);

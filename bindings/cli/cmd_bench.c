@@ -25,19 +25,11 @@ typedef struct args_t {
     int64_t batch, classes, runs, sgld_steps, beside;
     bool layers, tune, json;
     cli_exec_args exec;
-    int32_t kernel;
+    const char *kernel;
 } args_t;
 
 static const cli_choice ops[] = {
     {"logits", OP_LOGITS}, {"grad", OP_GRAD}, {"sgld", OP_SGLD}, {"train", OP_TRAIN}, {NULL, 0}};
-
-static const cli_choice kernels[] = {{"chosen", JEM_KERNEL_CHOSEN},
-                                     {"onednn", JEM_KERNEL_ONEDNN},
-                                     {"winograd", JEM_KERNEL_WINOGRAD},
-                                     {"direct", JEM_KERNEL_DIRECT},
-                                     {"direct-bf16", JEM_KERNEL_DIRECT_BF16},
-                                     {"stem", JEM_KERNEL_STEM},
-                                     {NULL, 0}};
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
@@ -51,8 +43,11 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("beside", args_t, beside, 0, CLI_BESIDE_MAX,
                   "other processes that are kept busy meanwhile", 0),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
-    CLI_ROW_CHOICE("kernel", args_t, kernel, kernels,
-                   "for all layers that it can do; otherwise chosen for each", 0),
+    CLI_ROW_TEXT(
+        "kernel", args_t, kernel, "NAME",
+        "onednn, winograd, direct, direct-bf16 or stem, for all layers that it can do; auto: "
+        "chosen for each",
+        0),
     CLI_ROW_FLAG("layers", args_t, layers, "a table of the steps, their kernels and times"),
     CLI_ROW_FLAG("tune", args_t, tune,
                  "a table of all kernels' times, and what another choice would gain"),
@@ -62,7 +57,8 @@ static const cli_option options[] = {
 
 static void set_defaults(void *out)
 {
-    *(args_t *)out = (args_t){.batch = 64, .classes = 10, .runs = 10, .sgld_steps = 20};
+    *(args_t *)out =
+        (args_t){.batch = 64, .classes = 10, .runs = 10, .sgld_steps = 20, .kernel = "auto"};
 }
 
 typedef struct bench {

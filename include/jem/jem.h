@@ -231,20 +231,6 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2, JEM_BACKEND_NATIVE = 3 };
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
-/**
- * What computes convolutions and linear layers: for each the kernel that is chosen by a fixed
- * table, or, to measure (jem bench --tune), one kernel wherever it can, and the chosen one
- * elsewhere. Bits differ between kernels. JEM_BACKEND_REF has only one.
- */
-enum {
-    JEM_KERNEL_CHOSEN = 0,
-    JEM_KERNEL_ONEDNN = 1,      /* oneDNN's direct convolution, in JEM_BACKEND_ONEDNN */
-    JEM_KERNEL_WINOGRAD = 2,    /* 3x3 convolutions of whole blocks of 16 channels */
-    JEM_KERNEL_DIRECT = 3,      /* direct summation */
-    JEM_KERNEL_DIRECT_BF16 = 4, /* with factors in bfloat16, by JEM_PRECISION_BF16 */
-    JEM_KERNEL_STEM = 5         /* for images of one to four channels */
-};
-
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
     size_t struct_size;
@@ -257,8 +243,19 @@ typedef struct jem_exec_config {
     int32_t precision_chains;   /* Langevin steps */
     int32_t precision_training; /* parameter gradients */
     int32_t runners_max;        /* calls computing at once, 1..1024; more wait; default 64 */
-    int32_t kernel;             /* JEM_KERNEL_*, default JEM_KERNEL_CHOSEN */
-    int32_t reserved;           /* must be 0 */
+    /**
+     * What computes convolutions and linear layers: "auto", the default, is for each the kernel
+     * that a fixed table chooses. Another name, to measure (jem bench --tune), is that kernel
+     * wherever it can compute the layer, and the chosen one elsewhere. Bits differ between kernels.
+     * JEM_BACKEND_REF has only one.
+     *
+     *   onednn       oneDNN's direct convolution, in JEM_BACKEND_ONEDNN
+     *   winograd     3x3 convolutions of whole blocks of 16 channels
+     *   direct       direct summation
+     *   direct-bf16  with factors in bfloat16, by JEM_PRECISION_BF16
+     *   stem         for images of one to four channels
+     */
+    const char *kernel;
 } jem_exec_config;
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);
@@ -312,12 +309,25 @@ enum { JEM_PREPARE_LOGITS = 1, JEM_PREPARE_GRAD = 2, JEM_PREPARE_TRAIN = 4 };
 /** Builds now what calls with n rows would build on their first use, for one calling thread. */
 JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64_t n);
 
-/** One step of a compiled pass. */
+/**
+ * What a step is for: the value of its layer; the gradient of the layer's input, which is the
+ * transposed layer, applied to the gradient of its output; the gradients of its weights.
+ */
+enum { JEM_STEP_FORWARD = 1, JEM_STEP_TRANSPOSED = 2, JEM_STEP_WEIGHTS = 3 };
+
+/** One step of a compiled pass. Its strings are valid during the callback. */
 typedef struct jem_step_info {
     size_t struct_size;
-    const char *text; /* layer, shapes, and which kernel computes it; valid during the callback */
-    int64_t macs;     /* multiply-adds of the direct algorithm, all rows; 0: moves or elementwise */
-    double seconds;   /* of one run, mean; 0 when none was asked for, or kept by the backend */
+    const char *text; /* all of this in a line, for people */
+    const char *op;   /* "convolution", "linear"; moves and elementwise: "activation", "sum", .. */
+    const char *kernel; /* its name as in jem_exec_config; "" where there is but one */
+    int32_t node;       /* index of the layer, in the order of the forward pass */
+    int32_t direction;  /* JEM_STEP_* */
+    int64_t src[4];     /* (n, C, H, W) of what is read; 0 where it is not the library's */
+    int64_t dst[4];     /* of what is written; WEIGHTS: of the output's gradient, read as well */
+    int64_t weight[4]; /* (O, I, kh, kw) of a convolution, (O, I, 1, 1) of a linear layer, else 0 */
+    int64_t macs;      /* multiply-adds of the direct algorithm, all rows; 0: moves, elementwise */
+    double seconds;    /* of one run, mean; 0 when none was asked for, or kept by the backend */
 } jem_step_info;
 
 typedef void (*jem_step_fn)(void *user, const jem_step_info *step);

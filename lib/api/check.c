@@ -132,19 +132,27 @@ static jem_status check_precision(int32_t precision, const char *name)
     return JEM_OK;
 }
 
+// The caller's string is his again when the call returns.
+static jem_status check_kernel(jem_exec_config *own)
+{
+    jemi_kernel kernel;
+    JEMI_TRY(jemi_kernel_read(own->kernel, &kernel));
+    own->kernel = jemi_kernel_name(kernel);
+    return JEM_OK;
+}
+
 jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
 {
     JEMI_TRY(jem_exec_config_init(own, sizeof *own));
     if (exec != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, exec, "jem_exec_config"));
-    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_exec_config"));
     JEMI_TRY(jemi_check_range_int(own->threads, 1, THREADS_MAX, "threads"));
     JEMI_TRY(jemi_check_range_int(own->runners_max, 1, 1024, "runners_max"));
     JEMI_TRY(jemi_check_range_int(own->backend, JEM_BACKEND_REF, JEM_BACKEND_NATIVE, "backend"));
     JEMI_TRY(check_precision(own->precision_scoring, "precision_scoring"));
     JEMI_TRY(check_precision(own->precision_chains, "precision_chains"));
     JEMI_TRY(check_precision(own->precision_training, "precision_training"));
-    JEMI_TRY(jemi_check_range_int(own->kernel, JEM_KERNEL_CHOSEN, JEM_KERNEL_STEM, "kernel"));
+    JEMI_TRY(check_kernel(own));
     if (jemi_backend_find(own->backend) == NULL)
         return jemi_fail(JEM_EUNSUPPORTED,
                          "this build has no oneDNN backend; use JEM_BACKEND_NATIVE");
@@ -163,7 +171,7 @@ JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_s
         .precision_chains = JEM_PRECISION_F32,
         .precision_training = JEM_PRECISION_F32,
         .runners_max = 64,
-        .kernel = JEM_KERNEL_CHOSEN,
+        .kernel = jemi_kernel_name(JEMI_KERNEL_AUTO),
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_exec_config");
 }

@@ -11,11 +11,11 @@ typedef struct step_receiver {
     int32_t runs;
 } step_receiver;
 
-static void forward_step(void *user, const jemi_step *step)
+static void forward_step(void *user, const jem_step_info *step)
 {
     const step_receiver *to = user;
-    const double seconds = to->runs > 0 ? step->seconds / to->runs : 0.0;
-    const jem_step_info info = {sizeof info, step->line, step->macs, seconds};
+    jem_step_info info = *step;
+    info.seconds = to->runs > 0 ? step->seconds / to->runs : 0.0;
     const int begun = jemi_environment_host_begin();
     to->receive(to->user, &info);
     jemi_environment_host_end(begun);

@@ -24,6 +24,7 @@
 #include <jem/jem.h>
 
 #include "backend/chain.h"
+#include "backend/kernel_name.h"
 #include "base/random.h"
 #include "nn/graph.h"
 
@@ -33,7 +34,7 @@ typedef struct jemi_backend jemi_backend;
 typedef struct jemi_program {
     const jemi_backend *backend;
     const jemi_graph *graph; /* borrowed, outlives the program */
-    int32_t kernel;          /* JEM_KERNEL_* of all plans; the owner may set it before the first */
+    jemi_kernel kernel;      /* of all plans; the owner may set it before the first */
 } jemi_program;
 
 typedef struct jemi_weights {
@@ -105,14 +106,8 @@ typedef struct jemi_rows_work {
     void *context;
 } jemi_rows_work;
 
-typedef struct jemi_step {
-    const char *line; /* what it does, on which shapes, by which implementation */
-    int64_t macs;     /* multiply-adds of the direct algorithm for all rows of its plan */
-    double seconds;   /* in all runs */
-} jemi_step;
-
-/** Receives the steps of a pass in order: primitives and passes over values. */
-typedef void (*jemi_describe_fn)(void *user, const jemi_step *step);
+/** Receives the steps of a pass in order, for all rows of its plan, with the seconds of all runs. */
+typedef void (*jemi_describe_fn)(void *user, const jem_step_info *step);
 
 struct jemi_backend {
     const char *name;

@@ -29,15 +29,15 @@ static bool is_for_this_machine(const net *t, const jemi_choice *row)
 }
 
 // What the table should give for the layer of a row: by the first row that is for this machine.
-static int32_t expected_choice(const net *t, const jemi_choice *row)
+static jemi_kernel expected_choice(const net *t, const jemi_choice *row)
 {
     for (int i = 0; i < jemi_choice_rows; i++)
         if (same_layer(&jemi_choice_table[i], row) && is_for_this_machine(t, &jemi_choice_table[i]))
             return jemi_choice_table[i].choice;
-    return JEM_KERNEL_CHOSEN;
+    return JEMI_KERNEL_AUTO;
 }
 
-static int32_t choose(const net *t, const jemi_choice *row, int32_t wanted)
+static jemi_kernel choose(const net *t, const jemi_choice *row, jemi_kernel wanted)
 {
     return jemi_choose(rows_of(t), &t->graph, t->graph.n_nodes - 1, row->direction, row->precision,
                        wanted)
@@ -48,9 +48,9 @@ START_TEST(a_row_names_a_kernel_that_fits)
 {
     const jemi_choice *row = &jemi_choice_table[_i];
     ck_assert(row->precision == JEM_PRECISION_F32 || row->precision == JEM_PRECISION_BF16);
-    ck_assert(row->precision == JEM_PRECISION_BF16 || row->choice != JEM_KERNEL_DIRECT_BF16);
+    ck_assert(row->precision == JEM_PRECISION_BF16 || row->choice != JEMI_KERNEL_DIRECT_BF16);
     ck_assert(row->isa != JEMI_ISA_OTHER);
-    ck_assert(row->onednn != 0 || row->choice != JEM_KERNEL_ONEDNN);
+    ck_assert(row->onednn != 0 || row->choice != JEMI_KERNEL_ONEDNN);
     for (int i = 0; i < _i; i++) // else it is never reached
         ck_assert(!same_layer(&jemi_choice_table[i], row) || jemi_choice_table[i].isa != row->isa ||
                   (jemi_choice_table[i].onednn != 0 && jemi_choice_table[i].onednn != row->onednn));
@@ -60,7 +60,7 @@ START_TEST(a_row_names_a_kernel_that_fits)
     const net_case c = row_case(row, name);
     net t;
     net_init(&t, &c, 1);
-    const bool here = row->choice != JEM_KERNEL_ONEDNN || backend->id == JEM_BACKEND_ONEDNN;
+    const bool here = row->choice != JEMI_KERNEL_ONEDNN || backend->id == JEM_BACKEND_ONEDNN;
     ck_assert_msg(!here || choose(&t, row, row->choice) == row->choice,
                   "row %d: kernel %d cannot do it", _i, (int)row->choice);
     net_fini(&t);
@@ -74,9 +74,9 @@ START_TEST(a_row_is_found)
     const net_case c = row_case(row, name);
     net t;
     net_init(&t, &c, 1);
-    const int32_t expected = expected_choice(&t, row);
-    if (expected != JEM_KERNEL_CHOSEN)
-        ck_assert_int_eq(choose(&t, row, JEM_KERNEL_CHOSEN), expected);
+    const jemi_kernel expected = expected_choice(&t, row);
+    if (expected != JEMI_KERNEL_AUTO)
+        ck_assert_int_eq(choose(&t, row, JEMI_KERNEL_AUTO), expected);
     net_fini(&t);
 }
 END_TEST
@@ -97,47 +97,43 @@ START_TEST(a_row_is_for_its_layer_alone)
     const net_case c = row_case(&other[_i], name);
     net t;
     net_init(&t, &c, 1);
-    ck_assert_int_eq(choose(&t, &other[_i], JEM_KERNEL_CHOSEN),
-                     jemi_kernels_available() ? JEM_KERNEL_DIRECT : JEM_KERNEL_ONEDNN);
+    ck_assert_int_eq(choose(&t, &other[_i], JEMI_KERNEL_AUTO),
+                     jemi_kernels_available() ? JEMI_KERNEL_DIRECT : JEMI_KERNEL_ONEDNN);
     net_fini(&t);
 }
 END_TEST
 
 // ---- plans -------------------------------------------------------------------------------------
 
-static void find_kernel(void *user, const jemi_step *step)
+// The kernel of the convolution in each direction.
+static void find_kernel(void *user, const jem_step_info *step)
 {
-    bool *found = user;
-    const char *const names[] = {[JEM_KERNEL_ONEDNN] = ": jit",
-                                 [JEM_KERNEL_WINOGRAD] = ": own Winograd",
-                                 [JEM_KERNEL_DIRECT] = ": own direct",
-                                 [JEM_KERNEL_DIRECT_BF16] = ": own direct, bf16",
-                                 [JEM_KERNEL_STEM] = ": own, first layer"};
-    const int half = strncmp(step->line, "forward", 7) == 0            ? JEMI_CONV_FORWARD
-                     : strstr(step->line, "weights' gradient") != NULL ? JEMI_CONV_WEIGHTS
-                                                                       : JEMI_CONV_TRANSPOSED;
-    for (int k = JEM_KERNEL_ONEDNN; k <= JEM_KERNEL_STEM; k++)
-        found[8 * half + k] |= strstr(step->line, names[k]) != NULL;
+    jemi_kernel *found = user;
+    if (step->macs > 0)
+        ok(jemi_kernel_read(step->kernel, &found[step->direction]));
 }
 
 // Each direction by itself: with AVX-512 and bf16, direct forward and Winograd backward.
 START_TEST(a_plan_takes_what_was_chosen)
 {
+    static const int32_t steps[] = {[JEMI_CONV_FORWARD] = JEM_STEP_FORWARD,
+                                    [JEMI_CONV_TRANSPOSED] = JEM_STEP_TRANSPOSED,
+                                    [JEMI_CONV_WEIGHTS] = JEM_STEP_WEIGHTS};
     const net_case c = {"made:layer-64-3-2", 64, 28, 28, 0, 2, 2, 1};
     net t;
     net_init(&t, &c, 1);
-    for (int32_t wanted = JEM_KERNEL_CHOSEN; wanted <= JEM_KERNEL_STEM; wanted++) {
-        bool found[24] = {false};
+    for (jemi_kernel wanted = JEMI_KERNEL_AUTO; wanted < JEMI_KERNELS; wanted++) {
+        jemi_kernel found[JEM_STEP_WEIGHTS + 1] = {JEMI_KERNEL_AUTO};
         t.program->kernel = wanted;
         jemi_plan *plan = new_plan(&t, 2, 1, 3);
         backend->planner->describe(plan, find_kernel, found);
         backend->planner->destroy(plan);
         for (int d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++) {
-            const int32_t kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
-                                               (jemi_conv_direction)d, t.precision, wanted)
-                                       ->kernel;
-            ck_assert_msg(found[8 * d + kernel], "wanted %d: direction %d is not by %d",
-                          (int)wanted, d, (int)kernel);
+            const jemi_kernel kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
+                                                   (jemi_conv_direction)d, t.precision, wanted)
+                                           ->kernel;
+            ck_assert_msg(found[steps[d]] == kernel, "wanted %d: direction %d is by %d, not by %d",
+                          (int)wanted, d, (int)found[steps[d]], (int)kernel);
         }
     }
     net_fini(&t);
@@ -153,11 +149,11 @@ START_TEST(digests_tell_choices_apart)
     char text[2][128];
     net t;
     net_init(&t, &c, 1);
-    const int32_t first =
-        backend->id == JEM_BACKEND_ONEDNN ? JEM_KERNEL_ONEDNN : JEM_KERNEL_WINOGRAD;
-    for (int32_t k = first; k <= JEM_KERNEL_DIRECT; k++) {
+    const jemi_kernel first =
+        backend->id == JEM_BACKEND_ONEDNN ? JEMI_KERNEL_ONEDNN : JEMI_KERNEL_WINOGRAD;
+    for (jemi_kernel k = first; k <= JEMI_KERNEL_DIRECT; k++) {
         seen[k] = jemi_choose_digest(rows_of(&t), &t.graph, JEM_PRECISION_F32, k);
-        for (int32_t before = first; before < k; before++)
+        for (jemi_kernel before = first; before < k; before++)
             ck_assert_uint_ne(seen[k], seen[before]);
     }
     backend->choice(t.program, JEM_PRECISION_F32, text[0], sizeof text[0]);

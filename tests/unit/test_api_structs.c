@@ -198,7 +198,7 @@ static const field_row fields[] = {
     {OF_EXEC(precision_training), INT, -1, JEM_EUNSUPPORTED, NULL},
     {OF_EXEC(runners_max), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(runners_max), INT, 1025, JEM_EINVAL, NULL},
-    {OF_EXEC(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
+    {OF_EXEC(kernel), POINTER, 0, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 0, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 100000001, JEM_EINVAL, NULL},
     {OF_SAMPLER(steps), INT, -1, JEM_EINVAL, NULL},

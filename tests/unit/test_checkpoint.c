@@ -75,14 +75,15 @@ static const char computed_by[] = "computed by 'native, ";
 
 // How a run goes on that was begun with the defaults.
 static const struct {
-    int32_t backend, chains, training, kernel; // 0 = as before
+    int32_t backend, chains, training; // 0 = as before
+    const char *kernel;
     bool other; // but for the backend, there must be oneDNN's kernels to choose, and our own
 } changes[] = {
-    {0, 0, 0, 0, false},
-    {JEM_BACKEND_REF, 0, 0, 0, true},
-    {0, JEM_PRECISION_F32_STRICT, 0, 0, true},
-    {0, 0, JEM_PRECISION_F32_STRICT, 0, true},
-    {0, 0, 0, JEM_KERNEL_ONEDNN, true},
+    {0, 0, 0, "auto", false},
+    {JEM_BACKEND_REF, 0, 0, "auto", true},
+    {0, JEM_PRECISION_F32_STRICT, 0, "auto", true},
+    {0, 0, JEM_PRECISION_F32_STRICT, "auto", true},
+    {0, 0, 0, "onednn", true},
 };
 
 // What computed a checkpoint is recorded; to go on with something else is no error, but told.

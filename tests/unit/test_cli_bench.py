@@ -194,3 +194,10 @@ def test_tune_wants_kernels():
     message = jem("bench", "--arch", "mlp-4", "--shape", "1x2x2", "--op", "grad", "--backend",
                   "ref", "--tune", expect=2)
     assert "--backend ref" in message
+
+
+def test_kernels_by_name():
+    message = jem("bench", "--arch", "mlp-4", "--shape", "1x2x2", "--op", "logits", "--kernel",
+                  "gemm", expect=2)
+    assert "'gemm'" in message and "auto, onednn, winograd, direct, direct-bf16, stem" in message
+    bench("mlp-4", "1x2x2", "logits", "--kernel", "direct")

@@ -5,8 +5,8 @@
  */
 #define _GNU_SOURCE // feenableexcept
 #include <fenv.h>
-#include <omp.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -144,7 +144,7 @@ typedef struct results {
 static void make_subject(subject *s, const char *arch, int32_t threads, const state *before)
 {
     jem_exec_config exec = support_exec(0, threads);
-    exec.kernel = strcmp(arch, in_teams) == 0 ? JEM_KERNEL_ONEDNN : JEM_KERNEL_CHOSEN;
+    exec.kernel = strcmp(arch, in_teams) == 0 ? "onednn" : "auto";
     jem_sampler_config config = support_sampler_config(64, 3);
     config.start = JEM_START_GAUSSIAN;
     config.start_rank = 2;

@@ -53,7 +53,7 @@ static void set_up(int32_t backend)
 {
     w.exec = support_exec(backend, 1);
     w.exec.runners_max = 2;
-    w.exec.kernel = w.exec.backend == JEM_BACKEND_ONEDNN ? JEM_KERNEL_ONEDNN : 0; // its primitives
+    w.exec.kernel = w.exec.backend == JEM_BACKEND_ONEDNN ? "onednn" : "auto"; // its primitives
     w.model = support_model("mlp-7", FEATURES, CLASSES, &w.exec);
     const jem_sampler_config config = support_sampler_config(CAPACITY, 2);
     w.sampler = support_sampler(w.model, &config);

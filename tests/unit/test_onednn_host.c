@@ -36,7 +36,7 @@ static jem_model *make_model(int32_t backend)
         return NULL;
     exec.backend = backend;
     exec.threads = 1;
-    exec.kernel = backend == JEM_BACKEND_ONEDNN ? JEM_KERNEL_ONEDNN : JEM_KERNEL_CHOSEN;
+    exec.kernel = backend == JEM_BACKEND_ONEDNN ? "onednn" : "auto";
     config.arch = "cnn-8-8";
     config.channels = 3;
     config.height = config.width = SIDE;

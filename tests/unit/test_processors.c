@@ -142,7 +142,7 @@ typedef struct results {
 static jem_status compute(int32_t threads, results *r)
 {
     jem_exec_config exec = support_exec(0, threads);
-    exec.kernel = JEM_KERNEL_ONEDNN;
+    exec.kernel = "onednn";
     jem_model *model = support_model("mlp-1000-1000", FEATURES, CLASSES, &exec);
     float *x = support_uniform(ROWS * FEATURES, 1);
     const jem_sampler_config config = support_sampler_config(ROWS, 2);

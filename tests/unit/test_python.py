@@ -106,6 +106,20 @@ def test_info(model):
         assert (other.info.threads, other.info.backend) == (1, "ref")
 
 
+def test_profile():
+    model = jem.Model.create("cnn-16", channels=1, height=8, width=8, classes=3,
+                             threads=1, kernel="direct")
+    steps = model.profile(2, "grad", runs=1)
+    assert all(isinstance(step, jem.StepInfo) and step.op in step.text for step in steps)
+    convolutions = {step.direction: step for step in steps if step.op == "convolution"}
+    first = convolutions["forward"]
+    assert first.src == (2, 1, 8, 8) and first.dst == (2, 16, 8, 8)
+    assert first.weight == (16, 1, 3, 3) and first.macs == 2 * 16 * 9 * 64
+    assert first.kernel == convolutions["transposed"].kernel == "direct"
+    with pytest.raises(jem.JemInvalidError, match="'gemm'; expected one of auto, onednn"):
+        jem.Model.create("mlp-4", channels=1, classes=3, kernel="gemm")
+
+
 def test_parameters(model, x):
     before = model.params
     tensors = model.tensors()

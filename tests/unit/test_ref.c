@@ -381,9 +381,9 @@ END_TEST
 
 /* ---- the rest of the table ------------------------------------------------------------------ */
 
-static void append_line(void *user, const jemi_step *step)
+static void append_line(void *user, const jem_step_info *step)
 {
-    strcat(user, step->line);
+    strcat(user, step->text);
     strcat(user, "\n");
 }
 
@@ -395,8 +395,8 @@ START_TEST(test_describe_and_bytes)
     jemi_plan *large = plan_new(&f, BATCH, JEMI_WANT_DPARAMS);
     char text[512] = "";
     f.backend->planner->describe(small, append_line, text);
-    ck_assert_str_eq(text, "ref input 2x5x4\nref conv 3x5x4\nref act 3x5x4\nref avgpool 3x2x2\n"
-                           "ref linear 3x1x1\n");
+    ck_assert_str_eq(text, "ref input 2x5x4\nref convolution 3x5x4\nref activation 3x5x4\n"
+                           "ref average pooling 3x2x2\nref linear 3x1x1\n");
     // Values of one row: 40 + 60 + 60 + 12 + 3 doubles.
     ck_assert_uint_ge(f.backend->planner->bytes(small), 175 * sizeof(double));
     ck_assert_uint_ge(f.backend->planner->bytes(large), (BATCH + 1) * 175 * sizeof(double));

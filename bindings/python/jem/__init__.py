@@ -36,7 +36,7 @@ from .errors import (
 )
 from ._rows import JemWarning
 from .metrics import Metrics, auroc, classification_metrics
-from .model import Model, ModelInfo
+from .model import Model, ModelInfo, StepInfo
 from .sampler import Chains, Sampler
 from .training import (
     Optimizer,
@@ -84,6 +84,7 @@ __all__ = [
     "Preset",
     "PresetInfo",
     "Sampler",
+    "StepInfo",
     "TrainStats",
     "auroc",
     "build_info",

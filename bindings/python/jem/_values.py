@@ -254,6 +254,8 @@ _RESULT_STRUCTS: dict[type, str] = {}
 def _result_type(struct: str, field: str, spelling: str) -> str:
     if (struct, field) in ENUM_FIELDS or spelling == "const char *":
         return "str"
+    if spelling.endswith("]"):
+        return "tuple"
     return "float" if spelling in ("float", "double") else "int"
 
 

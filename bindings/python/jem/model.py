@@ -19,6 +19,7 @@ from ._native import STEP, Handle, call, create, struct_type
 from .errors import JemNotFoundError
 
 ModelInfo = _values.result_class("ModelInfo", "jem_model_info", "Shape and size of a model.")
+StepInfo = _values.result_class("StepInfo", "jem_step_info", "One step of a compiled pass.")
 
 
 def _exec_config(keywords: Mapping[str, Any]) -> Any:
@@ -109,8 +110,8 @@ class Model(Handle):
             flags |= _values.constant("JEM_PREPARE_", name, "what")
         call("jem_model_prepare", self, flags, _values.integer(n, "int64_t", "n"))
 
-    def profile(self, n: int, what: str, runs: int = 10) -> list[dict[str, Any]]:
-        """The steps of a pass in order: "text", "macs" and mean "seconds" of each.
+    def profile(self, n: int, what: str, runs: int = 10) -> list[Any]:
+        """The steps of a pass in order, each a StepInfo; its seconds are means.
 
         Args:
             n: Rows.
@@ -120,10 +121,7 @@ class Model(Handle):
         steps = []
 
         def receive(_user: Any, info: Any) -> None:
-            step = info.contents
-            steps.append(
-                {"text": step.text.decode(), "macs": step.macs, "seconds": step.seconds}
-            )
+            steps.append(_values.result_from(StepInfo, info.contents))
 
         call(
             "jem_model_profile",

@@ -48,7 +48,7 @@ static bool can(const jemi_conv_impl *row, const jemi_conv *conv)
 }
 
 // The program's row with that kernel, if it may be asked for; else NULL.
-static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, int32_t kernel,
+static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, jemi_kernel kernel,
                                     const jemi_conv *conv)
 {
     for (int32_t i = 0; i < rows->count; i++) {
@@ -88,7 +88,7 @@ static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv
 
 const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph,
                                   int32_t index, jemi_conv_direction direction, int32_t precision,
-                                  int32_t wanted)
+                                  jemi_kernel wanted)
 {
     const jemi_node *node = &graph->nodes[index];
     jemi_conv conv = {node, graph->nodes[node->input[0]].shape, direction, precision};
@@ -100,7 +100,7 @@ const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *
     const jemi_conv_impl *exception = by_table(rows, &conv);
     // What bf16 leaves to f32 is chosen as there.
     if (exception == NULL && precision == JEM_PRECISION_BF16 &&
-        rule->kernel != JEM_KERNEL_DIRECT_BF16) {
+        rule->kernel != JEMI_KERNEL_DIRECT_BF16) {
         conv.precision = JEM_PRECISION_F32;
         exception = by_table(rows, &conv);
     }
@@ -155,7 +155,7 @@ static uint32_t fnv(uint32_t digest, int64_t number)
 }
 
 uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                            int32_t wanted)
+                            jemi_kernel wanted)
 {
     uint32_t digest = fnv_basis;
     for (int32_t i = 0; i < graph->n_nodes; i++) {

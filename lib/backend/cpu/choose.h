@@ -18,7 +18,7 @@ typedef struct jemi_choice {
     int32_t precision; /* JEM_PRECISION_F32, which is also BF16's for f32 kernels; or _BF16 */
     jemi_isa isa;      /* exactly this */
     int32_t onednn;    /* its major version; 0 = any */
-    int32_t choice;    /* JEM_KERNEL_* */
+    jemi_kernel choice;
 } jemi_choice;
 
 /** Measured exceptions to the rule in choose.c. (choice_table.c) */
@@ -34,10 +34,11 @@ jem_status jemi_choose_check(int32_t precision);
 /**
  * The row for a CONV or LINEAR node.
  *
- * @param wanted  JEM_KERNEL_*: taken where it fits, unless it is _CHOSEN.
+ * @param wanted  Taken where it fits, unless it is JEMI_KERNEL_AUTO.
  */
 const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t node,
-                                  jemi_conv_direction direction, int32_t precision, int32_t wanted);
+                                  jemi_conv_direction direction, int32_t precision,
+                                  jemi_kernel wanted);
 
 /** The same for a plan that is being compiled. */
 const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
@@ -45,7 +46,7 @@ const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
 
 /** A number that differs, in all likelihood, where jemi_choose() does for any layer. */
 uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                            int32_t wanted);
+                            jemi_kernel wanted);
 
 /** The same of the table. */
 uint32_t jemi_choose_table_digest(void);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "backend/kernel_name.h"
 #include "nn/graph.h"
 
 typedef struct jemi_compile jemi_compile;
@@ -33,7 +34,7 @@ typedef struct jemi_conv_fused {
 } jemi_conv_fused;
 
 typedef struct jemi_conv_impl {
-    int32_t kernel; /* JEM_KERNEL_* */
+    jemi_kernel kernel;
     /** Can it? Never by batch or by time: a row's bits would depend on them. NULL = always. */
     bool (*fits)(const jemi_conv *conv);
     /** Is it the better choice, where it fits, than the rows behind it? NULL = always. */

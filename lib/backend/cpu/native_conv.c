@@ -166,13 +166,14 @@ jemi_epilogue jemi_native_epilogue(const jemi_cpu_plan *plan, const jemi_op *op)
     };
 }
 
-void jemi_native_describe(const jemi_cpu_plan *plan, const jemi_op *op, const char *kernel,
-                          jemi_op_words *words)
+void jemi_native_describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_kernel kernel,
+                          const char *impl, jemi_op_words *words)
 {
     const jemi_native_fusion *fusion = op->private;
     if (jemi_plan_node(plan, op)->kind == JEMI_NODE_LINEAR)
         words->what = "linear";
     words->kernel = kernel;
+    words->impl = impl;
     words->sum = op->reads[JEMI_NATIVE_ADD] >= 0;
     words->lrelu = fusion->act;
     words->derivative = op->reads[JEMI_NATIVE_SAVED] >= 0;

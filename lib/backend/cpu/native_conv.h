@@ -29,8 +29,8 @@ typedef struct jemi_native_fusion {
 jemi_epilogue jemi_native_epilogue(const jemi_cpu_plan *plan, const jemi_op *op);
 
 /** Fills the words that a fusion calls for. */
-void jemi_native_describe(const jemi_cpu_plan *plan, const jemi_op *op, const char *kernel,
-                          jemi_op_words *words);
+void jemi_native_describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_kernel kernel,
+                          const char *impl, jemi_op_words *words);
 
 /** How the source and the destination of a forward convolution lie. */
 typedef struct jemi_native_sides {

@@ -50,7 +50,7 @@ static void describe_backward(const jemi_cpu_plan *plan, const jemi_op *op, jemi
 static const jemi_op_type forward = {
     .name = "activation", .run = run_forward, .describe = describe_forward};
 static const jemi_op_type backward = {
-    .name = "activation backward", .run = run_backward, .describe = describe_backward};
+    .name = "activation", .run = run_backward, .describe = describe_backward};
 
 // `act` is the ACT node.
 static jem_status append(jemi_compile *c, const jemi_op_type *type, jemi_op_place at, int32_t act,

@@ -63,8 +63,10 @@ static jem_status run(jemi_cpu_plan *plan, jemi_op *op)
 
 static void describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
-    const bool bf16 = ((const state *)op->private)->conv.bf16;
-    jemi_native_describe(plan, op, bf16 ? "own direct, bf16" : "own direct", words);
+    if (((const state *)op->private)->conv.bf16)
+        jemi_native_describe(plan, op, JEMI_KERNEL_DIRECT_BF16, "own direct, bf16", words);
+    else
+        jemi_native_describe(plan, op, JEMI_KERNEL_DIRECT, "own direct", words);
 }
 
 static const jemi_op_type product = {
@@ -144,15 +146,15 @@ static jem_status run_weights(jemi_cpu_plan *plan, jemi_op *op)
 static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     if (jemi_plan_node(plan, op)->kind == JEMI_NODE_LINEAR)
-        words->what = "linear, weights' gradient";
-    words->kernel = "own direct";
+        words->what = "linear";
+    words->direction = JEM_STEP_WEIGHTS;
+    words->kernel = JEMI_KERNEL_DIRECT;
+    words->impl = "own direct";
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "convolution, weights' gradient",
-                                          .run = run_weights,
-                                          .describe = describe_weights,
-                                          .contracts = true};
+static const jemi_op_type weights_type = {
+    .name = "convolution", .run = run_weights, .describe = describe_weights, .contracts = true};
 
 static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 {
@@ -200,7 +202,7 @@ static bool worthwhile_in_f32(const jemi_conv *conv)
 }
 
 const jemi_conv_impl jemi_conv_direct = {
-    .kernel = JEM_KERNEL_DIRECT,
+    .kernel = JEMI_KERNEL_DIRECT,
     .fits = fits_f32,
     .worthwhile = worthwhile_in_f32,
     .forward = forward_f32,
@@ -209,7 +211,7 @@ const jemi_conv_impl jemi_conv_direct = {
 };
 
 const jemi_conv_impl jemi_conv_direct_bf16 = {
-    .kernel = JEM_KERNEL_DIRECT_BF16,
+    .kernel = JEMI_KERNEL_DIRECT_BF16,
     .fits = fits_bf16,
     .worthwhile = worthwhile_in_bf16,
     .forward = forward_bf16,

@@ -42,7 +42,7 @@ static jem_status run_backward(jemi_cpu_plan *plan, jemi_op *op)
 }
 
 static const jemi_op_type forward = {.name = "dropout", .run = run_forward};
-static const jemi_op_type backward = {.name = "dropout backward", .run = run_backward};
+static const jemi_op_type backward = {.name = "dropout", .run = run_backward};
 
 jem_status jemi_op_dropout(jemi_compile *c, int32_t index)
 {

@@ -81,14 +81,13 @@ static void describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words
 {
     (void)plan;
     const jemi_norm_pass *pass = op->private;
-    words->kernel = pass->over == JEMI_OVER_GROUPS  ? "own, by groups"
-                    : pass->over == JEMI_OVER_BATCH ? "own, by the batch"
-                                                    : "own, by running statistics";
+    words->impl = pass->over == JEMI_OVER_GROUPS  ? "own, by groups"
+                  : pass->over == JEMI_OVER_BATCH ? "own, by the batch"
+                                                  : "own, by running statistics";
 }
 
 static const jemi_op_type forward = {.name = "norm", .run = run_forward, .describe = describe};
-static const jemi_op_type backward = {
-    .name = "norm backward", .run = run_backward, .describe = describe};
+static const jemi_op_type backward = {.name = "norm", .run = run_backward, .describe = describe};
 
 // ---- compiling ---------------------------------------------------------------------------------
 

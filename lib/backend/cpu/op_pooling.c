@@ -37,7 +37,7 @@ static void describe_backward(const jemi_cpu_plan *plan, const jemi_op *op, jemi
 
 static const jemi_op_type forward = {.name = "average pooling", .run = run_forward};
 static const jemi_op_type backward = {
-    .name = "average pooling backward", .run = run_backward, .describe = describe_backward};
+    .name = "average pooling", .run = run_backward, .describe = describe_backward};
 
 static jem_status append(jemi_compile *c, const jemi_op_type *type, jemi_op_place at, state s,
                          jemi_op **op)

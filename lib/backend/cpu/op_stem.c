@@ -7,7 +7,7 @@
 #include "kernels/isa.h"
 #include "kernels/stem.h"
 
-static const char kernel_name[] = "own, first layer";
+static const char impl[] = "own, first layer";
 
 typedef struct state {
     jemi_native_fusion fusion;
@@ -61,13 +61,11 @@ static jem_status run_forward(jemi_cpu_plan *plan, jemi_op *op)
 
 static void describe_forward(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
-    jemi_native_describe(plan, op, kernel_name, words);
+    jemi_native_describe(plan, op, JEMI_KERNEL_STEM, impl, words);
 }
 
-static const jemi_op_type forward_type = {.name = "first convolution",
-                                          .run = run_forward,
-                                          .describe = describe_forward,
-                                          .contracts = true};
+static const jemi_op_type forward_type = {
+    .name = "convolution", .run = run_forward, .describe = describe_forward, .contracts = true};
 
 static jem_status append(jemi_compile *c, const jemi_native_step *step, jemi_op **op)
 {
@@ -97,10 +95,11 @@ static jem_status run_transposed(jemi_cpu_plan *plan, jemi_op *op)
 static void describe_transposed(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     (void)plan, (void)op;
-    words->kernel = kernel_name;
+    words->kernel = JEMI_KERNEL_STEM;
+    words->impl = impl;
 }
 
-static const jemi_op_type transposed_type = {.name = "first convolution, transposed",
+static const jemi_op_type transposed_type = {.name = "convolution",
                                              .run = run_transposed,
                                              .describe = describe_transposed,
                                              .contracts = true};
@@ -135,14 +134,14 @@ static jem_status run_weights(jemi_cpu_plan *plan, jemi_op *op)
 static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     (void)plan;
-    words->kernel = kernel_name;
+    words->direction = JEM_STEP_WEIGHTS;
+    words->kernel = JEMI_KERNEL_STEM;
+    words->impl = impl;
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "first convolution, weights' gradient",
-                                          .run = run_weights,
-                                          .describe = describe_weights,
-                                          .contracts = true};
+static const jemi_op_type weights_type = {
+    .name = "convolution", .run = run_weights, .describe = describe_weights, .contracts = true};
 
 static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 {
@@ -178,7 +177,7 @@ static bool worthwhile(const jemi_conv *conv)
 }
 
 const jemi_conv_impl jemi_conv_stem = {
-    .kernel = JEM_KERNEL_STEM,
+    .kernel = JEMI_KERNEL_STEM,
     .fits = fits,
     .worthwhile = worthwhile,
     .forward = forward,

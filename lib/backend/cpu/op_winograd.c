@@ -83,7 +83,8 @@ static jem_status run(jemi_cpu_plan *plan, jemi_op *op)
 
 static void describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
-    jemi_native_describe(plan, op, name_of(&((const state *)op->private)->conv), words);
+    jemi_native_describe(plan, op, JEMI_KERNEL_WINOGRAD,
+                         name_of(&((const state *)op->private)->conv), words);
 }
 
 static const jemi_op_type product = {
@@ -128,14 +129,14 @@ static jem_status run_weights(jemi_cpu_plan *plan, jemi_op *op)
 static void describe_weights(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words *words)
 {
     (void)plan;
-    words->kernel = name_of(op->private);
+    words->direction = JEM_STEP_WEIGHTS;
+    words->kernel = JEMI_KERNEL_WINOGRAD;
+    words->impl = name_of(op->private);
     words->to = op->reads[JEMI_NATIVE_DIFF];
 }
 
-static const jemi_op_type weights_type = {.name = "convolution, weights' gradient",
-                                          .run = run_weights,
-                                          .describe = describe_weights,
-                                          .contracts = true};
+static const jemi_op_type weights_type = {
+    .name = "convolution", .run = run_weights, .describe = describe_weights, .contracts = true};
 
 static jem_status weights(jemi_compile *c, int32_t index, int32_t diff_dst)
 {
@@ -176,7 +177,7 @@ static bool worthwhile(const jemi_conv *conv)
     return jemi_kernels_available();
 }
 
-const jemi_conv_impl jemi_conv_winograd = {.kernel = JEM_KERNEL_WINOGRAD,
+const jemi_conv_impl jemi_conv_winograd = {.kernel = JEMI_KERNEL_WINOGRAD,
                                            .fits = fits,
                                            .worthwhile = worthwhile,
                                            .forward = forward,

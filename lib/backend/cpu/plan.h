@@ -27,8 +27,10 @@ typedef struct jemi_cpu_plan jemi_cpu_plan;
 
 /** An op in words, for one line about it. */
 typedef struct jemi_op_words {
-    const char *what;   /* "convolution, transposed"; before describe(), the type's name */
-    const char *kernel; /* the implementation; NULL = there is but one */
+    const char *what;   /* "convolution"; before describe(), the type's name */
+    int32_t direction;  /* JEM_STEP_*; before describe(), that of the half */
+    jemi_kernel kernel; /* which was chosen; _AUTO = there is no choice */
+    const char *impl;   /* that kernel in more words; NULL = there are none */
     int32_t from, to;   /* tensors, -1 = none; before describe(), reads[0] and writes[0] */
     bool sum, lrelu;    /* adds a tensor; applies a leaky ReLU */
     bool derivative;    /* multiplies by an activation's derivative */

@@ -273,6 +273,7 @@ static jem_status forward_with(jemi_compile *c, int32_t index, const geometry *g
     }
     const jemi_dnnl_words words = {
         .what = g->linear ? "linear" : "convolution",
+        .direction = JEM_STEP_FORWARD,
         .sum = fused.add,
         .lrelu = fused.act,
         .contracts = true,
@@ -314,7 +315,8 @@ static jem_status transposed_with(jemi_compile *c, int32_t index, const geometry
     JEMI_TRY(jemi_op_convert(c, &diff_dst, &ch->dst_layout, index, wants));
     JEMI_TRY(jemi_compile_tensor(c, &ch->src_layout, 0, diff_src));
     const jemi_dnnl_words words = {
-        .what = g->linear ? "linear, transposed" : "convolution, transposed",
+        .what = g->linear ? "linear" : "convolution",
+        .direction = JEM_STEP_TRANSPOSED,
         .contracts = true,
     };
     jemi_op *op;
@@ -348,8 +350,8 @@ static jem_status unpack_with(jemi_compile *c, int32_t index, const chosen *ch, 
                               const jemi_md *plain, const_dnnl_primitive_desc_t pd)
 {
     jemi_op *op;
-    JEMI_TRY(jemi_dnnl_op(c, (jemi_dnnl_words){.what = "reorder of diff_weights"},
-                          (jemi_op_place){index, JEMI_WANT_DPARAMS}, pd, &op));
+    const jemi_dnnl_words words = {.what = "reorder", .direction = JEM_STEP_WEIGHTS};
+    JEMI_TRY(jemi_dnnl_op(c, words, (jemi_op_place){index, JEMI_WANT_DPARAMS}, pd, &op));
     op->reads[0] = packed;
     JEMI_TRY(tensor_arg(op, DNNL_ARG_FROM, &ch->weights, packed));
     return jemi_dnnl_op_arg(op, DNNL_ARG_TO, plain, JEMI_DNNL_DPARAM,
@@ -380,7 +382,8 @@ static jem_status weights_with(jemi_compile *c, int32_t index, const geometry *g
     if (!as_they_are)
         JEMI_TRY(jemi_compile_tensor(c, NULL, jemi_md_bytes(&ch->weights), &packed));
     const jemi_dnnl_words words = {
-        .what = g->linear ? "linear, weights' gradient" : "convolution, weights' gradient",
+        .what = g->linear ? "linear" : "convolution",
+        .direction = JEM_STEP_WEIGHTS,
         .contracts = true,
     };
     jemi_op *op;
@@ -424,7 +427,7 @@ static jem_status weights(jemi_compile *c, int32_t node, int32_t diff_dst)
 // ---- the row -----------------------------------------------------------------------------------
 
 const jemi_conv_impl jemi_conv_onednn = {
-    .kernel = JEM_KERNEL_ONEDNN,
+    .kernel = JEMI_KERNEL_ONEDNN,
     .splits_rows = true,
     .forward = forward,
     .transposed = transposed,

@@ -112,7 +112,9 @@ static void describe(const jemi_cpu_plan *plan, const jemi_op *op, jemi_op_words
     (void)plan;
     const state *s = op->private;
     words->what = s->words.what;
-    words->kernel = s->impl;
+    words->direction = s->words.direction;
+    words->kernel = op->type->contracts ? JEMI_KERNEL_ONEDNN : JEMI_KERNEL_AUTO;
+    words->impl = s->impl;
     words->sum = s->words.sum;
     words->lrelu = s->words.lrelu;
     if (words->to < 0)

@@ -18,7 +18,8 @@ typedef enum jemi_dnnl_source {
 
 /** What an op is called, and what the primitive does beyond its name. */
 typedef struct jemi_dnnl_words {
-    const char *what; /* static */
+    const char *what;  /* static */
+    int32_t direction; /* JEM_STEP_* */
     bool sum, lrelu;
     bool contracts; /* the node's multiply-adds are its own */
 } jemi_dnnl_words;

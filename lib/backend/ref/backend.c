@@ -145,19 +145,18 @@ static const char *kind_name(jemi_node_kind kind)
     case JEMI_NODE_INPUT:
         return "input";
     case JEMI_NODE_CONV:
-        return "conv";
+        return "convolution";
     case JEMI_NODE_LINEAR:
         return "linear";
     case JEMI_NODE_ACT:
-        return "act";
+        return "activation";
     case JEMI_NODE_AVGPOOL:
-        return "avgpool";
+        return "average pooling";
     case JEMI_NODE_ADD:
-        return "add";
+        return "sum";
     case JEMI_NODE_GROUPNORM:
-        return "groupnorm";
     case JEMI_NODE_BATCHNORM:
-        return "batchnorm";
+        return "norm";
     case JEMI_NODE_DROPOUT:
         return "dropout";
     }
@@ -169,15 +168,42 @@ static void plan_time(jemi_plan *base, bool on)
     (void)base, (void)on; // rows run whole, not step by step
 }
 
+static void copy_shape(int64_t n, jemi_shape shape, int64_t sizes[4])
+{
+    sizes[0] = n;
+    sizes[1] = shape.c;
+    sizes[2] = shape.h;
+    sizes[3] = shape.w;
+}
+
+static void describe_node(const jemi_graph *graph, int32_t index, int64_t n, jem_step_info *step)
+{
+    const jemi_node *node = &graph->nodes[index];
+    step->op = kind_name(node->kind);
+    step->kernel = "";
+    step->node = index;
+    step->direction = JEM_STEP_FORWARD;
+    step->macs = jemi_graph_node_macs(graph, index) * n;
+    copy_shape(n, node->shape, step->dst);
+    if (node->kind != JEMI_NODE_INPUT)
+        copy_shape(n, graph->nodes[node->input[0]].shape, step->src);
+    if (node->kind != JEMI_NODE_CONV && node->kind != JEMI_NODE_LINEAR)
+        return;
+    const jemi_param *weight = &graph->params[node->weight];
+    for (int32_t i = 0; i < 4; i++)
+        step->weight[i] = i < weight->rank ? weight->shape[i] : 1;
+}
+
 static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
 {
     const jemi_graph *graph = base->program->graph;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_shape shape = graph->nodes[i].shape;
         char line[96];
-        snprintf(line, sizeof line, "ref %s %lldx%lldx%lld", kind_name(graph->nodes[i].kind),
-                 (long long)shape.c, (long long)shape.h, (long long)shape.w);
-        const jemi_step step = {line, jemi_graph_node_macs(graph, i) * base->spec.batch, 0.0};
+        jem_step_info step = {.struct_size = sizeof step, .text = line};
+        describe_node(graph, i, base->spec.batch, &step);
+        snprintf(line, sizeof line, "ref %s %lldx%lldx%lld", step.op, (long long)shape.c,
+                 (long long)shape.h, (long long)shape.w);
         describe(user, &step);
     }
 }
