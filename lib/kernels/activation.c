@@ -13,9 +13,16 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "kernels/entries.h"
-#include "kernels/epilogue.h"
+#include "kernels/epilogue_alone.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(act_forward);
+JEMI_KERNEL_DECLARE(act_forward_signs);
+JEMI_KERNEL_DECLARE(act_gradient);
+JEMI_KERNEL_DECLARE(act_gradient_run);
+JEMI_KERNEL_DECLARE(sum);
+JEMI_KERNEL_DECLARE(epilogue_alone);
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -207,7 +214,7 @@ static void gradient_run(float *dst, const float *diff, const jemi_kept *kept, c
 {
     const jemi_epilogue then = {.mask = *kept, .add = add, .slope = a.slope};
     if (kept->signs != NULL)
-        jemi_epilogue_alone(dst, diff, count, &then);
+        JEMI_KERNEL(epilogue_alone)(dst, diff, count, &then);
     else
         gradient_values(dst, diff, kept->values, add, count, a);
 }
@@ -216,7 +223,7 @@ static void forward_signs_run(float *dst, uint16_t *signs, const float *src, int
                               float slope)
 {
     const jemi_epilogue then = {.act = true, .slope = slope, .signs = signs};
-    jemi_epilogue_alone(dst, src, count, &then);
+    JEMI_KERNEL(epilogue_alone)(dst, src, count, &then);
 }
 
 static void sum_run(float *dst, const float *a, const float *b, int64_t count)

@@ -3,8 +3,10 @@
  */
 #include "kernels/bf16.h"
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(bf16_from_floats);
 
 enum { LANES = JEMI_LANES };
 

@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "kernels/bf16.h"
-#include "kernels/entries.h"
 #include "kernels/epilogue_v16.h"
 #include "kernels/grain.h"
+
+JEMI_KERNEL_DECLARE(direct_pack);
+JEMI_KERNEL_DECLARE(direct_pack_bf16);
+JEMI_KERNEL_DECLARE(direct_run);
 
 enum {
     LANES = JEMI_LANES,

@@ -6,8 +6,12 @@
  */
 #include "kernels/direct_weights.h"
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(direct_weights_workspace);
+JEMI_KERNEL_DECLARE(direct_weights_run);
+JEMI_KERNEL_DECLARE(bias_gradient);
 
 enum {
     LANES = JEMI_LANES,

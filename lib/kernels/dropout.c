@@ -6,8 +6,11 @@
 
 #include <string.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(dropout_mask);
+JEMI_KERNEL_DECLARE(dropout_apply);
 
 static void mask_channel(uint8_t *kept, int64_t stride, int64_t pixels, int64_t first, uint32_t row,
                          const jemi_dropout_draw *draw)

@@ -26,7 +26,4 @@ typedef struct jemi_epilogue {
     uint16_t *signs; /* Out. With act: those of y, see kept.h; NULL = none */
 } jemi_epilogue;
 
-/** dst = src after the epilogue less its bias; `count` a multiple of 16. Serial. */
-void jemi_epilogue_alone(float *dst, const float *src, int64_t count, const jemi_epilogue *then);
-
 #endif

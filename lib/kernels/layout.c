@@ -6,8 +6,12 @@
 
 #include <string.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(layout_load);
+JEMI_KERNEL_DECLARE(layout_store);
+JEMI_KERNEL_DECLARE(layout_clear_padding);
 
 enum { PIXELS = 64 };
 

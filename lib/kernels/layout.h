@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { JEMI_LANES = 16 }; /* channels of a block of nChw16c, floats of a vector */
+#include "kernels/lanes.h"
 
 typedef struct jemi_layout {
     int64_t n, c, h, w;

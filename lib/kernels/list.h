@@ -11,7 +11,7 @@
 #include "kernels/direct.h"
 #include "kernels/direct_weights.h"
 #include "kernels/dropout.h"
-#include "kernels/epilogue.h"
+#include "kernels/epilogue_alone.h"
 #include "kernels/layout.h"
 #include "kernels/noise.h"
 #include "kernels/norm.h"

@@ -13,8 +13,13 @@
 
 #include <Random123/philox.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(fill_uniform);
+JEMI_KERNEL_DECLARE(fill_normal);
+JEMI_KERNEL_DECLARE(add_noise);
+JEMI_KERNEL_DECLARE(langevin);
 
 enum { LANES = JEMI_LANES, TILE = 4 * LANES };
 

@@ -12,8 +12,11 @@
 
 #include <math.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(norm_forward);
+JEMI_KERNEL_DECLARE(norm_gradient);
 
 #define INLINE static inline __attribute__((always_inline))
 

@@ -6,8 +6,12 @@
 
 #include <string.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(avgpool_forward);
+JEMI_KERNEL_DECLARE(avgpool_transposed);
+JEMI_KERNEL_DECLARE(act_gradient_run);
 
 // A channel block of one row, in both layouts.
 typedef struct plane {
@@ -107,7 +111,8 @@ static void plane_transposed(float *diff_src, const float *diff_dst, const jemi_
         if (pooled < p->dst.h)
             transposed_line(out, diff_dst + pooled * p->dst.w * lanes, p, lanes);
         if (jemi_kept_any(kept))
-            jemi_act_gradient_run(out, out, jemi_kept_from(kept, y * line), line, activation);
+            JEMI_KERNEL(act_gradient_run)
+            (out, out, jemi_kept_from(kept, y * line), line, activation);
     }
 }
 

@@ -5,8 +5,11 @@
  */
 #include "kernels/stem.h"
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(stem_pack);
+JEMI_KERNEL_DECLARE(stem_transposed);
 
 #define INLINE static inline __attribute__((always_inline))
 

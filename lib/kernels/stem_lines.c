@@ -6,10 +6,13 @@
 #include <assert.h>
 #include <string.h>
 
-#include "kernels/entries.h"
 #include "kernels/epilogue_v16.h"
 #include "kernels/grain.h"
 #include "kernels/stem.h"
+
+JEMI_KERNEL_DECLARE(stem_forward);
+JEMI_KERNEL_DECLARE(stem_weights_workspace);
+JEMI_KERNEL_DECLARE(stem_weights);
 
 enum { LANES = JEMI_LANES, PIXELS = 4, WIDTH = 1024 + 2 };
 

@@ -1,7 +1,11 @@
 /*
  * The kernels of one instruction set as a table.
  */
-#include "kernels/entries.h"
+#include "kernels/list.h"
+#include "kernels/simd/v16.h"
+
+#define DECLARE(type, name, parameters, arguments) JEMI_KERNEL_DECLARE(name);
+JEMI_KERNEL_LIST(DECLARE)
 
 extern const jemi_kernel_table JEMI_KERNEL(table);
 

@@ -11,8 +11,23 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/simd/v16.h"
+
+JEMI_KERNEL_DECLARE(accumulate);
+JEMI_KERNEL_DECLARE(multiply);
+JEMI_KERNEL_DECLARE(add_scaled);
+JEMI_KERNEL_DECLARE(blend);
+JEMI_KERNEL_DECLARE(sum_squares);
+JEMI_KERNEL_DECLARE(sum_squares_difference);
+JEMI_KERNEL_DECLARE(max_abs);
+JEMI_KERNEL_DECLARE(all_finite);
+JEMI_KERNEL_DECLARE(project_run);
+JEMI_KERNEL_DECLARE(spread_run);
+JEMI_KERNEL_DECLARE(adam_step);
+JEMI_KERNEL_DECLARE(adam_moments);
+JEMI_KERNEL_DECLARE(sgd_step);
+JEMI_KERNEL_DECLARE(sgd_velocity);
 
 enum { BLOCK = 16384, LANES = JEMI_LANES };
 

@@ -17,10 +17,13 @@
 
 #include <stddef.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
+
+JEMI_KERNEL_DECLARE(winograd_pack);
+JEMI_KERNEL_DECLARE(winograd_workspace);
+JEMI_KERNEL_DECLARE(winograd_run);
 
 enum {
     LANES = JEMI_LANES,

@@ -10,7 +10,7 @@
 #define JEMI_KERNELS_WINOGRAD_SCHEME_H
 
 #include "kernels/simd/v16.h"
-#include "kernels/winograd.h"
+#include "kernels/winograd_layer.h"
 #include "kernels/winograd_tiles.h"
 
 enum { JEMI_WINOGRAD_PHASES = 4 };

@@ -6,7 +6,6 @@
  *
  * The transposed convolution is one more of these, with the kernel turned round.
  */
-#include "kernels/entries.h"
 #include "kernels/winograd_transform.h"
 
 enum { PATCH = 6 };

@@ -13,7 +13,6 @@
  * The transposed convolution: dd[i] = w2 dy[i] + w0 dy[i + 1] and de[i] = w1 dy[i], one input
  * transform for the four phases of dx.
  */
-#include "kernels/entries.h"
 #include "kernels/winograd_transform.h"
 
 enum { PATCH = 5 };

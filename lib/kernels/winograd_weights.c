@@ -17,10 +17,13 @@
  */
 #include <assert.h>
 
-#include "kernels/entries.h"
 #include "kernels/grain.h"
+#include "kernels/winograd.h"
 #include "kernels/winograd_fetch.h"
 #include "kernels/winograd_scheme.h"
+
+JEMI_KERNEL_DECLARE(winograd_weights_workspace);
+JEMI_KERNEL_DECLARE(winograd_weights_run);
 
 enum {
     LANES = JEMI_LANES,

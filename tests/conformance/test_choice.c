@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "conformance/fixture.h"
-#include "kernels/bf16.h"
 #include "kernels/epilogue.h"
+#include "kernels/isa.h"
 
 static bool same_layer(const jemi_choice *a, const jemi_choice *b)
 {

@@ -13,7 +13,7 @@
 
 #include "backend/ref/ref.h"
 #include "conformance/fixture.h"
-#include "kernels/bf16.h"
+#include "kernels/isa.h"
 
 static const int32_t precisions[] = {JEM_PRECISION_F32, JEM_PRECISION_F32_STRICT,
                                      JEM_PRECISION_BF16};

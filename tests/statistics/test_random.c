@@ -13,7 +13,7 @@
 #include "support.h"
 
 // noise.c a second time, portable and without optimisation, under other names.
-#include "kernels/entries.h"
+#include "kernels/simd/v16.h"
 #undef JEMI_KERNEL
 #define JEMI_KERNEL(name) scalar_##name
 #if !defined(__clang__)

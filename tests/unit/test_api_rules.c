@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "support.h"
 
 enum { ROWS = 4, FEATURES = 3, CLASSES = 3 };

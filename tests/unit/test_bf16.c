@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "nearest_bf16.h"
 #include "support.h"
 

@@ -6,6 +6,7 @@
 #include "convolution.h"
 #include "kernels/bf16.h"
 #include "kernels/direct.h"
+#include "kernels/isa.h"
 
 static const conv_case cases[] = {
     {"linear, one row", 1, 10, 7, 1, 1, 1, 1, 0, BIAS},

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "support.h"
 
 enum { SIDE = 12, CLASSES = 4, ROWS = 96, BATCH = 32, PIXELS = SIDE * SIDE };

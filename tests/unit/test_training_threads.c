@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "support.h"
 
 enum { CHANNELS = 3, SIDE = 12, PIXELS = CHANNELS * SIDE * SIDE, CLASSES = 5 };

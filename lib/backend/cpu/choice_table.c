@@ -6,7 +6,7 @@
  * A new row changes the bits of the networks that have this layer. Checkpoints record the choice,
  * and their loading warns when it is another one.
  */
-#include "backend/cpu/choose.h"
+#include "backend/cpu/choice_table.h"
 
 #define ROW(in, out, h, w, kernel, stride, direction, precision, isa, onednn, choice)              \
     {                                                                                              \

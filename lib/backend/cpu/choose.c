@@ -15,8 +15,8 @@
 
 #include "backend/cpu/compile.h"
 #include "base/status.h"
-#include "kernels/bf16.h"
 #include "kernels/epilogue.h"
+#include "kernels/isa.h"
 
 // ---- the table ---------------------------------------------------------------------------------
 

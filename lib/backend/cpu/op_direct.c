@@ -4,9 +4,9 @@
  */
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
-#include "kernels/bf16.h"
 #include "kernels/direct.h"
 #include "kernels/direct_weights.h"
+#include "kernels/isa.h"
 
 typedef struct state {
     jemi_native_fusion fusion;

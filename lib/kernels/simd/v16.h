@@ -29,8 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/bf16.h"
-#include "kernels/layout.h"
+#include "kernels/bf16_value.h"
+#include "kernels/lanes.h"
 
 #define V16_INLINE static inline __attribute__((always_inline))
 
@@ -44,7 +44,10 @@
 #include "kernels/simd/portable.h"
 #endif
 
-/** The name of an entry of kernels/list.h as this set defines it. */
+/** Declares an entry of kernels/list.h as this set defines it: with the type of jemi_<name>. */
+#define JEMI_KERNEL_DECLARE(name) __typeof__(jemi_##name) JEMI_KERNEL(name)
+
+/** The name of such an entry. */
 #define JEMI_KERNEL(name)                V16_PASTE(V16_SUFFIX, name)
 #define V16_PASTE(suffix, name)          V16_PASTE_EXPANDED(suffix, name)
 #define V16_PASTE_EXPANDED(suffix, name) jemi_##suffix##_##name

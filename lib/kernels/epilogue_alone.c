@@ -1,8 +1,11 @@
 /*
  * The epilogue as a pass of its own: activations that keep signs, and derivatives taken of these.
  */
-#include "kernels/entries.h"
+#include "kernels/epilogue_alone.h"
+
 #include "kernels/epilogue_v16.h"
+
+JEMI_KERNEL_DECLARE(epilogue_alone);
 
 void JEMI_KERNEL(epilogue_alone)(float *dst, const float *src, int64_t count,
                                  const jemi_epilogue *then)
