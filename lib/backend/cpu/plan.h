@@ -104,7 +104,13 @@ static inline const jemi_layout *jemi_plan_layout(const jemi_cpu_plan *plan, int
 }
 
 /** What a backward op multiplies by the derivative of; nothing for -1. */
-jemi_kept jemi_plan_saved(const jemi_cpu_plan *plan, int32_t tensor);
+static inline jemi_kept jemi_plan_saved(const jemi_cpu_plan *plan, int32_t tensor)
+{
+    const float *data = jemi_plan_data(plan, tensor);
+    if (tensor >= 0 && plan->tensors[tensor].signs)
+        return (jemi_kept){.signs = (const uint16_t *)data};
+    return (jemi_kept){.values = data};
+}
 
 /** The part of the arena that the running op may write to as it likes. */
 static inline void *jemi_plan_scratch(const jemi_cpu_plan *plan)

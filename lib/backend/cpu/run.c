@@ -11,14 +11,6 @@
 #include "base/status.h"
 #include "base/threads.h"
 
-jemi_kept jemi_plan_saved(const jemi_cpu_plan *plan, int32_t tensor)
-{
-    const float *data = jemi_plan_data(plan, tensor);
-    if (tensor >= 0 && plan->tensors[tensor].signs)
-        return (jemi_kept){.signs = (const uint16_t *)data};
-    return (jemi_kept){.values = data};
-}
-
 static bool asked_for(const jemi_op *op, uint32_t asked)
 {
     return asked == 0 || (op->wants & asked) != 0;
