@@ -5,7 +5,9 @@
 #ifndef JEMI_IO_HEADER_H
 #define JEMI_IO_HEADER_H
 
-#include "io/safetensors.h"
+#include <jem/jem.h>
+
+#include "io/safetensors_parts.h"
 
 /* The digest's keys come first, in just these bytes, so that the place of its value is known. */
 #define JEMI_DIGEST_KIND_KEY "jem.digest.kind"

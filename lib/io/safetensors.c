@@ -1,6 +1,5 @@
 /*
- * The frame of a safetensors file: the length before the header, the file behind it, and the
- * lookups by name.
+ * The frame of a safetensors file: the length before the header, and the file behind it.
  */
 #include "io/safetensors.h"
 
@@ -245,40 +244,4 @@ void jemi_safetensors_fini(jemi_safetensors *file)
     jemi_free(file->owned[0]);
     jemi_free(file->owned[1]);
     *file = (jemi_safetensors){0};
-}
-
-// ---- lookups -----------------------------------------------------------------------------------
-
-const jemi_safetensor *jemi_safetensors_find(const jemi_safetensors *file, const char *name)
-{
-    size_t low = 0, high = file->n_tensors;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const jemi_safetensor *tensor = &file->tensors[file->tensors_by_name[middle]];
-        const int order = strcmp(name, tensor->name);
-        if (order == 0)
-            return tensor;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-const char *jemi_safetensors_metadata(const jemi_safetensors *file, const char *key)
-{
-    size_t low = 0, high = file->n_metadata;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const jemi_string_pair *pair = &file->metadata[file->metadata_by_key[middle]];
-        const int order = strcmp(key, pair->key);
-        if (order == 0)
-            return pair->value;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
 }

@@ -4,7 +4,9 @@
 #ifndef JEMI_IO_SAFETENSORS_DIGEST_H
 #define JEMI_IO_SAFETENSORS_DIGEST_H
 
-#include "io/safetensors.h"
+#include <jem/jem.h>
+
+#include "io/safetensors_parts.h"
 
 /**
  * Checks the digest, if there is one, and takes its two keys out of the metadata. Data that has not

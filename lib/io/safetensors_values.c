@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "io/header.h"
+#include "io/safetensors.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors data is little-endian");
 

@@ -13,6 +13,7 @@
 #include "io/digest.h"
 #include "io/file.h"
 #include "io/header.h"
+#include "io/safetensors.h"
 
 enum { DATA_ALIGNMENT = 64 };
 
