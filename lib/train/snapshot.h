@@ -5,7 +5,7 @@
 #define JEMI_TRAIN_SNAPSHOT_H
 
 #include "ebm/sampler.h"
-#include "train/optimizer.h"
+#include "train/optimizer_state.h"
 
 typedef struct jemi_snapshot {
     bool valid;
