@@ -1,4 +1,5 @@
-"""Includes go downward only, and what belongs to one room stays there.
+"""Includes go downward only, no files include or call each other in a circle, and what belongs to
+one room stays there.
 
 The rooms and their order are those of lib/README.md. Each rule is seen to catch a planted violation.
 """
@@ -7,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -107,6 +109,106 @@ def test_api_alone_exports():
         if not name.startswith("api/"):
             assert not re.search(r"^JEM_API\b", path.read_text(), flags=re.M), name
 
+
+# ---- circles -----------------------------------------------------------------------------------
+
+# Objects that the build has made of lib/, whatever they are linked into.
+OBJECTS = pathlib.Path(os.environ["JEM_BUILD"]) / "CMakeFiles"
+
+
+def node_of(name):
+    """foo.c and its foo.h are one; a header alone is one too."""
+    return name.rpartition(".")[0]
+
+
+def includes(lib):
+    """(who, whom) for all of lib/'s own headers."""
+    for path in files(lib):
+        name = path.relative_to(lib).as_posix()
+        for header in re.findall(r'^\s*#\s*include\s*"([^"]+)', path.read_text(), flags=re.M):
+            yield node_of(name), node_of(header)
+
+
+def uses(objects, lib):
+    """(who, whom) for functions and data of lib/'s objects, but for those of files that are gone."""
+    defined, taken = {}, []
+    paths = sorted(objects.rglob("*.c.o"))
+    lines = subprocess.run(["nm", "-A", *paths], check=True, capture_output=True, text=True).stdout
+    for line in lines.splitlines():
+        match = re.search(r"/lib/([^:]+)\.c\.o:.*\b(\w) (\w+)$", line)
+        if match and (lib / f"{match[1]}.c").exists():
+            who, kind, name = match.groups()
+            if kind == "U":
+                taken.append((who, name))
+            elif kind in "TDRBV":
+                defined[name] = who
+    return {(who, defined[name]) for who, name in taken if name in defined}
+
+
+def same_room(who, whom):
+    """Files of simd/ are part of the kernels. Between rooms the rooms' order is the rule."""
+    return room_of(who).removesuffix("/simd") == room_of(whom).removesuffix("/simd")
+
+
+def circles(edges):
+    """Sets of files of one room each of which reaches all others of its set."""
+    below = {}
+    for who, whom in edges:
+        if who != whom and same_room(who, whom):
+            below.setdefault(who, set()).add(whom)
+            below.setdefault(whom, set())
+
+    def reached(node):
+        seen, todo = set(), [node]
+        while todo:
+            more = below[todo.pop()] - seen
+            seen |= more
+            todo += more
+        return seen
+
+    reach = {node: reached(node) for node in below}
+    found = {frozenset(other for other in reach[node] if node in reach[other])
+             for node in below if node in reach[node]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def test_no_file_depends_on_itself():
+    used = uses(OBJECTS, SOURCE / "lib")
+    assert len(used) > 300, "nothing has been built there"
+    assert circles([*includes(SOURCE / "lib"), *used]) == []
+
+
+# (file, header that it includes, files of the circle that this closes)
+CIRCLES = [
+    ("base/status.h", "base/config.h", ["base/config", "base/status"]),
+    ("kernels/layout.h", "kernels/kept.h", ["kernels/kept", "kernels/layout"]),
+    ("nn/graph.h", "nn/build.h", ["nn/build", "nn/graph"]),
+    ("train/optimizer_state.h", "train/guard.h", ["train/guard", "train/snapshot"]),
+    ("kernels/lanes.h", "kernels/simd/v16.h", ["kernels/lanes", "kernels/simd/v16"]),
+    ("backend/cpu/plan.h", "backend/cpu/ops.h", ["backend/cpu/ops", "backend/cpu/plan"]),
+]
+
+
+@pytest.mark.parametrize("name,header,circle", CIRCLES)
+def test_planted_circle(name, header, circle):
+    found = circles([*includes(SOURCE / "lib"), (node_of(name), node_of(header))])
+    assert len(found) == 1 and set(circle) <= set(found[0])
+
+
+def test_calls_make_circles_too(tmp_path):
+    """Two objects that include nothing of each other."""
+    room = tmp_path / "lib/room"
+    room.mkdir(parents=True)
+    for name, code in (("a", "void b(void); void a(void) { b(); }"),
+                       ("b", "void a(void); void b(void) { a(); }"),
+                       ("c", "void a(void); void c(void) { a(); }")):
+        (room / f"{name}.c").write_text(code)
+        subprocess.run(["cc", "-c", room / f"{name}.c", "-o", room / f"{name}.c.o"], check=True)
+    used = uses(tmp_path, tmp_path / "lib")
+    assert ("room/c", "room/a") in used and circles(used) == [["room/a", "room/b"]]
+
+
+# ---- planted faults ----------------------------------------------------------------------------
 
 # (file, line added, words of the fault)
 PLANTED = [
