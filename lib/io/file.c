@@ -7,7 +7,7 @@
  * and that wants a name, which a nameless file gets for the moment between two calls. Where the old
  * file is to be kept, a second name for it is made first, so that its own never vanishes.
  */
-#define _GNU_SOURCE // O_TMPFILE
+#define _GNU_SOURCE // O_TMPFILE, O_PATH
 
 #include "io/file.h"
 
@@ -50,11 +50,14 @@ static jem_status open_stream(jemi_writer *w)
     return w->fd >= 0 ? JEM_OK : jemi_fail_errno(errno, "open", w->path);
 }
 
+// One that may be written but not listed can be entered all the same; it cannot be fsynced.
 static jem_status open_directory(jemi_writer *w)
 {
     char directory[PATH_MAX];
     jemi_target_directory(&w->target, directory);
     RETRY(w->dir, open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (w->dir < 0 && errno == EACCES)
+        RETRY(w->dir, open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
     return w->dir >= 0 ? JEM_OK : jemi_fail_errno(errno, "open the directory of", w->path);
 }
 
@@ -193,12 +196,13 @@ static jem_status close_file(jemi_writer *w)
     return failed == 0 || errno == EINTR ? JEM_OK : jemi_fail_errno(errno, "close", w->path);
 }
 
-// File systems that cannot fsync a directory say EINVAL; there is nothing more to do on them.
+// File systems that cannot fsync a directory say EINVAL, one that may not be listed EBADF; there is
+// nothing more to do for them.
 static jem_status sync_directory(const jemi_writer *w)
 {
     int failed;
     RETRY(failed, fsync(w->dir));
-    if (failed == 0 || errno == EINVAL)
+    if (failed == 0 || errno == EINVAL || errno == EBADF)
         return JEM_OK;
     return jemi_fail_errno(errno, "make sure of the new name of the written", w->path);
 }

@@ -202,6 +202,27 @@ START_TEST(permissions)
 }
 END_TEST
 
+// A drop box: files may be put into it, but not listed. Root may do both, so a child becomes another.
+START_TEST(directory_that_may_not_be_listed)
+{
+    const char *box = in_folder("box"), *inside = in_folder("box/new");
+    if (geteuid() != 0)
+        return;
+    ck_assert(mkdir(box, 0700) == 0 && chown(box, 65534, 65534) == 0 && chmod(box, 0300) == 0);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(setgid(65534) != 0 || setuid(65534) != 0 || write_new(inside) != JEM_OK ||
+              write_new(inside) != JEM_OK);
+    int how;
+    ck_assert_int_eq(waitpid(child, &how, 0), child);
+    ck_assert_int_eq(how, 0);
+    ck_assert_str_eq(get(inside), new_text);
+    ck_assert_int_eq(count_entries(box), 1);
+    ck_assert(unlink(inside) == 0 && rmdir(box) == 0);
+}
+END_TEST
+
 /* ---- what is no file ---------------------------------------------------------------------- */
 
 static void *read_fifo(void *text)
@@ -454,6 +475,7 @@ int main(void)
     tcase_add_test(tests, dangling_link_gets_its_target);
     tcase_add_test(tests, relative_path);
     tcase_add_test(tests, permissions);
+    tcase_add_test(tests, directory_that_may_not_be_listed);
     tcase_add_test(tests, fifo_is_written);
     tcase_add_test(tests, device_is_written_and_stays);
     tcase_add_test(tests, descriptor_is_written_where_it_stands);
