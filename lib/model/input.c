@@ -8,20 +8,29 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-// input = value * scale + offset, per channel.
+// What a channel's values are multiplied by, and what is added then.
 typedef struct affine {
     float scale, offset;
 } affine;
 
-static affine channel_map(const jemi_input_map *map, int64_t c)
+typedef affine (*channel_map)(const jemi_input_map *map, int64_t c);
+
+// From bytes to inputs.
+static affine byte_map(const jemi_input_map *map, int64_t c)
 {
     if (map->mean == NULL)
         return (affine){(map->high - map->low) / 255.0f, map->low};
     return (affine){1.0f / (255.0f * map->std[c]), -map->mean[c] / map->std[c]};
 }
 
+// From inputs to the numbers that a standardisation is stated in; without one they are the same.
+static affine number_map(const jemi_input_map *map, int64_t c)
+{
+    return map->mean != NULL ? (affine){map->std[c], map->mean[c]} : (affine){1.0f, 0.0f};
+}
+
 // The maps of all channels, read under the lock once. The caller frees them.
-static jem_status copy_maps(const jem_model *model, affine **out)
+static jem_status copy_maps(const jem_model *model, channel_map map_of, affine **out)
 {
     const int64_t channels = jemi_model_input(model).c;
     affine *maps = jemi_alloc((size_t)channels, sizeof *maps);
@@ -29,7 +38,7 @@ static jem_status copy_maps(const jem_model *model, affine **out)
         return jemi_fail_memory("input map");
     jemi_lock_enter(model->text_lock);
     for (int64_t c = 0; c < channels; c++)
-        maps[c] = channel_map(&model->input_map, c);
+        maps[c] = map_of(&model->input_map, c);
     jemi_lock_leave(model->text_lock);
     *out = maps;
     return JEM_OK;
@@ -76,7 +85,7 @@ jem_status jemi_model_input_from_u8(const jem_model *model, int64_t n, const uin
     const strides at = image_strides(shape, layout);
     const int64_t pixels = shape.h * shape.w;
     affine *maps;
-    JEMI_TRY(copy_maps(model, &maps));
+    JEMI_TRY(copy_maps(model, byte_map, &maps));
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < shape.c; c++) {
             const uint8_t *from = images + i * jemi_shape_size(shape) + c * at.channel;
@@ -101,7 +110,7 @@ jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float
     const strides at = image_strides(shape, layout);
     const int64_t pixels = shape.h * shape.w;
     affine *maps;
-    JEMI_TRY(copy_maps(model, &maps));
+    JEMI_TRY(copy_maps(model, byte_map, &maps));
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < shape.c; c++) {
             const float *from = x + i * jemi_shape_size(shape) + c * pixels;
@@ -113,50 +122,34 @@ jem_status jemi_model_input_to_u8(const jem_model *model, int64_t n, const float
     return JEM_OK;
 }
 
-// The numbers that a standardisation is stated in; all others are inputs as they are.
-static jem_status copy_float_maps(const jem_model *model, affine **out)
+// Between inputs and the numbers that a standardisation is stated in. `from` may be `to`.
+static jem_status convert_numbers(const jem_model *model, int64_t n, const float *from,
+                                  bool to_inputs, float *to)
 {
-    const int64_t channels = jemi_model_input(model).c;
-    affine *maps = jemi_alloc((size_t)channels, sizeof *maps);
-    if (maps == NULL)
-        return jemi_fail_memory("input map");
-    jemi_lock_enter(model->text_lock);
-    const jemi_input_map *map = &model->input_map;
-    for (int64_t c = 0; c < channels; c++)
-        maps[c] = map->mean != NULL ? (affine){map->std[c], map->mean[c]} : (affine){1.0f, 0.0f};
-    jemi_lock_leave(model->text_lock);
-    *out = maps;
+    const jemi_shape shape = jemi_model_input(model);
+    const int64_t pixels = shape.h * shape.w;
+    affine *maps;
+    JEMI_TRY(copy_maps(model, number_map, &maps));
+    for (int64_t i = 0; i < n * shape.c; i++) {
+        const affine map = maps[i % shape.c];
+        for (int64_t p = i * pixels; p < (i + 1) * pixels; p++)
+            to[p] =
+                to_inputs ? (from[p] - map.offset) / map.scale : from[p] * map.scale + map.offset;
+    }
+    jemi_free(maps);
     return JEM_OK;
 }
 
 jem_status jemi_model_input_from_float(const jem_model *model, int64_t n, const float *values,
                                        float *x)
 {
-    const jemi_shape shape = jemi_model_input(model);
-    const int64_t pixels = shape.h * shape.w;
-    affine *maps;
-    JEMI_TRY(copy_float_maps(model, &maps));
-    for (int64_t i = 0; i < n * shape.c; i++)
-        for (int64_t p = 0; p < pixels; p++)
-            x[i * pixels + p] =
-                (values[i * pixels + p] - maps[i % shape.c].offset) / maps[i % shape.c].scale;
-    jemi_free(maps);
-    return JEM_OK;
+    return convert_numbers(model, n, values, true, x);
 }
 
 jem_status jemi_model_input_to_float(const jem_model *model, int64_t n, const float *x,
                                      float *values)
 {
-    const jemi_shape shape = jemi_model_input(model);
-    const int64_t pixels = shape.h * shape.w;
-    affine *maps;
-    JEMI_TRY(copy_float_maps(model, &maps));
-    for (int64_t i = 0; i < n * shape.c; i++)
-        for (int64_t p = 0; p < pixels; p++)
-            values[i * pixels + p] =
-                x[i * pixels + p] * maps[i % shape.c].scale + maps[i % shape.c].offset;
-    jemi_free(maps);
-    return JEM_OK;
+    return convert_numbers(model, n, x, false, values);
 }
 
 jem_status jemi_model_set_standardization(jem_model *model, const float *mean, const float *std)
