@@ -10,7 +10,7 @@
 #include "data_readers.h"
 #include "source.h"
 
-enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803, SIDE_MAX = 1024 };
+enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803, SIDE_MAX = 1024, PREFIX_SIZE = 256 };
 
 static const char *const fashion_names[] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
                                             "Coat",        "Sandal",    "Shirt",    "Sneaker",
@@ -66,25 +66,40 @@ static int prefix_length(const char *name)
     return -1;
 }
 
+// The prefix of a set in the folder that comes next after `prefix` in the order of their bytes; it
+// takes its place. False: there is none.
+static bool find_next_prefix(const char *path, char prefix[PREFIX_SIZE])
+{
+    DIR *folder = opendir(path);
+    char next[PREFIX_SIZE] = "";
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        char found[PREFIX_SIZE];
+        const int length = prefix_length(entry->d_name);
+        if (length < 0)
+            continue;
+        snprintf(found, sizeof found, "%.*s", length, entry->d_name);
+        if (strcmp(found, prefix) > 0 && (next[0] == '\0' || strcmp(found, next) < 0))
+            strcpy(next, found);
+    }
+    if (folder != NULL)
+        closedir(folder);
+    if (next[0] == '\0')
+        return false;
+    strcpy(prefix, next);
+    return true;
+}
+
 // EMNIST has six sets of equal names but for what they begin with. The first of a folder becomes
 // the base; *n says how many there are.
 static void find_prefix(const char *path, char base[CLI_PATH_MAX], int *n)
 {
-    DIR *folder = opendir(path);
-    char found[256] = "";
+    char prefix[PREFIX_SIZE] = "";
     *n = 0;
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        const int length = prefix_length(entry->d_name);
-        if (length < 0 ||
-            (*n > 0 && strncmp(found, entry->d_name, (size_t)length) == 0 && found[length] == '\0'))
-            continue;
-        snprintf(found, sizeof found, "%.*s", length, entry->d_name);
+    while (find_next_prefix(path, prefix)) {
+        if (*n == 0 && snprintf(base, CLI_PATH_MAX, "%s/%s", path, prefix) >= CLI_PATH_MAX)
+            return;
         (*n)++;
     }
-    if (folder != NULL)
-        closedir(folder);
-    if (snprintf(base, CLI_PATH_MAX, "%s/%s", path, found) >= CLI_PATH_MAX)
-        *n = 0;
 }
 
 // What stands before "train-images-idx3-ubyte" in the paths of the files. *n is the number of data

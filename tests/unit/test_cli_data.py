@@ -131,12 +131,13 @@ def test_names_of_idx_files(case, packed, plain_idx, tmp_path):
 
 def test_several_sets_in_a_folder(plain_idx, tmp_path):
     data = tmp_path / "data"
-    for name in ("emnist-letters", "emnist-digits"):
+    names = [f"emnist-{name}" for name in ("letters", "digits", "balanced", "byclass", "bymerge", "mnist")]
+    for name in names:
         renamed(tmp_path / name, lambda file: f"{name}-{file}")
         for path in (tmp_path / name).iterdir():
             write(data / path.name, path.read_bytes())
     message = jem("train", "--data", data, "--out", tmp_path / "m", expect=1)
-    assert "2 data sets" in message and f"{data}/emnist-" in message
+    assert "6 data sets" in message and f"{data}/emnist-balanced" in message
     assert parameters(data / "emnist-digits", tmp_path) == plain_idx
 
 
