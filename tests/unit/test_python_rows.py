@@ -74,6 +74,10 @@ def test_masked_elements_are_refused(model):
     masked = np.ma.array(x, mask=x > 0)
     with pytest.raises(TypeError, match="x has masked elements"):
         model.logits(masked)
+    with pytest.raises(TypeError, match="x has masked elements"):
+        model.logits(list(masked))
+    with pytest.raises(TypeError, match="x has masked elements"):
+        model.logits([list(row) for row in masked])
     with pytest.raises(TypeError, match="labels has masked elements"):
         model.energy(x, labels)
     with pytest.raises(TypeError, match="images has masked elements"):

@@ -37,9 +37,16 @@ def _check_shape(array: np.ndarray, allowed: list[tuple[int, ...]], name: str) -
         raise ValueError(f"{name} has shape {array.shape}; expected {wanted}")
 
 
+def _is_masked(values: Any) -> bool:
+    """Also a list of masked rows, of which numpy would make a plain array."""
+    if isinstance(values, (list, tuple)):
+        return any(map(_is_masked, values))
+    return bool(np.ma.is_masked(values))
+
+
 def _check_mask(values: ArrayLike, name: str) -> None:
     """numpy would hand out what lies under the mask."""
-    if np.ma.is_masked(values):
+    if _is_masked(values):
         raise TypeError(f"{name} has masked elements; fill them, or leave their rows out")
 
 
