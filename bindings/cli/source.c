@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "io/file_read.h"
 #include "named_files.h"
 
 static const int64_t pipe_bytes_max = (int64_t)1 << 30; // nobody knows beforehand what comes
@@ -21,35 +22,38 @@ enum { DEFLATE_RATIO_MAX = 1032, CHUNK = 1 << 24 };
 static bool begins_like_gzip(int fd)
 {
     unsigned char lead[2];
-    return pread(fd, lead, 2, 0) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
+    return pread(fd, lead, 2, lseek(fd, 0, SEEK_CUR)) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
 }
 
 // What can be read to an end. A pipe with a name has perhaps no writer, and would be waited for.
-static cli_status check_kind(cli_source *source, int fd, cli_error *err)
+static cli_status check_kind(cli_source *source, int fd, bool duplicated, cli_error *err)
 {
     struct stat info;
     struct statfs fs;
     if (fstat(fd, &info) != 0 || fstatfs(fd, &fs) != 0)
         return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
-    if (S_ISFIFO(info.st_mode) && fs.f_type == PIPEFS_MAGIC) {
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); // its writer may take its time
+    const bool pipe = S_ISFIFO(info.st_mode) && fs.f_type == PIPEFS_MAGIC;
+    if (pipe || (duplicated && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)))) {
+        if (!duplicated) // its writer may take its time
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
         source->bytes_max = pipe_bytes_max;
         return CLI_OK;
     }
     if (!S_ISREG(info.st_mode))
         return cli_fail(err, "%s is not a regular file%s", source->path,
                         S_ISFIFO(info.st_mode) ? "; expected one, or standard input as -" : "");
-    source->bytes_max = info.st_size;
+    source->bytes_max = info.st_size - (duplicated ? lseek(fd, 0, SEEK_CUR) : 0);
     return cli_files_opened(fd, source->path, err);
 }
 
 cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
 {
     *source = (cli_source){.path = path};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool duplicated;
+    const int fd = jemi_source_descriptor(path, &duplicated);
     if (fd < 0)
         return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
-    const cli_status status = check_kind(source, fd, err);
+    const cli_status status = check_kind(source, fd, duplicated, err);
     if (status != CLI_OK) {
         close(fd);
         return status;

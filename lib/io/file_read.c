@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "io/file_target.h"
 
 // Runs `call` again as long as a signal interrupts it.
 #define RETRY(result, call)                                                                        \
@@ -34,14 +35,23 @@ static bool is_anonymous(int fd)
     return fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
 }
 
-static jem_status open_pipe(jemi_source *source)
+// Its writer may take its time. The flags belong to this opening of the pipe, not to others.
+static jem_status make_waiting(const jemi_source *source)
 {
-    if (!is_anonymous(source->fd))
-        return fail_kind(source, "a named pipe");
-    // Its writer may take its time. The flags belong to this opening of the pipe, not to others.
     const int flags = fcntl(source->fd, F_GETFL);
     if (flags < 0 || fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return jemi_fail_errno(errno, "read", source->path);
+    return JEM_OK;
+}
+
+// A duplicate shares its flags with the descriptor that it is of, whose owner has set them.
+static jem_status open_pipe(jemi_source *source)
+{
+    if (!source->duplicated) {
+        if (!is_anonymous(source->fd))
+            return fail_kind(source, "a named pipe");
+        JEMI_TRY(make_waiting(source));
+    }
     source->is_pipe = true;
     source->size = JEMI_PIPE_MAX;
     return JEM_OK;
@@ -52,20 +62,39 @@ static jem_status identify(jemi_source *source)
     struct stat st;
     if (fstat(source->fd, &st) != 0)
         return jemi_fail_errno(errno, "read", source->path);
-    if (S_ISFIFO(st.st_mode))
+    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
         return open_pipe(source);
     if (S_ISDIR(st.st_mode))
         return jemi_fail_errno(EISDIR, "read", source->path);
     if (!S_ISREG(st.st_mode))
         return fail_kind(source, "a device or socket");
-    source->size = (size_t)st.st_size;
+    const off_t at = source->duplicated ? lseek(source->fd, 0, SEEK_CUR) : 0;
+    if (at < 0)
+        return jemi_fail_errno(errno, "read", source->path);
+    source->size = at < st.st_size ? (size_t)(st.st_size - at) : 0;
     return JEM_OK;
+}
+
+int jemi_source_descriptor(const char *path, bool *duplicated)
+{
+    int fd;
+    *duplicated = false;
+    RETRY(fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const int error = errno;
+    if (fd >= 0 || (error != EACCES && error != ENXIO))
+        return fd;
+    jemi_target target;
+    if (jemi_target_find(&target, path) == JEM_OK && target.descriptor >= 0)
+        fd = fcntl(target.descriptor, F_DUPFD_CLOEXEC, 3);
+    *duplicated = fd >= 0;
+    errno = error;
+    return fd;
 }
 
 jem_status jemi_source_open(jemi_source *source, const char *path)
 {
     *source = (jemi_source){.path = path};
-    RETRY(source->fd, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    source->fd = jemi_source_descriptor(path, &source->duplicated);
     jem_status status = source->fd >= 0 ? identify(source) : jemi_fail_errno(errno, "open", path);
     if (status == JEM_OK)
         return JEM_OK;

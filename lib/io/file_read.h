@@ -3,8 +3,8 @@
  * memory for the rest.
  *
  * A source is a regular file, or an anonymous pipe (standard input, the shell's process
- * substitution). Opening anything else fails at once: a named pipe without a writer would block
- * for ever, and devices have no end.
+ * substitution), or a socket that is open already. Opening anything else fails at once: a named pipe
+ * without a writer would block for ever, and devices have no end.
  */
 #ifndef JEMI_IO_FILE_READ_H
 #define JEMI_IO_FILE_READ_H
@@ -20,9 +20,17 @@
 typedef struct jemi_source {
     const char *path; /* of the caller's, for messages */
     int fd;           /* valid while `path` is set */
-    bool is_pipe;
-    size_t size; /* of the file when it was opened; of a pipe JEMI_PIPE_MAX */
+    bool is_pipe;     /* or a socket */
+    bool duplicated;  /* see jemi_source_descriptor() */
+    size_t size;      /* from where it stands, when it was opened; of a pipe JEMI_PIPE_MAX */
 } jemi_source;
+
+/**
+ * Opens `path` for reading without waiting; -1 with errno. A descriptor of this process
+ * (/dev/stdin) that cannot be opened again is duplicated instead, and stands where it stood: a
+ * socket, and what another user opened.
+ */
+int jemi_source_descriptor(const char *path, bool *duplicated);
 
 /** @return JEM_OK; JEM_EIO, and the source is zeroed. */
 jem_status jemi_source_open(jemi_source *source, const char *path);

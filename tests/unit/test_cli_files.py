@@ -8,6 +8,7 @@ import os
 import pathlib
 import resource
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -117,6 +118,37 @@ def test_standard_input(model, x_test, scores, tmp_path):
                  O=tmp_path / "o")
     assert done.returncode == 1 and b"truncated" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_standard_input_that_is_a_socket(model, x_test, scores):
+    """As node and inetd give it; it has no name by which it could be opened."""
+    ours, theirs = socket.socketpair()
+    args = [JEM, "score", "--model", model, "--in", "-", "--out", "-"]
+    with subprocess.Popen(args, stdin=theirs, stdout=subprocess.PIPE) as process:
+        theirs.close()
+        ours.sendall(pathlib.Path(x_test[0]).read_bytes())
+        ours.close()
+        assert process.communicate(timeout=60)[0] == scores
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_standard_input_of_another_user(kind, model, x_test, scores, tmp_path):
+    """What root opened for a user who may not open it."""
+    private = tmp_path / "private.npy"
+    private.write_bytes(pathlib.Path(x_test[0]).read_bytes())
+    private.chmod(0o600)
+    with open(private, "rb") as file, open(model, "rb") as model_file:
+        feeder = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) if kind == "pipe" else None
+        descriptor = f"/dev/fd/{model_file.fileno()}"
+        done = subprocess.run([JEM, "score", "--model", descriptor, "--in", "-", "--out", "-"],
+                              stdin=feeder.stdout if feeder else file, capture_output=True, timeout=60,
+                              check=False, user=65534, pass_fds=[model_file.fileno()])
+        if feeder:
+            feeder.stdout.close()
+            feeder.wait()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == scores
 
 
 def test_labels_from_standard_input(model, x_test, tmp_path):

@@ -5,10 +5,13 @@
  * This program defines the C library's file calls itself, so the library's calls come here; a fault
  * that is armed is reported in place of one of them. Unarmed, they go on to the kernel.
  */
+#define _GNU_SOURCE // memfd_create
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -269,6 +272,50 @@ START_TEST(pipe_that_cannot_be_told_to_wait)
 }
 END_TEST
 
+// It cannot be opened by its name, as a pipe can.
+START_TEST(open_socket_is_read)
+{
+    char name[32], text[16] = "";
+    size_t got;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    ck_assert_int_eq(write(ends[1], "01234", 5), 5);
+    close(ends[1]);
+    jemi_source source;
+    ck_assert_msg(jemi_source_open(&source, name) == JEM_OK, "%s", jemi_last_message());
+    ck_assert(source.is_pipe && source.fd != ends[0]);
+    ck_assert_int_eq(jemi_source_skip(&source, 2), JEM_OK);
+    ck_assert_int_eq(jemi_source_read(&source, text, 10, &got), JEM_OK);
+    ck_assert_str_eq(text, "234");
+    jemi_source_close(&source);
+    close(ends[0]);
+}
+END_TEST
+
+// What another user opened for this process is read from where it stands.
+START_TEST(descriptor_that_cannot_be_opened_again)
+{
+    char name[32], text[16] = "";
+    size_t got;
+    const int fd = memfd_create("foreign", 0);
+    ck_assert_int_eq(write(fd, "012345", 6), 6);
+    ck_assert_int_eq(lseek(fd, 2, SEEK_SET), 2);
+    snprintf(name, sizeof name, "/dev/fd/%d", fd);
+    fault.call = OPEN;
+    fault.nth = 1;
+    fault.error = EACCES;
+    fault.n_calls = 0;
+    jemi_source source;
+    ck_assert_msg(jemi_source_open(&source, name) == JEM_OK, "%s", jemi_last_message());
+    fault.call = NO_CALL;
+    ck_assert_uint_eq(source.size, 4);
+    ck_assert_int_eq(jemi_source_read(&source, text, 10, &got), JEM_OK);
+    ck_assert_str_eq(text, "2345");
+    jemi_source_close(&source);
+    close(fd);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("file_read");
@@ -278,6 +325,8 @@ int main(void)
     tcase_add_loop_test(tests, other_files_are_refused_at_once, 0, COUNT(refused));
     tcase_add_test(tests, anonymous_pipe_is_waited_for);
     tcase_add_test(tests, pipe_that_cannot_be_told_to_wait);
+    tcase_add_test(tests, open_socket_is_read);
+    tcase_add_test(tests, descriptor_that_cannot_be_opened_again);
     suite_add_tcase(suite, tests);
     return run_in_folder(suite);
 }
