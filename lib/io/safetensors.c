@@ -192,8 +192,7 @@ static jem_status read_data(jemi_safetensors *file)
     size_t got;
     JEMI_TRY(jemi_source_read(&file->source, &byte, 1, &got));
     if (got > 0)
-        return jemi_fail(JEM_EFORMAT, "the tensors take %zu bytes, but the file goes on after them",
-                         file->data_size);
+        return jemi_safetensors_fail_goes_on(file);
     set_data(file, data);
     jemi_source_close(&file->source);
     return JEM_OK;

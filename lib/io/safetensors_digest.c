@@ -23,15 +23,17 @@ static uint64_t digest_of_front(const jemi_safetensors *file)
     return jemi_digest(blanked, file->front + after, file->front_size - after);
 }
 
-// Of what the source still gives.
-static jem_status digest_source(jemi_source *source, uint64_t *digest)
+// Of the data that the source still gives; one byte more is looked for, as a pipe may never end.
+static jem_status digest_source(jemi_safetensors *file, uint64_t *digest)
 {
     unsigned char piece[PIECE];
-    for (size_t got = PIECE; got == PIECE;) {
-        JEMI_TRY(jemi_source_read(source, piece, PIECE, &got));
+    size_t got = PIECE;
+    for (size_t left = file->data_size; left > 0 && got > 0; left -= got) {
+        JEMI_TRY(jemi_source_read(&file->source, piece, left < PIECE ? left : PIECE, &got));
         *digest = jemi_digest(*digest, piece, got);
     }
-    return JEM_OK;
+    JEMI_TRY(jemi_source_read(&file->source, piece, 1, &got));
+    return got == 0 ? JEM_OK : jemi_safetensors_fail_goes_on(file);
 }
 
 // Takes the digest's two keys out of the metadata. They are the first two.
@@ -51,7 +53,7 @@ static jem_status compare(jemi_safetensors *file, const char *value, const char 
     if (file->data != NULL)
         digest = jemi_digest(digest, file->data, file->data_size);
     else
-        JEMI_TRY(digest_source(&file->source, &digest));
+        JEMI_TRY(digest_source(file, &digest));
     char actual[JEMI_DIGEST_LENGTH + 1];
     jemi_format(actual, sizeof actual, "%016" PRIx64, digest);
     if (strcmp(actual, value) != 0)

@@ -1,9 +1,17 @@
 /*
- * Lookups by binary search in the permutations that the header's reader has sorted.
+ * Lookups are binary searches in the permutations that the header's reader has sorted.
  */
 #include "io/safetensors_parts.h"
 
 #include <string.h>
+
+#include "base/status.h"
+
+jem_status jemi_safetensors_fail_goes_on(const jemi_safetensors *file)
+{
+    return jemi_fail(JEM_EFORMAT, "the tensors take %zu bytes, but the file goes on after them",
+                     file->data_size);
+}
 
 const jemi_safetensor *jemi_safetensors_find(const jemi_safetensors *file, const char *name)
 {

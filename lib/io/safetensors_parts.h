@@ -58,6 +58,9 @@ typedef struct jemi_safetensors {
     void *owned[2];            /* front and data of a file */
 } jemi_safetensors;
 
+/** Says that a file has more bytes than its tensors; JEM_EFORMAT. */
+jem_status jemi_safetensors_fail_goes_on(const jemi_safetensors *file);
+
 /** The tensor of that name, or NULL. O(log n). */
 const jemi_safetensor *jemi_safetensors_find(const jemi_safetensors *file, const char *name);
 

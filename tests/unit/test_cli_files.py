@@ -3,9 +3,11 @@
 What must not be lost is looked at after each refusal: inputs, models, logs.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -149,6 +151,20 @@ def test_standard_input_of_another_user(kind, model, x_test, scores, tmp_path):
             feeder.wait()
     assert done.returncode == 0, done.stderr
     assert done.stdout == scores
+
+
+@pytest.mark.parametrize("change", [b'"jem.classes":"2"', b'"jem.classes":"7"', b'"jem.format":"9"'])
+def test_a_pipe_that_never_ends(change, model):
+    """Also where the header, of which the digest is looked at then, already says no."""
+    key = change.partition(b":")[0]
+    content = re.sub(key + b':"[0-9]+"', change, pathlib.Path(model).read_bytes())
+    assert change in content
+    with subprocess.Popen([JEM, "info", "--model", "-"], stdin=subprocess.PIPE,
+                          stderr=subprocess.PIPE, bufsize=0) as process:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(content + b"\0")  # and open it stays
+        assert process.wait(timeout=20) == 1
+        assert b"the file goes on after them" in process.stderr.read()
 
 
 def test_labels_from_standard_input(model, x_test, tmp_path):
