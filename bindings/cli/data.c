@@ -4,11 +4,13 @@
  */
 #include "data.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "data_readers.h"
 
@@ -74,6 +76,7 @@ bool cli_data_exists(const char *path)
     return find_reader(place_of(path)) != NULL;
 }
 
+// What looks like a place without data may be one that we may not look into.
 static cli_status not_found(const char *path, cli_error *err)
 {
     if (strcmp(path, "fashion-mnist") == 0)
@@ -86,6 +89,8 @@ static cli_status not_found(const char *path, cli_error *err)
                         "%s holds CIFAR-10 as pickles of Python; expected its binary version "
                         "(cifar-10-binary.tar.gz)",
                         path);
+    if (cli_path_is_directory(path) && access(path, R_OK | X_OK) != 0)
+        return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
     if (cli_path_is_directory(path))
         return cli_fail(err,
                         "%s holds no data set that is known here; expected IDX files "
@@ -97,6 +102,12 @@ static cli_status not_found(const char *path, cli_error *err)
                         "%s is not a data set; expected a directory, a prefix of IDX files, "
                         "a .npy file or fashion-mnist",
                         path);
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return cli_fail(err, "%s is a pipe, device or socket; expected a directory or file of data",
+                        path);
+    if (errno != ENOENT)
+        return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
     return cli_fail(err,
                     "%s does not exist; expected a directory of data, a prefix of IDX files, "
                     "a .npy file or fashion-mnist",

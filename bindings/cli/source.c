@@ -88,7 +88,9 @@ static cli_status explain_shortage(const cli_source *source, int64_t missing, cl
                         source->path, (long long)missing, (long long)source->bytes_read);
     if (code == Z_ERRNO)
         return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
-    return cli_fail(err, "%s is damaged: not a valid gzip file (%s)", source->path, text);
+    const char *fault = strstr(text, ">: "); // behind the name that zlib gives a descriptor
+    return cli_fail(err, "%s is damaged: not a valid gzip file (%s)", source->path,
+                    fault != NULL ? fault + 3 : text);
 }
 
 cli_status cli_source_read(cli_source *source, void *out, int64_t size, cli_error *err)

@@ -159,7 +159,7 @@ def test_bad_gzip(tmp_path):
     whole = path.read_bytes()
     for content, word in [(whole[:len(whole) // 2], "truncated"), (whole[:-4], "truncated"),
                           (whole[:100] + bytes([whole[100] ^ 0x55]) + whole[101:], "damaged"),
-                          (whole[:-8] + b"\1\2\3\4" + whole[-4:], "damaged")]:
+                          (whole[:-8] + b"\1\2\3\4" + whole[-4:], "gzip file (incorrect data check)")]:
         path.write_bytes(content)
         refuse_training(data, word, tmp_path)
 
@@ -270,6 +270,21 @@ def test_data_that_is_not_there(tmp_path):
     refuse_training(tmp_path / "empty", "no data set", tmp_path)
     (tmp_path / "file.txt").write_text("hello")
     refuse_training(tmp_path / "file.txt", "not a data set", tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    refuse_training(tmp_path / "pipe", "is a pipe", tmp_path)
+    refuse_training("/dev/null", "is a pipe, device or socket", tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    refuse_training(tmp_path / "loop", "cannot be read: Too many levels", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_data_that_may_not_be_seen(tmp_path):
+    data = write_idx(tmp_path / "data")
+    data.chmod(0o700)
+    tmp_path.chmod(0o755)
+    done = subprocess.run([JEM, "train", "--data", ".", "--out", "/dev/null"], cwd=data, text=True,
+                          capture_output=True, timeout=60, check=False, user=65534)
+    assert done.returncode == 1 and "cannot be read: Permission denied" in done.stderr, done.stderr
 
 
 def test_eval_refuses_other_shapes_and_labels(model, tmp_path):
