@@ -69,6 +69,12 @@ static cli_status refuse_same(const named_file *output, const char *other, const
                      output->option, output->path, other, other_path);
 }
 
+// Devices may be shared, but what is written to one descriptor comes out mixed.
+static bool is_same_output(const jemi_target *a, const jemi_target *b)
+{
+    return jemi_target_same(a, b) || (a->descriptor >= 0 && a->descriptor == b->descriptor);
+}
+
 static cli_status add_output(const cli_option *row, const char *path, cli_error *err)
 {
     named_file *file = &outputs[n_outputs];
@@ -80,7 +86,7 @@ static cli_status add_output(const cli_option *row, const char *path, cli_error 
         if (outputs[i].option == row->name)
             continue; // a kill may have left one file under both names of a checkpoint
         snprintf(other, sizeof other, "--%s", outputs[i].option);
-        if (jemi_target_same(&outputs[i].target, &file->target))
+        if (is_same_output(&outputs[i].target, &file->target))
             return refuse_same(file, other, outputs[i].path, err);
     }
     n_outputs++;

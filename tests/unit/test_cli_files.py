@@ -333,6 +333,14 @@ def test_outputs_that_are_not_there_yet(model, idx, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["link", "sub"]
 
 
+@pytest.mark.parametrize("log", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_one_pipe_for_two_outputs(log, idx, tmp_path):
+    """The log's lines would stand in the model."""
+    message = jem(*command(idx, "/proc/self/fd/1"), "--log", log, expect=2)
+    assert "is the same file as --out" in message
+    assert os.listdir(tmp_path) == []
+
+
 def test_devices_may_be_shared(model, idx, x_test):
     jem("sample", "--model", model, "--n", 2, "--steps", 1, "--png", "/dev/null", "--out",
         "/dev/null")
