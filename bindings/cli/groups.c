@@ -16,6 +16,9 @@ const cli_choice cli_backends[] = {{"ref", JEM_BACKEND_REF},
                                    {"native", JEM_BACKEND_NATIVE},
                                    {NULL, 0}};
 
+const cli_choice cli_tunings[] = {
+    {"throughput", JEM_TUNED_THROUGHPUT}, {"latency", JEM_TUNED_LATENCY}, {NULL, 0}};
+
 const cli_choice cli_precisions[] = {{"f32", JEM_PRECISION_F32},
                                      {"f32-strict", JEM_PRECISION_F32_STRICT},
                                      {"bf16", JEM_PRECISION_BF16},
@@ -34,6 +37,8 @@ cli_status cli_exec_config(const cli_exec_args *args, jem_exec_config *config, c
         config->threads = (int32_t)args->threads;
     if (args->backend != 0)
         config->backend = args->backend;
+    if (args->tuned_for != 0)
+        config->tuned_for = args->tuned_for;
     if (args->precision != 0)
         config->precision_scoring = config->precision_chains = config->precision_training =
             args->precision;

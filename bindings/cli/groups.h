@@ -16,10 +16,12 @@
 typedef struct cli_exec_args {
     int64_t threads;                                         /* 0 = as the host's */
     int32_t backend;                                         /* 0 = the fastest */
+    int32_t tuned_for;                                       /* 0 = throughput */
     int32_t precision, precision_chains, precision_training; /* 0 = the default, of all; of one */
 } cli_exec_args;
 
 extern const cli_choice cli_backends[];
+extern const cli_choice cli_tunings[];
 extern const cli_choice cli_precisions[];
 
 /* clang-format off */
@@ -28,6 +30,8 @@ extern const cli_choice cli_precisions[];
                   "OpenMP threads; otherwise as many as the machine has", 0),                      \
     CLI_ROW_CHOICE("backend", type, field.backend, cli_backends,                                   \
                    "what computes; otherwise the fastest", 0),                                     \
+    CLI_ROW_CHOICE("tuned-for", type, field.tuned_for, cli_tunings,                                \
+                   "many rows at a time, or the time that a few take", 0),                         \
     CLI_ROW_CHOICE("precision", type, field.precision, cli_precisions,                             \
                    "of all passes; f32-strict never uses Winograd's algorithm", 0)
 #define CLI_EXEC_TRAIN_ROWS(type, field)                                                           \

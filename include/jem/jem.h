@@ -231,6 +231,13 @@ enum { JEM_BACKEND_REF = 1, JEM_BACKEND_ONEDNN = 2, JEM_BACKEND_NATIVE = 3 };
  */
 enum { JEM_PRECISION_F32 = 1, JEM_PRECISION_F32_STRICT = 2, JEM_PRECISION_BF16 = 3 };
 
+/**
+ * What kernels are chosen for: many rows at a time, or the time that a call with one row or a few
+ * takes. Bits differ between the two, as between kernels; in either a row's bits depend neither on
+ * n nor on its neighbours.
+ */
+enum { JEM_TUNED_THROUGHPUT = 1, JEM_TUNED_LATENCY = 2 };
+
 /** How a model is run. NULL wherever one is taken means these defaults. */
 typedef struct jem_exec_config {
     size_t struct_size;
@@ -256,6 +263,8 @@ typedef struct jem_exec_config {
      *   stem         for images of one to four channels
      */
     const char *kernel;
+    int32_t tuned_for; /* JEM_TUNED_*, default JEM_TUNED_THROUGHPUT */
+    int32_t reserved;  /* must be 0 */
 } jem_exec_config;
 
 JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_size);

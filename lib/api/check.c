@@ -153,6 +153,8 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
     JEMI_TRY(check_precision(own->precision_chains, "precision_chains"));
     JEMI_TRY(check_precision(own->precision_training, "precision_training"));
     JEMI_TRY(check_kernel(own));
+    JEMI_TRY(
+        jemi_check_range_int(own->tuned_for, JEM_TUNED_THROUGHPUT, JEM_TUNED_LATENCY, "tuned_for"));
     if (jemi_backend_find(own->backend) == NULL)
         return jemi_fail(JEM_EUNSUPPORTED,
                          "this build has no oneDNN backend; use JEM_BACKEND_NATIVE");
@@ -172,6 +174,7 @@ JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_s
         .precision_training = JEM_PRECISION_F32,
         .runners_max = 64,
         .kernel = jemi_kernel_name(JEMI_KERNEL_AUTO),
+        .tuned_for = JEM_TUNED_THROUGHPUT,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_exec_config");
 }

@@ -34,7 +34,7 @@ typedef struct jemi_backend jemi_backend;
 typedef struct jemi_program {
     const jemi_backend *backend;
     const jemi_graph *graph; /* borrowed, outlives the program */
-    jemi_kernel kernel;      /* of all plans; the owner may set it before the first */
+    jemi_choosing choosing;  /* for all plans; the owner may set it before the first */
 } jemi_program;
 
 typedef struct jemi_weights {

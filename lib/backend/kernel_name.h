@@ -5,6 +5,8 @@
 #ifndef JEMI_BACKEND_KERNEL_NAME_H
 #define JEMI_BACKEND_KERNEL_NAME_H
 
+#include <stdbool.h>
+
 #include <jem/jem.h>
 
 /** Digests of choices are made from these numbers, so they stay as they are. */
@@ -17,6 +19,12 @@ typedef enum jemi_kernel {
     JEMI_KERNEL_STEM,
     JEMI_KERNELS
 } jemi_kernel;
+
+/** What kernels are chosen by, beside the layer and the machine. */
+typedef struct jemi_choosing {
+    jemi_kernel kernel; /* taken where it fits, unless it is JEMI_KERNEL_AUTO */
+    bool latency;       /* JEM_TUNED_LATENCY */
+} jemi_choosing;
 
 const char *jemi_kernel_name(jemi_kernel kernel);
 

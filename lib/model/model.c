@@ -46,7 +46,8 @@ static jem_status build_parts(jem_model *model, const jem_model_config *config)
         return jemi_fail_memory("model");
     const jemi_backend *backend = jemi_backend_find(model->exec.backend);
     JEMI_TRY(backend->program_create(&model->program, &model->graph));
-    JEMI_TRY(jemi_kernel_read(model->exec.kernel, &model->program->kernel));
+    JEMI_TRY(jemi_kernel_read(model->exec.kernel, &model->program->choosing.kernel));
+    model->program->choosing.latency = model->exec.tuned_for == JEM_TUNED_LATENCY;
     JEMI_TRY(jemi_generations_init(model->generations, model->program));
     return jemi_runner_pool_init(model->runners, model->program, model->generations,
                                  model->exec.threads, model->exec.runners_max);

@@ -40,7 +40,7 @@ static jemi_kernel expected_choice(const net *t, const jemi_choice *row)
 static jemi_kernel choose(const net *t, const jemi_choice *row, jemi_kernel wanted)
 {
     return jemi_choose(rows_of(t), &t->graph, t->graph.n_nodes - 1, row->direction, row->precision,
-                       wanted)
+                       (jemi_choosing){.kernel = wanted})
         ->kernel;
 }
 
@@ -124,14 +124,15 @@ START_TEST(a_plan_takes_what_was_chosen)
     net_init(&t, &c, 1);
     for (jemi_kernel wanted = JEMI_KERNEL_AUTO; wanted < JEMI_KERNELS; wanted++) {
         jemi_kernel found[JEM_STEP_WEIGHTS + 1] = {JEMI_KERNEL_AUTO};
-        t.program->kernel = wanted;
+        t.program->choosing.kernel = wanted;
         jemi_plan *plan = new_plan(&t, 2, 1, 3);
         backend->planner->describe(plan, find_kernel, found);
         backend->planner->destroy(plan);
         for (int d = JEMI_CONV_FORWARD; d <= JEMI_CONV_WEIGHTS; d++) {
-            const jemi_kernel kernel = jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1,
-                                                   (jemi_conv_direction)d, t.precision, wanted)
-                                           ->kernel;
+            const jemi_kernel kernel =
+                jemi_choose(rows_of(&t), &t.graph, t.graph.n_nodes - 1, (jemi_conv_direction)d,
+                            t.precision, t.program->choosing)
+                    ->kernel;
             ck_assert_msg(found[steps[d]] == kernel, "wanted %d: direction %d is by %d, not by %d",
                           (int)wanted, d, (int)found[steps[d]], (int)kernel);
         }
@@ -152,7 +153,8 @@ START_TEST(digests_tell_choices_apart)
     const jemi_kernel first =
         backend->id == JEM_BACKEND_ONEDNN ? JEMI_KERNEL_ONEDNN : JEMI_KERNEL_WINOGRAD;
     for (jemi_kernel k = first; k <= JEMI_KERNEL_DIRECT; k++) {
-        seen[k] = jemi_choose_digest(rows_of(&t), &t.graph, JEM_PRECISION_F32, k);
+        seen[k] = jemi_choose_digest(rows_of(&t), &t.graph, JEM_PRECISION_F32,
+                                     (jemi_choosing){.kernel = k});
         for (jemi_kernel before = first; before < k; before++)
             ck_assert_uint_ne(seen[k], seen[before]);
     }

@@ -199,6 +199,8 @@ static const field_row fields[] = {
     {OF_EXEC(runners_max), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(runners_max), INT, 1025, JEM_EINVAL, NULL},
     {OF_EXEC(kernel), POINTER, 0, JEM_EINVAL, NULL},
+    {OF_EXEC(tuned_for), INT, 0, JEM_EINVAL, NULL},
+    {OF_EXEC(tuned_for), INT, 3, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 0, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 100000001, JEM_EINVAL, NULL},
     {OF_SAMPLER(steps), INT, -1, JEM_EINVAL, NULL},

@@ -35,6 +35,8 @@ CONSTANTS = {
     "JEM_BACKEND_REF": 1,
     "JEM_BACKEND_ONEDNN": 2,
     "JEM_BACKEND_NATIVE": 3,
+    "JEM_TUNED_THROUGHPUT": 1,
+    "JEM_TUNED_LATENCY": 2,
     "JEM_PRECISION_F32": 1,
     "JEM_PRECISION_F32_STRICT": 2,
     "JEM_PRECISION_BF16": 3,
@@ -95,6 +97,8 @@ STRUCTS = {
         ("precision_training", "int32_t"),
         ("runners_max", "int32_t"),
         ("kernel", "const char *"),
+        ("tuned_for", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_step_info": (
         ("struct_size", "size_t"),
@@ -254,6 +258,7 @@ STRUCTS = {
 # their names in lower case: start="mixture" is JEM_START_MIXTURE.
 ENUM_FIELDS = {
     ("jem_exec_config", "backend"): "JEM_BACKEND_",
+    ("jem_exec_config", "tuned_for"): "JEM_TUNED_",
     ("jem_exec_config", "precision_scoring"): "JEM_PRECISION_",
     ("jem_exec_config", "precision_chains"): "JEM_PRECISION_",
     ("jem_exec_config", "precision_training"): "JEM_PRECISION_",

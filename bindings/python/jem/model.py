@@ -66,7 +66,8 @@ class Model(Handle):
             classes: 1 makes a pure energy model.
             **config: height, width (default 1), seed, input_low, input_high; and how to run it:
                 threads, backend ("ref" or "onednn"), precision_scoring, precision_chains,
-                precision_training, runners_max, kernel.
+                precision_training, runners_max, kernel, tuned_for ("throughput" or
+                "latency").
         """
         config.update(arch=arch, channels=channels, classes=classes)
         structs = ("jem_model_config", "jem_exec_config")

@@ -11,7 +11,7 @@
 #define ROW(in, out, h, w, kernel, stride, direction, precision, isa, onednn, choice)              \
     {                                                                                              \
         in, out, h, w, kernel, stride, JEMI_CONV_##direction, JEM_PRECISION_##precision,           \
-            JEMI_ISA_##isa, onednn, JEMI_KERNEL_##choice                                            \
+            JEMI_ISA_##isa, onednn, JEMI_KERNEL_##choice                                           \
     }
 
 // Milliseconds of the row's kernel, then of the one that it is instead of: medians on one core of

@@ -61,9 +61,12 @@ static const jemi_conv_impl *row_of(const jemi_conv_rows *rows, jemi_kernel kern
     return NULL;
 }
 
-// NULL when there is no exception, or this program cannot make it.
+// NULL when there is no exception, or this program cannot make it. The table was measured on many
+// rows at a time.
 static const jemi_conv_impl *by_table(const jemi_conv_rows *rows, const jemi_conv *conv)
 {
+    if (conv->latency)
+        return NULL;
     for (int i = 0; i < jemi_choice_rows; i++)
         if (is_of(&jemi_choice_table[i], conv, rows->version))
             return row_of(rows, jemi_choice_table[i].choice, conv);
@@ -88,11 +91,11 @@ static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv
 
 const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph,
                                   int32_t index, jemi_conv_direction direction, int32_t precision,
-                                  jemi_kernel wanted)
+                                  jemi_choosing by)
 {
     const jemi_node *node = &graph->nodes[index];
-    jemi_conv conv = {node, graph->nodes[node->input[0]].shape, direction, precision};
-    const jemi_conv_impl *asked = row_of(rows, wanted, &conv);
+    jemi_conv conv = {node, graph->nodes[node->input[0]].shape, direction, precision, by.latency};
+    const jemi_conv_impl *asked = row_of(rows, by.kernel, &conv);
     if (asked != NULL)
         return asked;
     const jemi_conv_impl *rule = by_rule(rows, &conv);
@@ -112,7 +115,7 @@ const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
 {
     const jemi_plan *plan = &c->plan->base;
     return jemi_choose(c->rows, c->graph, node, direction, plan->spec.precision,
-                       plan->program->kernel);
+                       plan->program->choosing);
 }
 
 static bool contracts(const jemi_node *node)
@@ -126,7 +129,7 @@ jem_status jemi_choose_check_graph(const jemi_conv_rows *rows, const jemi_graph 
         const jemi_node *node = &graph->nodes[i];
         for (int32_t d = JEMI_CONV_FORWARD; contracts(node) && d <= JEMI_CONV_WEIGHTS; d++) {
             const jemi_conv conv = {node, graph->nodes[node->input[0]].shape,
-                                    (jemi_conv_direction)d, JEM_PRECISION_F32};
+                                    (jemi_conv_direction)d, JEM_PRECISION_F32, false};
             if (by_rule(rows, &conv) == NULL)
                 return jemi_fail(JEM_EUNSUPPORTED,
                                  "this backend has no kernel for convolutions of %dx%d",
@@ -155,15 +158,14 @@ static uint32_t fnv(uint32_t digest, int64_t number)
 }
 
 uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                            jemi_kernel wanted)
+                            jemi_choosing by)
 {
     uint32_t digest = fnv_basis;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         for (int32_t d = JEMI_CONV_FORWARD; contracts(&graph->nodes[i]) && d <= JEMI_CONV_WEIGHTS;
              d++)
-            digest =
-                fnv(digest,
-                    jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, wanted)->kernel);
+            digest = fnv(
+                digest, jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel);
     }
     return digest;
 }

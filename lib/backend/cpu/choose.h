@@ -13,14 +13,10 @@ jem_status jemi_choose_check_graph(const jemi_conv_rows *rows, const jemi_graph 
 /** JEM_OK, or JEM_EUNSUPPORTED for a precision that this backend does not compute in. */
 jem_status jemi_choose_check(int32_t precision);
 
-/**
- * The row for a CONV or LINEAR node.
- *
- * @param wanted  Taken where it fits, unless it is JEMI_KERNEL_AUTO.
- */
+/** The row for a CONV or LINEAR node. */
 const jemi_conv_impl *jemi_choose(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t node,
                                   jemi_conv_direction direction, int32_t precision,
-                                  jemi_kernel wanted);
+                                  jemi_choosing by);
 
 /** The same for a plan that is being compiled. */
 const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
@@ -28,7 +24,7 @@ const jemi_conv_impl *jemi_choose_for(const jemi_compile *c, int32_t node,
 
 /** A number that differs, in all likelihood, where jemi_choose() does for any layer. */
 uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                            jemi_kernel wanted);
+                            jemi_choosing by);
 
 /** The same of the table. */
 uint32_t jemi_choose_table_digest(void);

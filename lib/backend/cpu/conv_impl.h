@@ -26,6 +26,7 @@ typedef struct jemi_conv {
     jemi_shape in;
     jemi_conv_direction direction;
     int32_t precision; /* JEM_PRECISION_* */
+    bool latency;      /* JEM_TUNED_LATENCY */
 } jemi_conv;
 
 /** What a forward step computes beyond the convolution. */

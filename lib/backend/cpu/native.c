@@ -16,8 +16,9 @@ static jem_status program_create(jemi_program **out, const jemi_graph *graph)
 static void choice(const jemi_program *base, int32_t precision, char *out, size_t size)
 {
     const jemi_cpu_program *program = (const jemi_cpu_program *)base;
-    jemi_format(out, size, "native, kernels %08x",
-                (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->kernel));
+    jemi_format(
+        out, size, "native, kernels %08x",
+        (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->choosing));
 }
 
 const jemi_backend jemi_backend_native = {

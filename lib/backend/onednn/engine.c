@@ -75,5 +75,5 @@ void jemi_dnnl_choice(const jemi_program *base, int32_t precision, char *out, si
     const dnnl_version_t *version = dnnl_version();
     jemi_format(out, size, "oneDNN %d.%d.%d, %s, kernels %08x", version->major, version->minor,
                 version->patch, isa_here(),
-                (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->kernel));
+                (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->choosing));
 }
