@@ -14,6 +14,7 @@ import pytest
 JEM = os.environ.get("JEM_CLI", "")
 assert os.access(JEM, os.X_OK), f"JEM_CLI={JEM!r} is not the built jem command"
 SIDE, CLASSES = 8, 3
+OOD_SETS = ["uniform", "constant", "interp", "inverted", "rotated", "shuffled"]
 
 # A build that counts what runs is slow, and writes its counters into files when it ends.
 not_counting = pytest.mark.skipif(os.environ.get("JEM_COVERAGE") == "ON",
@@ -141,3 +142,9 @@ def x_test(tmp_path_factory):
 def apply(command, model, x, out, *options):
     jem(command, "--model", model, "--in", x, "--out", out, *options)
     return np.load(out)
+
+
+def png_header(path):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">IIBB", content[16:26])
