@@ -324,11 +324,17 @@ JEM_API jem_status jem_model_prepare(const jem_model *model, int32_t what, int64
  */
 enum { JEM_STEP_FORWARD = 1, JEM_STEP_TRANSPOSED = 2, JEM_STEP_WEIGHTS = 3 };
 
-/** One step of a compiled pass. Its strings are valid during the callback. */
+/**
+ * One step of a compiled pass. Its strings are valid during the callback.
+ *
+ * The op is "convolution" or "linear" for products; for passes over values "activation", "norm",
+ * "average pooling", "dropout", "sum"; for moves "to layout", "to canonical", "to bf16", "reorder",
+ * and of the caller's arrays "input", "output", "diff of output", "diff of input".
+ */
 typedef struct jem_step_info {
     size_t struct_size;
-    const char *text; /* all of this in a line, for people */
-    const char *op;   /* "convolution", "linear"; moves and elementwise: "activation", "sum", .. */
+    const char *text;   /* all of this in a line, for people */
+    const char *op;     /* what it computes, without the direction */
     const char *kernel; /* its name as in jem_exec_config; "" where there is but one */
     int32_t node;       /* index of the layer, in the order of the forward pass */
     int32_t direction;  /* JEM_STEP_* */
