@@ -151,7 +151,7 @@ static void check_values(const net_case *c, jemi_mode mode, int32_t precision)
         for (jemi_kernel kernel = JEMI_KERNEL_ONEDNN; !strict && kernel < JEMI_KERNELS; kernel++) {
             if (kernel == JEMI_KERNEL_DIRECT_BF16) // in every layer it errs more than is promised
                 continue;
-            t.program->kernel = kernel;
+            t.program->choosing.kernel = kernel;
             check_plan(c, &t, &expected, 3, most);
         }
         reference_fini(&expected);
