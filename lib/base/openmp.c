@@ -1,5 +1,6 @@
 #include "base/openmp.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <omp.h>
@@ -141,6 +142,7 @@ jemi_openmp_before jemi_openmp_enter(int threads)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handler);
     const jemi_openmp_before before = {omp_get_max_threads(), omp_get_dynamic(), own.team};
+    assert(threads <= 1 || before.team == 0); // workers are entered once
     if (before.threads != threads)
         omp_set_num_threads(threads);
     if (threads > 1) {

@@ -99,7 +99,10 @@ static jem_status copy_permissions(const jemi_writer *w)
     // Only root can keep a foreign owner; a file that changes hands is better than none.
     const int owner_kept = fchown(w->fd, old->st_uid, old->st_gid);
     (void)owner_kept;
-    if (fchmod(w->fd, old->st_mode & 0777) != 0)
+    // Some file systems have one mode for all files, and refuse others.
+    struct stat now;
+    const bool same = fstat(w->fd, &now) == 0 && (now.st_mode & 0777) == (old->st_mode & 0777);
+    if (!same && fchmod(w->fd, old->st_mode & 0777) != 0)
         return jemi_fail_errno(errno, "keep the permissions of", w->path);
     return JEM_OK;
 }
@@ -113,7 +116,10 @@ static jem_status open_new_file(jemi_writer *w)
         w->fd = jemi_temp_create(w->dir, name_of(w), first_mode(w), w->temp);
         w->named = w->fd >= 0;
     }
-    if (w->fd < 0)
+    // Now and not at the end, where a lack of descriptors would cost what was written.
+    if (w->fd >= 0)
+        w->lock = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
+    if (w->fd < 0 || w->lock < 0)
         return jemi_fail_errno(errno, "create a temporary file beside", w->path);
     return copy_permissions(w);
 }
@@ -286,9 +292,6 @@ static jem_status take_name(jemi_writer *w)
 static jem_status commit_file(jemi_writer *w)
 {
     JEMI_TRY(sync_file(w));
-    w->lock = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
-    if (w->lock < 0)
-        return jemi_fail_errno(errno, "close", w->path);
     JEMI_TRY(close_file(w));
     JEMI_TRY(take_name(w));
     return sync_directory(w);

@@ -90,6 +90,36 @@ START_TEST(bad_target_is_refused)
 }
 END_TEST
 
+// A writer that was opened needs no more descriptors to the end.
+START_TEST(lack_of_descriptors_is_told_at_once)
+{
+    struct rlimit before, tight;
+    put(path, old_text);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t free = 0;; free++) {
+        const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        close(next);
+        jemi_writer w;
+        tight = (struct rlimit){(rlim_t)next + free, before.rlim_max};
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        const jem_status opened = jemi_writer_open(&w, path);
+        jem_status status = opened;
+        if (opened == JEM_OK)
+            status = jemi_writer_write(&w, new_text, strlen(new_text));
+        if (status == JEM_OK)
+            status = jemi_writer_commit(&w);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        ck_assert_msg(opened != JEM_OK || status == JEM_OK, "%d free: %s", (int)free,
+                      jemi_last_message());
+        if (opened == JEM_OK)
+            break;
+        ck_assert_str_eq(get(path), old_text);
+    }
+    ck_assert_str_eq(get(path), new_text);
+    ck_assert_int_eq(count_entries(folder), 1);
+}
+END_TEST
+
 START_TEST(long_and_empty_names)
 {
     start(true);
@@ -480,6 +510,7 @@ int main(void)
     tcase_add_test(tests, device_is_written_and_stays);
     tcase_add_test(tests, descriptor_is_written_where_it_stands);
     tcase_add_test(tests, pipe_that_nobody_reads);
+    tcase_add_test(tests, lack_of_descriptors_is_told_at_once);
     tcase_add_test(tests, left_over_is_removed);
     tcase_add_test(tests, held_file_stays);
     tcase_add_test(tests, size_limit_does_not_kill);
