@@ -12,6 +12,8 @@
 #     threads     ThreadSanitizer over the tests in which threads meet, with a planted race as control;
 #                 by clang, whose OpenMP runtime tells the sanitizer what it orders
 #
+# tests/mutants/run.py plants faults one by one and says which of them the tests see.
+#
 # Builds go to build-test/<row>. The last lines say of each row what it ran, or why it did not.
 set -eu
 cd "$(dirname "$0")/.."
