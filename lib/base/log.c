@@ -66,11 +66,11 @@ void jemi_log_set(jem_log_fn log, void *user)
 void jemi_log(int32_t level, const char *format, ...)
 {
     jemi_lock *lock = enter();
-    const jem_log_fn log = receiver;
+    const jem_log_fn receive = receiver;
     void *const user = receiver_user;
-    count_running(log != NULL);
+    count_running(receive != NULL);
     jemi_lock_leave(lock);
-    if (log == NULL)
+    if (receive == NULL)
         return;
     char line[LINE_SIZE];
     va_list arguments;
@@ -79,7 +79,7 @@ void jemi_log(int32_t level, const char *format, ...)
     va_end(arguments);
     jemi_utf8_make_showable(line);
     const int begun = jemi_environment_host_begin();
-    log(user, level, line);
+    receive(user, level, line);
     jemi_environment_host_end(begun);
     jemi_lock_enter(lock);
     count_running(-1);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/elementary.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "ebm/density.h"
@@ -24,14 +25,14 @@ static double add_row(const float *logits, int32_t n_classes, int64_t label, int
     *top = 0;
     double squares = 0.0;
     for (int32_t k = 0; k < n_classes; k++) {
-        const double miss = exp(logits[k] - f) - (k == label);
+        const double miss = jemi_exp(logits[k] - f) - (k == label);
         squares += miss * miss;
         if (logits[k] > logits[*top])
             *top = k;
     }
     sums->nll += f - logits[label];
     sums->brier += squares;
-    return exp(logits[*top] - f);
+    return jemi_exp(logits[*top] - f);
 }
 
 void jemi_classification_metrics(int64_t n, int32_t n_classes, const float *logits,

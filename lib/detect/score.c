@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "base/elementary.h"
 #include "ebm/density.h"
 #include "ebm/overflow.h"
 #include "kernels/vector.h"
@@ -15,7 +16,7 @@ static float max_softmax(const float *logits, int64_t n_classes)
     float most = logits[0];
     for (int64_t k = 1; k < n_classes; k++)
         most = logits[k] > most ? logits[k] : most;
-    return (float)exp(most - jemi_logsumexp(logits, n_classes, NULL));
+    return (float)jemi_exp(most - jemi_logsumexp(logits, n_classes, NULL));
 }
 
 typedef struct request {

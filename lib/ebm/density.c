@@ -4,9 +4,10 @@
  */
 #include "ebm/density.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "base/elementary.h"
 
 double jemi_logsumexp(const float *logits, int64_t n_classes, float *p)
 {
@@ -16,11 +17,11 @@ double jemi_logsumexp(const float *logits, int64_t n_classes, float *p)
             most = logits[k];
     double sum = 0.0;
     for (int64_t k = 0; k < n_classes; k++)
-        sum += exp(logits[k] - most);
+        sum += jemi_exp(logits[k] - most);
     if (p != NULL)
         for (int64_t k = 0; k < n_classes; k++)
-            p[k] = (float)(exp(logits[k] - most) / sum);
-    return most + log(sum);
+            p[k] = (float)(jemi_exp(logits[k] - most) / sum);
+    return most + jemi_ln(sum);
 }
 
 static float marginal_row(const float *logits, int64_t n_classes, float *dlogits)

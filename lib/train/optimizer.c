@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/elementary.h"
 #include "base/memory.h"
 #include "kernels/vector.h"
 #include "train/guard.h"
@@ -97,7 +98,7 @@ static float grad_scale(const jem_optimizer *optimizer, double grad_norm)
 static jemi_adam_params adam_params(const jem_optimizer *optimizer, double grad_norm)
 {
     const jem_optimizer_config *config = &optimizer->config;
-    const double t = (double)optimizer->steps + 1.0;
+    const int64_t t = optimizer->steps + 1;
     return (jemi_adam_params){
         .lr = jemi_optimizer_rate(optimizer),
         .beta1 = config->beta1,
@@ -105,8 +106,8 @@ static jemi_adam_params adam_params(const jem_optimizer *optimizer, double grad_
         .eps = config->eps,
         .weight_decay = config->weight_decay,
         .grad_scale = grad_scale(optimizer, grad_norm),
-        .bias_correction1 = (float)(1.0 - pow(config->beta1, t)),
-        .bias_correction2_sqrt = (float)sqrt(1.0 - pow(config->beta2, t)),
+        .bias_correction1 = (float)(1.0 - jemi_power(config->beta1, t)),
+        .bias_correction2_sqrt = (float)sqrt(1.0 - jemi_power(config->beta2, t)),
     };
 }
 

@@ -3,7 +3,7 @@
  */
 #include "train/schedule.h"
 
-#include <math.h>
+#include "base/elementary.h"
 
 static double warm_up(const jem_optimizer_config *config, int64_t step)
 {
@@ -33,7 +33,7 @@ static double step_decay(const jem_optimizer_config *config, float s)
 static double cosine_decay(const jem_optimizer_config *config, float s)
 {
     const double floor_part = config->lr_floor;
-    return floor_part + (1.0 - floor_part) * 0.5 * (1.0 + cos(M_PI * (double)s));
+    return floor_part + (1.0 - floor_part) * jemi_half_cosine((double)s);
 }
 
 float jemi_schedule_rate(const jem_optimizer_config *config, int64_t step, float progress)

@@ -42,6 +42,9 @@ ONLY_IN = [
     (r"\bomp_set_\w+|\bomp_pause_resource\w*", ["base/openmp.c"]),
     (r"\bdnnl_\w+", ["backend/onednn/"]),
     (r"\b(printf|fprintf|puts|perror|exit|abort|setlocale|signal|chdir|umask)\s*\(", []),
+    # The C library's have other bits on other machines; base/elementary.h has some that have not.
+    (r"\b(exp2?|expm1|log(2|10|1p)?|pow|cbrt|hypot|(a?(sin|cos|tan)|atan2)h?|erfc?|l?gamma)f?\s*\(",
+     ["backend/ref/"]),
     (r"\bgetenv\s*\(", ["base/openmp.c"]), # of the stacks that libgomp will ask for
 ]
 HEADERS_ONLY_IN = [
@@ -231,6 +234,7 @@ PLANTED = [
     ("model/input.c", "static void *f(void) { return malloc (1); }", "says malloc ("),
     ("train/step.c", "static void f(void) { omp_set_num_threads(1); }", "omp_set_num_threads"),
     ("io/file.c", "static void f(void) { exit(1); }", "says exit("),
+    ("ebm/density.c", "static double f(double x) { return exp(x); }", "says exp("),
     ("newroom/file.c", "int x;", "room 'newroom'"),
 ]
 
