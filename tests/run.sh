@@ -11,6 +11,8 @@
 #     sanitizers  address and undefined behaviour
 #     threads     ThreadSanitizer over the tests in which threads meet, with a planted race as control;
 #                 by clang, whose OpenMP runtime tells the sanitizer what it orders
+#     aarch64     NEON: a cross compiler's build, emulated; what it computes must have the bits that
+#                 tests/bits has of every processor
 #
 # tests/mutants/run.py plants faults one by one and says which of them the tests see.
 #
@@ -43,11 +45,12 @@ note() {
 }
 
 # build ROW CMAKE-OPTION...: warnings are errors here.
+source=.
 build() {
     row=$1
     shift
     echo "== $row"
-    cmake -S . -B "build-test/$row" -G Ninja -DJEM_BUILD_TESTS=ON "$@" \
+    cmake -S "$source" -B "build-test/$row" -G Ninja -DJEM_BUILD_TESTS=ON "$@" \
         >"build-test/$row.configure.log" 2>&1 || { cat "build-test/$row.configure.log"; return 1; }
     cmake --build "build-test/$row" >"build-test/$row.build.log" 2>&1 ||
         { cat "build-test/$row.build.log"; return 1; }
@@ -67,6 +70,24 @@ run() {
         log=build-test/$row/Testing/Temporary/LastTestsFailed.log
         failed=$([ ! -f "$log" ] || sed 's/.*://' "$log" | tr '\n' ' ')
         note "$row" "FAILED: $failed($what)"
+    fi
+}
+
+# Without packages of that processor, so that nothing foreign is installed: Random123 is headers, and
+# the directory that they lie in has this machine's too.
+aarch64() {
+    if [ "$(uname -m)" = aarch64 ]; then
+        note aarch64 "skipped, as this machine is one: the rows above ran on it"
+    elif ! sh .ci/require gcc-aarch64-linux-gnu qemu-user; then
+        note aarch64 "skipped, as its cross compiler and emulator could not be installed"
+    else
+        mkdir -p build-test/aarch64-headers
+        ln -sfn /usr/include/Random123 build-test/aarch64-headers/Random123
+        source=tests/bits
+        run aarch64 "gcc, emulated, without oneDNN; bits alone" -DJEM_BUILD_TESTS=OFF \
+            -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/bits/aarch64.cmake" \
+            -DJEM_RANDOM123_INCLUDE_DIR="$PWD/build-test/aarch64-headers"
+        source=.
     fi
 }
 
@@ -93,8 +114,7 @@ if [ -z "$mode" ] || [ "$mode" = --long ]; then
         -DJEM_WITH_ONEDNN=ON -DJEM_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
     run threads "clang, without oneDNN" -DCMAKE_C_COMPILER=clang -DJEM_WITH_ONEDNN=OFF \
         -DJEM_SANITIZE=thread -DJEM_BUILD_CLI=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo
-    # A row for another processor goes here: a cross compiler, CMAKE_CROSSCOMPILING_EMULATOR, and
-    # note ROW "skipped, WHY" where they cannot be had.
+    aarch64
 fi
 
 [ "$mode" != --long ] || fuzz

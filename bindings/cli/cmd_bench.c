@@ -20,7 +20,7 @@
 enum { OP_LOGITS = 1, OP_GRAD, OP_SGLD, OP_TRAIN };
 
 typedef struct args_t {
-    const char *arch, *shape;
+    const char *arch, *shape, *isa;
     int32_t op;
     int64_t batch, classes, runs, sgld_steps, beside;
     bool layers, tune, json;
@@ -40,6 +40,8 @@ static const cli_option options[] = {
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000, "of the model", 0),
     CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
+    CLI_ROW_TEXT("isa", args_t, isa, "NAME",
+                 "no faster instruction set than this, such as avx2 or portable", 0),
     CLI_ROW_COUNT("beside", args_t, beside, 0, CLI_BESIDE_MAX,
                   "other processes that are kept busy meanwhile", 0),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
@@ -257,6 +259,7 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     if (args->op == OP_TRAIN)
         cli_report_count(&r, "sgld_steps", "Langevin steps", args->sgld_steps);
     cli_report_text(&r, "backend", "backend", cli_choice_name(cli_backends, b->info.backend));
+    cli_report_text(&r, "isa", "instruction set", jem_isa());
     cli_report_count(&r, "threads", "threads", b->info.threads);
     cli_report_count(&r, "runs", "runs", args->runs);
     if (args->beside > 0)
@@ -279,8 +282,17 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     return cli_report_end(&r, err);
 }
 
+// Before the first model.
+static cli_status limit_isa(const char *isa, cli_error *err)
+{
+    if (isa == NULL || jem_limit_isa(isa) == JEM_OK)
+        return CLI_OK;
+    return cli_usage(err, "--isa: %s", jem_last_error());
+}
+
 static cli_status run_bench(bench *b, cli_error *err)
 {
+    CLI_TRY(limit_isa(b->args->isa, err));
     CLI_TRY(create_model(b, err));
     if (b->args->tune && b->info.backend == JEM_BACKEND_REF)
         return cli_usage(err, "--tune compares kernels, of which the reference backend has one; "
@@ -311,19 +323,21 @@ const cli_command cli_bench = {
     .name = "bench",
     .summary = "how fast an operation runs here",
     .usage = "--arch ARCH --shape CxHxW --op logits|grad|sgld|train [options]",
-    .description = "Times an operation on random rows and a random model, and compares it with the "
-                   "fastest multiply-adds that the machine does in the same run.\n\n"
-                   "Work is counted for the direct algorithm, in GFLOP, with B rows and M "
-                   "multiply-adds of a row's forward pass (jem info shows M):\n\n"
-                   "  logits   2 M B                   one forward pass\n"
-                   "  grad     2 M B * 2               forward, backward to the input\n"
-                   "  sgld     2 M B * 2               one Langevin step\n"
-                   "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
-                   "                                   forward, backward to inputs, parameters\n"
-                   "\n"
-                   "so that a faster algorithm (Winograd) can exceed the peak, which is that of "
-                   "f32, or with --precision bf16 that of bfloat16 factors where the processor has "
-                   "them.",
+    .description =
+        "Times an operation on random rows and a random model, and compares it with the "
+        "fastest multiply-adds that the machine does in the same run.\n\n"
+        "Work is counted for the direct algorithm, in GFLOP, with B rows and M "
+        "multiply-adds of a row's forward pass (jem info shows M):\n\n"
+        "  logits   2 M B                   one forward pass\n"
+        "  grad     2 M B * 2               forward, backward to the input\n"
+        "  sgld     2 M B * 2               one Langevin step\n"
+        "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
+        "                                   forward, backward to inputs, parameters\n"
+        "\n"
+        "so that a faster algorithm (Winograd) can exceed the peak, which is that of the "
+        "same instruction set in f32, or with --precision bf16 that of bfloat16 factors where the "
+        "processor has "
+        "them.",
     .options = options,
     .args_size = sizeof(args_t),
     .set_defaults = set_defaults,

@@ -5,6 +5,7 @@
 #include "peak.h"
 
 #include <omp.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -56,13 +57,15 @@ __attribute__((target("avx512f"), noinline)) static void loop_bf16(int64_t round
             __asm__ volatile("vdpbf16ps %1, %1, %0" : "+v"(sums[k]) : "v"(halves));
 }
 
+// Of the set that the library is limited to.
 static loop choose_loop(bool bf16)
 {
-    if (bf16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16"))
+    const bool avx512 = strcmp(jem_isa(), "avx512") == 0;
+    if (bf16 && avx512 && __builtin_cpu_supports("avx512bf16"))
         return (loop){loop_bf16, 32, "AVX-512 BF16 (vdpbf16ps)", true};
-    if (__builtin_cpu_supports("avx512f"))
+    if (avx512)
         return (loop){loop_avx512, 16, "AVX-512", false};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (strcmp(jem_isa(), "avx2") == 0)
         return (loop){loop_avx2, 8, "AVX2 + FMA", false};
     return (loop){loop_sse2, 4, "SSE2", false};
 }

@@ -1,5 +1,6 @@
 /*
- * What this machine can compute: the speed of multiply-adds that no program exceeds.
+ * What this machine can compute by the instruction set in use: the speed of multiply-adds that no
+ * program exceeds.
  */
 #ifndef JEM_CLI_PEAK_H
 #define JEM_CLI_PEAK_H

@@ -89,9 +89,9 @@ JEM_API const char *jem_version_string(void);
 
 /**
  * What this library was built with, as one JSON object: version, backends, oneDNN version and the
- * instruction set it uses here, which of avx512 and bf16 our own convolutions ("kernels") use here,
- * a digest of the table that chooses among all of them, OpenMP runtime, build options. Static
- * storage.
+ * instruction set it uses here, that of our own kernels and whether they use avx512 and bf16, a
+ * digest of the table that chooses among all of them, what has other bits on other processors
+ * ("bits_by_processor"), OpenMP runtime, build options. Static storage.
  */
 JEM_API const char *jem_build_info(void);
 
@@ -165,6 +165,33 @@ typedef struct jem_allocator {
  * @return JEM_OK, JEM_EINVAL for a missing function, JEM_EBUSY while any libjem handle lives.
  */
 JEM_API jem_status jem_set_allocator(const jem_allocator *allocator);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Instruction set                                                                              */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * The instruction set that our own kernels use: the fastest that the processor has, or that
+ * jem_limit_isa() leaves. "avx512", "avx2" (with FMA), "neon", or "portable": plain C. Static
+ * storage.
+ *
+ * In f32 our kernels give the same bits with each of them, at any thread count: in
+ * JEM_BACKEND_NATIVE logits, energies, gradients, chains and trained parameters are the same on all
+ * processors. Where oneDNN computes a layer, and in bfloat16, bits may differ; JEM_BACKEND_REF
+ * computes with the C library's functions.
+ */
+JEM_API const char *jem_isa(void);
+
+/**
+ * From now on no faster instruction set is used than this one; NULL = the fastest. For measurements
+ * and tests; before the first model, and while no other thread calls the library. oneDNN is limited
+ * too, everywhere in the process, which it allows once and before its first use; jem_build_info()
+ * is one.
+ *
+ * @return JEM_OK; JEM_EUNSUPPORTED for a set that this library or processor has not, and the message
+ *         lists those it has; JEM_EBUSY while any libjem handle lives, or when oneDNN refuses.
+ */
+JEM_API jem_status jem_limit_isa(const char *isa);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Model                                                                                        */
@@ -1102,9 +1129,9 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
  *
  * After jem_checkpoint_load() the same batches give the same parameters, bit for bit, as if the run
  * had never stopped, also where the guard goes back, with the same library, backend and configs,
- * and at the same thread count where jem_train_step() says that it matters. The file records the
- * backend, its version and instruction set, and which kernels were chosen for this network. Saving
- * changes nothing of the run.
+ * and at the same thread count where jem_train_step() says that it matters. The file records
+ * which kernels were chosen for this network and, where oneDNN's are among them, its version and
+ * instruction set; our own have the same bits on all (jem_isa()). Saving changes nothing of the run.
  *
  * @param sampler  May be NULL for a run without one.
  * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ENOMEM; JEM_EIO: the old checkpoint

@@ -1,12 +1,14 @@
 /*
  * The library as a whole: version, build, messages, log, allocator.
  */
-#include <pthread.h>
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/check.h"
 #include "backend/backend.h"
 #include "base/environment.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -30,8 +32,9 @@ static const char *json_bool(bool value)
     return value ? "true" : "false";
 }
 
-static char build_info[512];
-static pthread_once_t build_info_once = PTHREAD_ONCE_INIT;
+// One for each instruction set, as a text that has been returned must not change.
+enum { ISA_MAX = 3, BUILD_INFO_SIZE = 640 };
+static char build_info[ISA_MAX][BUILD_INFO_SIZE];
 
 // Clang generates no parallel regions for libgomp, and then has no version to tell.
 #ifdef _OPENMP
@@ -40,21 +43,23 @@ static const int openmp_version = _OPENMP;
 static const int openmp_version = 0;
 #endif
 
-static void make_build_info(void)
+static void make_build_info(char text[BUILD_INFO_SIZE])
 {
     char onednn[128] = "null";
 #if JEM_HAVE_ONEDNN
     if (jemi_backend_onednn.library_info != NULL)
         jemi_backend_onednn.library_info(onednn, sizeof onednn);
 #endif
-    jemi_format(build_info, sizeof build_info,
+    jemi_format(text, BUILD_INFO_SIZE,
                 "{\"version\": \"%s\", \"backends\": [%s\"ref\"], \"default_backend\": \"%s\", "
-                "\"onednn\": %s, \"kernels\": {\"avx512\": %s, \"bf16\": %s}, \"openmp\": "
+                "\"onednn\": %s, \"kernels\": {\"isa\": \"%s\", \"avx512\": %s, \"bf16\": %s}, "
+                "\"bits_by_processor\": [%s\"bf16\", \"ref\"], \"openmp\": "
                 "\"" JEM_OPENMP_RUNTIME "\", \"openmp_version\": %d, "
                 "\"compiler\": \"%s\", \"options\": {\"assert\": %s}}",
                 jem_version_string(), JEM_HAVE_ONEDNN ? "\"onednn\", \"native\", " : "\"native\", ",
-                jemi_backend_default()->name, onednn, json_bool(jemi_avx512_available()),
-                json_bool(jemi_bf16_available()), openmp_version, __VERSION__,
+                jemi_backend_default()->name, onednn, jemi_isa_in_use(),
+                json_bool(jemi_avx512_available()), json_bool(jemi_bf16_available()),
+                JEM_HAVE_ONEDNN ? "\"onednn\", " : "", openmp_version, __VERSION__,
 #ifdef NDEBUG
                 "false"
 #else
@@ -65,8 +70,58 @@ static void make_build_info(void)
 
 JEM_API const char *jem_build_info(void)
 {
-    pthread_once(&build_info_once, make_build_info);
-    return build_info;
+    int set = 0;
+    jemi_lock *lock = jemi_lock_of(JEMI_RANK_ISA);
+    jemi_lock_enter(lock);
+    while (strcmp(jemi_isa_name(set), jemi_isa_in_use()) != 0)
+        set++;
+    assert(set < ISA_MAX);
+    if (build_info[set][0] == '\0')
+        make_build_info(build_info[set]);
+    jemi_lock_leave(lock);
+    return build_info[set];
+}
+
+JEM_API const char *jem_isa(void)
+{
+    return jemi_isa_in_use();
+}
+
+static jem_status check_isa(const char *isa)
+{
+    char offered[64] = "";
+    for (int set = 0; set < jemi_isa_count(); set++) {
+        if (isa == NULL || strcmp(jemi_isa_name(set), isa) == 0)
+            return JEM_OK;
+        const size_t used = strlen(offered);
+        jemi_format(offered + used, sizeof offered - used, "%s%s", set > 0 ? ", " : "",
+                    jemi_isa_name(set));
+    }
+    return jemi_fail(JEM_EUNSUPPORTED,
+                     "the instruction set '%.40s' is not to be had here; there are %s", isa,
+                     offered);
+}
+
+static jem_status limit_isa(const char *isa)
+{
+    JEMI_TRY(check_isa(isa));
+    if (!jemi_memory_is_idle())
+        return jemi_fail(JEM_EBUSY, "the instruction set cannot change while libjem handles live");
+#if JEM_HAVE_ONEDNN
+    JEMI_TRY(jemi_backend_onednn.limit_isa(isa));
+#endif
+    jemi_isa_limit(isa);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_limit_isa(const char *isa)
+{
+    JEMI_OWN_ENVIRONMENT;
+    jemi_lock *lock = jemi_lock_of(JEMI_RANK_ISA);
+    jemi_lock_enter(lock);
+    const jem_status status = limit_isa(isa);
+    jemi_lock_leave(lock);
+    return status;
 }
 
 JEM_API const char *jem_status_string(jem_status status)

@@ -165,6 +165,10 @@ struct jemi_backend {
 
     /* May be NULL. One JSON object about the library behind this backend. */
     void (*library_info)(char *out, size_t size);
+
+    /* May be NULL. From now on that library uses no faster instruction set than this one of
+     * kernels/isa.h; NULL = the fastest. One caller at a time. */
+    jem_status (*limit_isa)(const char *isa);
 };
 
 extern const jemi_backend jemi_backend_ref, jemi_backend_native;

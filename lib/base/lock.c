@@ -29,7 +29,7 @@ enum { SLAB_BYTES = 1 << 16 };
 // Guards the lists; comes before every rank, as a fork holds it throughout.
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 
-static jemi_lock_slot process_slots[JEMI_RANKS]; // from JEMI_RANK_ONEDNN on
+static jemi_lock_slot process_slots[JEMI_RANKS]; // from JEMI_RANK_ISA on
 static jemi_lock process_locks[JEMI_RANKS];
 static jemi_lock_slot *lists[JEMI_RANKS];
 static jemi_lock_slot *unused;
@@ -63,7 +63,7 @@ static void after_fork_in_child(void)
     for (int rank = 0; rank < JEMI_RANKS; rank++)
         for (jemi_lock_slot *slot = lists[rank]; slot != NULL; slot = slot->next)
             if (slot->forking && slot->mend != NULL &&
-                (slot->uses != 0 || rank >= JEMI_RANK_ONEDNN))
+                (slot->uses != 0 || rank >= JEMI_RANK_ISA))
                 slot->uses = slot->mend(slot->context);
     release_all();
 }
@@ -81,7 +81,7 @@ static void enlist(jemi_lock_slot *slot, jemi_rank rank)
 
 static void install(void)
 {
-    for (int rank = JEMI_RANK_ONEDNN; rank < JEMI_RANKS; rank++) {
+    for (int rank = JEMI_RANK_ISA; rank < JEMI_RANKS; rank++) {
         process_slots[rank].mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
         process_locks[rank].slot = &process_slots[rank];
         enlist(&process_slots[rank], (jemi_rank)rank);

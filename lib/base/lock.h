@@ -31,6 +31,7 @@ typedef enum jemi_rank {
     JEMI_RANK_WEIGHTS,     /* packed weights of one generation */
     JEMI_RANK_PROGRAM,     /* orders of packed weights */
     /* One lock each for the whole process: */
+    JEMI_RANK_ISA,    /* the instruction set, and texts that name it */
     JEMI_RANK_ONEDNN, /* oneDNN creates something */
     JEMI_RANK_ALLOCATOR,
     JEMI_RANK_LOG,
@@ -59,7 +60,7 @@ bool jemi_lock_init(jemi_lock *lock, jemi_rank rank, jemi_mend_fn mend, void *co
 /** A lock that was initialised. */
 void jemi_lock_fini(jemi_lock *lock);
 
-/** The process-wide lock of a rank from JEMI_RANK_ONEDNN on. */
+/** The process-wide lock of a rank from JEMI_RANK_ISA on. */
 jemi_lock *jemi_lock_of(jemi_rank rank);
 
 /** Sets what mends the state under a process-wide lock, in every child. With the lock held. */

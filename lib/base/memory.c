@@ -77,11 +77,16 @@ void jemi_free(void *block)
     atomic_fetch_sub_explicit(&blocks_live, 1, memory_order_relaxed);
 }
 
+bool jemi_memory_is_idle(void)
+{
+    return atomic_load(&blocks_live) == 0;
+}
+
 bool jemi_memory_set_allocator(const jem_allocator *allocator)
 {
     jemi_lock *lock = jemi_lock_of(JEMI_RANK_ALLOCATOR);
     jemi_lock_enter(lock);
-    const bool idle = atomic_load(&blocks_live) == 0;
+    const bool idle = jemi_memory_is_idle();
     if (idle)
         current = allocator != NULL ? *allocator : default_allocator;
     jemi_lock_leave(lock);

@@ -28,6 +28,9 @@ bool jemi_mul(size_t a, size_t b, size_t *product);
 /** *sum = a + b; false when it overflows. */
 bool jemi_add(size_t a, size_t b, size_t *sum);
 
+/** Does no block live? */
+bool jemi_memory_is_idle(void);
+
 /** Swaps the process-wide allocator; false while blocks live. NULL = the default. */
 bool jemi_memory_set_allocator(const jem_allocator *allocator);
 

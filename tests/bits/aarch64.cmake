@@ -2,4 +2,6 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -L /usr/aarch64-linux-gnu)
+find_program(JEM_QEMU NAMES qemu-aarch64 qemu-aarch64-static)
+mark_as_advanced(JEM_QEMU)
+set(CMAKE_CROSSCOMPILING_EMULATOR ${JEM_QEMU} -L /usr/aarch64-linux-gnu)

@@ -117,9 +117,10 @@ END_TEST
 // What the own kernels use here is what those of this process say of themselves.
 START_TEST(test_build_info)
 {
-    char kernels[64];
+    char kernels[96];
     const char *info = jem_build_info();
-    snprintf(kernels, sizeof kernels, "\"kernels\": {\"avx512\": %s, \"bf16\": %s}",
+    snprintf(kernels, sizeof kernels,
+             "\"kernels\": {\"isa\": \"%s\", \"avx512\": %s, \"bf16\": %s}", jemi_isa_in_use(),
              jemi_avx512_available() ? "true" : "false", jemi_bf16_available() ? "true" : "false");
     ck_assert_msg(strstr(info, kernels) != NULL, "%s lacks %s", info, kernels);
     ck_assert_msg(info[strlen(info) - 1] == '}', "cut off: %s", info);

@@ -7,7 +7,6 @@
 
 #include "checkpoint_run.h"
 #include "io/safetensors.h"
-#include "kernels/isa.h"
 
 // ---- going on -----------------------------------------------------------------------------------
 
@@ -34,58 +33,6 @@ START_TEST(test_resume_is_exact)
         toy_free(&again);
         toy_free(&straight);
     }
-}
-END_TEST
-
-static char warning[512];
-
-static void keep_warning(void *user, int32_t level, const char *line)
-{
-    (void)user;
-    if (level == JEM_LOG_WARNING)
-        snprintf(warning, sizeof warning, "%s", line);
-}
-
-#if JEM_HAVE_ONEDNN
-static const char computed_by[] = "computed by 'oneDNN ";
-#else
-static const char computed_by[] = "computed by 'native, ";
-#endif
-
-// How a run goes on that was begun with the defaults.
-static const struct {
-    int32_t backend, chains, training; // 0 = as before
-    const char *kernel;
-    bool other; // but for the backend, there must be oneDNN's kernels to choose, and our own
-} changes[] = {
-    {0, 0, 0, "auto", false},
-    {JEM_BACKEND_REF, 0, 0, "auto", true},
-    {0, JEM_PRECISION_F32_STRICT, 0, "auto", true},
-    {0, 0, JEM_PRECISION_F32_STRICT, "auto", true},
-    {0, 0, 0, "onednn", true},
-};
-
-// What computed a checkpoint is recorded; to go on with something else is no error, but told.
-START_TEST(test_other_kernels_are_told)
-{
-    const bool choosable = JEM_HAVE_ONEDNN && jemi_kernels_available();
-    const bool told = changes[_i].other && (changes[_i].backend != 0 || choosable);
-    toy_run run = toy_make(&toy_recipes[DATA], &exec, 0);
-    toy_steps(&run, 2);
-    MUST(save(&run));
-    exec.backend = changes[_i].backend != 0 ? changes[_i].backend : exec.backend;
-    exec.precision_chains = changes[_i].chains != 0 ? changes[_i].chains : exec.precision_chains;
-    exec.precision_training =
-        changes[_i].training != 0 ? changes[_i].training : exec.precision_training;
-    exec.kernel = changes[_i].kernel;
-    MUST(jem_set_log(keep_warning, NULL));
-    warning[0] = '\0';
-    toy_run other = resumed(&toy_recipes[DATA], run.batches);
-    MUST(jem_set_log(NULL, NULL));
-    ck_assert_msg((warning[0] != '\0') == told, "%d: '%s'", _i, warning);
-    ck_assert(!told || strstr(warning, computed_by) != NULL);
-    toy_free(&run);
-    toy_free(&other);
 }
 END_TEST
 
@@ -359,7 +306,6 @@ static void add_tests(TCase *tcase)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, test_resume_is_exact, 0, COUNT(toy_recipes) * n);
-    tcase_add_loop_test(tcase, test_other_kernels_are_told, 0, COUNT(changes));
     tcase_add_test(tcase, test_streams_of_rows);
     tcase_add_loop_test(tcase, test_rollbacks_after_resume, 0, COUNT(toy_recipes));
     tcase_add_test(tcase, test_means_after_resume);

@@ -92,6 +92,29 @@ def test_peak_follows_the_operation():
     assert report["peak_precision"] == "f32"
 
 
+# ---- instruction sets ---------------------------------------------------------------------------
+
+def offered():
+    words = jem("bench", "--arch", "mlp-4", "--shape", "1x2x2", "--op", "logits", "--isa", "mmx",
+                expect=2)
+    return re.search(r"'mmx' .* there are (.*)", words)[1].split(", ")
+
+
+def test_isa_limits_everything():
+    """Our kernels, oneDNN's, and the peak that both are compared with."""
+    instructions = {"avx512": "AVX-512", "avx2": "AVX2 + FMA", "neon": "128-bit vectors",
+                    "portable": "SSE2" if "avx2" in offered() else "128-bit vectors"}
+    assert offered()[-1] == "portable"
+    for isa in offered():
+        report = json.loads(bench("wrn-10-1", "1x8x8", "logits", "--isa", isa, "--threads", 1,
+                                  "--batch", 2, "--json"))
+        assert report["isa"] == isa
+        assert report["peak_instructions"] == instructions[isa]
+    if "avx2" in offered():
+        assert json.loads(bench("mlp-16", "1x4x4", "logits", "--isa", "avx2", "--precision",
+                                "bf16", "--json"))["peak_precision"] == "f32"
+
+
 # ---- tune ---------------------------------------------------------------------------------------
 
 KERNELS = ["WINOGRAD", "DIRECT_BF16", "DIRECT", "STEM", "ONEDNN"]

@@ -280,6 +280,8 @@ FUNCTIONS = {
     "jem_last_errno": ("int32_t",),
     "jem_set_log": ("jem_status", "jem_log_fn", "void *"),
     "jem_set_allocator": ("jem_status", "const jem_allocator *"),
+    "jem_isa": ("const char *",),
+    "jem_limit_isa": ("jem_status", "const char *"),
     "jem_model_config_init": ("jem_status", "jem_model_config *", "size_t"),
     "jem_exec_config_init": ("jem_status", "jem_exec_config *", "size_t"),
     "jem_model_create": (

@@ -3,6 +3,9 @@
  * measures and prints such rows; here are those that won in three runs of it by more than a
  * thousandth of the whole step. The first row that fits counts.
  *
+ * In f32 none of them names a kernel of ours: the native backend would then have other bits on other
+ * instruction sets.
+ *
  * A new row changes the bits of the networks that have this layer. Checkpoints record the choice,
  * and their loading warns when it is another one.
  */

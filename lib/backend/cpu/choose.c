@@ -15,6 +15,7 @@
 
 #include "backend/cpu/compile.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "kernels/epilogue.h"
 #include "kernels/isa.h"
 
@@ -168,6 +169,28 @@ uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph,
                 digest, jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel);
     }
     return digest;
+}
+
+static bool uses(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                 jemi_choosing by, jemi_kernel kernel)
+{
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        for (int32_t d = JEMI_CONV_FORWARD; contracts(&graph->nodes[i]) && d <= JEMI_CONV_WEIGHTS;
+             d++)
+            if (jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel ==
+                kernel)
+                return true;
+    return false;
+}
+
+void jemi_choose_words(const jemi_program *program, const jemi_conv_rows *rows, int32_t precision,
+                       const char *provider, char *out, size_t size)
+{
+    const jemi_graph *graph = program->graph;
+    const bool foreign =
+        provider != NULL && uses(rows, graph, precision, program->choosing, JEMI_KERNEL_ONEDNN);
+    jemi_format(out, size, "%s, kernels %08x", foreign ? provider : "native",
+                (unsigned)jemi_choose_digest(rows, graph, precision, program->choosing));
 }
 
 uint32_t jemi_choose_table_digest(void)

@@ -3,7 +3,6 @@
  */
 #include "backend/cpu/choose.h"
 #include "backend/cpu/executor.h"
-#include "base/text.h"
 
 static const jemi_conv_impl *const rows[] = {JEMI_NATIVE_ROWS};
 
@@ -16,9 +15,7 @@ static jem_status program_create(jemi_program **out, const jemi_graph *graph)
 static void choice(const jemi_program *base, int32_t precision, char *out, size_t size)
 {
     const jemi_cpu_program *program = (const jemi_cpu_program *)base;
-    jemi_format(
-        out, size, "native, kernels %08x",
-        (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->choosing));
+    jemi_choose_words(base, &program->rows, precision, NULL, out, size);
 }
 
 const jemi_backend jemi_backend_native = {

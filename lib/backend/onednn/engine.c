@@ -5,11 +5,14 @@
 #include "backend/onednn/engine.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #include "backend/cpu/choose.h"
 #include "backend/cpu/cpu_program.h"
 #include "backend/onednn/creation.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "kernels/isa.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu;
@@ -60,6 +63,30 @@ static const char *isa_here(void)
     return isa_name(isa);
 }
 
+// As what oneDNN knows our sets; it has no name for one that is never a limit.
+static dnnl_cpu_isa_t isa_of(const char *set)
+{
+    return strcmp(set, "avx2") == 0 ? dnnl_cpu_isa_avx2 : dnnl_cpu_isa_sse41;
+}
+
+jem_status jemi_dnnl_limit_isa(const char *isa)
+{
+    static dnnl_cpu_isa_t limit = dnnl_cpu_isa_all;
+    const bool fastest = isa == NULL || strcmp(isa, jemi_isa_name(0)) == 0;
+    const dnnl_cpu_isa_t wanted = fastest ? dnnl_cpu_isa_all : isa_of(isa);
+    if (wanted == limit)
+        return JEM_OK;
+    jemi_dnnl_creation_begin();
+    const dnnl_status_t status = dnnl_set_max_cpu_isa(wanted);
+    jemi_dnnl_creation_end();
+    if (status != dnnl_success)
+        return jemi_fail(JEM_EBUSY,
+                         "oneDNN, which chooses its instruction set once, has been asked "
+                         "for one or used in this process already");
+    limit = wanted;
+    return JEM_OK;
+}
+
 void jemi_dnnl_library_info(char *out, size_t size)
 {
     const dnnl_version_t *version = dnnl_version();
@@ -73,7 +100,8 @@ void jemi_dnnl_choice(const jemi_program *base, int32_t precision, char *out, si
 {
     const jemi_cpu_program *program = (const jemi_cpu_program *)base;
     const dnnl_version_t *version = dnnl_version();
-    jemi_format(out, size, "oneDNN %d.%d.%d, %s, kernels %08x", version->major, version->minor,
-                version->patch, isa_here(),
-                (unsigned)jemi_choose_digest(&program->rows, base->graph, precision, base->choosing));
+    char provider[64];
+    jemi_format(provider, sizeof provider, "oneDNN %d.%d.%d, %s", version->major, version->minor,
+                version->patch, isa_here());
+    jemi_choose_words(base, &program->rows, precision, provider, out, size);
 }

@@ -12,6 +12,7 @@ jem_status jemi_dnnl_engine(dnnl_engine_t *engine);
 
 /* Slots of the vtable. */
 void jemi_dnnl_library_info(char *out, size_t size);
+jem_status jemi_dnnl_limit_isa(const char *isa);
 void jemi_dnnl_choice(const jemi_program *program, int32_t precision, char *out, size_t size);
 
 #endif

@@ -21,4 +21,5 @@ const jemi_backend jemi_backend_onednn = {
     JEMI_EXECUTOR_SLOTS,
     .choice = jemi_dnnl_choice,
     .library_info = jemi_dnnl_library_info,
+    .limit_isa = jemi_dnnl_limit_isa,
 };
