@@ -74,6 +74,17 @@ static const jemi_conv_impl *by_table(const jemi_conv_rows *rows, const jemi_con
     return NULL;
 }
 
+// Without vectors a provider's kernels go before ours. But ours among themselves are chosen as on any
+// other processor, so that the native backend has the same bits on all.
+static bool is_preferred(const jemi_conv_rows *rows, const jemi_conv_impl *row,
+                         const jemi_conv *conv)
+{
+    const bool has_provider = rows->version != 0;
+    if (has_provider && row->kernel != JEMI_KERNEL_ONEDNN && !jemi_kernels_available())
+        return false;
+    return row->worthwhile == NULL || row->worthwhile(conv);
+}
+
 // The first row that fits and is worthwhile; where there is none, the first that fits, or NULL.
 static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv *conv)
 {
@@ -82,7 +93,7 @@ static const jemi_conv_impl *by_rule(const jemi_conv_rows *rows, const jemi_conv
         const jemi_conv_impl *row = rows->rows[i];
         if (!can(row, conv))
             continue;
-        if (row->worthwhile == NULL || row->worthwhile(conv))
+        if (is_preferred(rows, row, conv))
             return row;
         if (first == NULL)
             first = row;

@@ -38,7 +38,8 @@ typedef struct jemi_conv_impl {
     jemi_kernel kernel;
     /** Can it? Never by batch or by time: a row's bits would depend on them. NULL = always. */
     bool (*fits)(const jemi_conv *conv);
-    /** Is it the better choice, where it fits, than the rows behind it? NULL = always. */
+    /** Is it the better choice, where it fits, than the rows behind it? NULL = always. Never by the
+     *  instruction set: bits would differ between processors. */
     bool (*worthwhile)(const jemi_conv *conv);
     /** Sums weights' gradients as its threads share the rows, so that bits depend on their number:
      *  for these it is taken where nothing else fits, and on no other ground. */

@@ -198,7 +198,7 @@ static bool worthwhile_in_bf16(const jemi_conv *conv)
 // In f32-strict a provider's direct convolution goes before ours, if there is one.
 static bool worthwhile_in_f32(const jemi_conv *conv)
 {
-    return jemi_kernels_available() && conv->precision != JEM_PRECISION_F32_STRICT;
+    return conv->precision != JEM_PRECISION_F32_STRICT;
 }
 
 const jemi_conv_impl jemi_conv_direct = {

@@ -4,7 +4,6 @@
 #include "backend/cpu/native_conv.h"
 #include "base/status.h"
 #include "kernels/direct_weights.h"
-#include "kernels/isa.h"
 #include "kernels/stem.h"
 
 static const char impl[] = "own, first layer";
@@ -172,8 +171,7 @@ static bool fits(const jemi_conv *conv)
 // oneDNN has none that is fast.
 static bool worthwhile(const jemi_conv *conv)
 {
-    return jemi_kernels_available() &&
-           (conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_TRANSPOSED);
+    return conv->precision != JEM_PRECISION_F32_STRICT || conv->direction == JEMI_CONV_TRANSPOSED;
 }
 
 const jemi_conv_impl jemi_conv_stem = {
