@@ -77,6 +77,8 @@ typedef struct line {
 
 V16_INLINE void sum_line(int rows, int vectors, const line *l, v16 sums[ROWS][VECTORS])
 {
+    if (vectors < 1) // never; GCC would warn of a gradient that is not set
+        __builtin_unreachable();
     for (int64_t p = 0; p < l->count; p++) {
         v16 gradient[VECTORS];
         for (int v = 0; v < vectors; v++)
