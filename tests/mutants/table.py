@@ -9,6 +9,8 @@ MUTANTS = [
     ("rounding up wraps", "lib/base/memory.c",
      "|| !jemi_add(bytes, ALIGNMENT - 1, &bytes)", "|| (bytes += ALIGNMENT - 1, false)",
      "test_memory"),
+    ("the low part of ln 2 is lost", "lib/base/elementary.c",
+     "(x - n * ln2_high) - n * ln2_low", "x - n * ln2_high", "test_elementary same_bits"),
     ("calloc is not zeroed", "lib/base/memory.c",
      "memset(block, 0, count * size);", "memset(block, 0, count);", "test_memory test_golden"),
     ("seed does not reach the key", "lib/base/random.c",
@@ -104,6 +106,8 @@ MUTANTS = [
     ("sums are added as they come", "lib/backend/rows/run.c",
      "while (r->added < chunk->first && !atomic_load(&r->failed))", "while (false)",
      "test_training_threads test_lanes"),
+    ("the choice among our own kernels looks at the processor", "lib/backend/cpu/choose.c",
+     "const bool has_provider = rows->version != 0;", "const bool has_provider = true;", "same_bits"),
     ("pieces of a sum depend on threads", "lib/backend/rows/workspace.c",
      "while (piece > 1 && piece * PIECES_MIN > n)", "while (piece > 1 && piece * jemi_threads_now() > n)",
      "test_training_threads test_lanes"),
@@ -158,8 +162,8 @@ MUTANTS = [
 
     # ---- train ----------------------------------------------------------------------------------
     ("bias correction of the step before", "lib/train/optimizer.c",
-     "const double t = (double)optimizer->steps + 1.0;\n    return (jemi_adam_params){",
-     "const double t = (double)optimizer->steps + 2.0;\n    return (jemi_adam_params){",
+     "const int64_t t = optimizer->steps + 1;\n    return (jemi_adam_params){",
+     "const int64_t t = optimizer->steps + 2;\n    return (jemi_adam_params){",
      "test_golden"),
     ("clipped below the limit", "lib/train/optimizer.c",
      "grad_norm > clip ? (float)(clip / grad_norm) : 1.0f", "(float)(clip / grad_norm)",
