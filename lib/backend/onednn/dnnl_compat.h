@@ -19,6 +19,13 @@
 #include "backend/cpu/conv_impl.h"
 #include "kernels/layout.h"
 
+/** No limit on instruction sets; v2 and v3 have two names for it. */
+#if DNNL_VERSION_MAJOR >= 3
+#define JEMI_DNNL_ANY_ISA dnnl_cpu_isa_default
+#else
+#define JEMI_DNNL_ANY_ISA dnnl_cpu_isa_all
+#endif
+
 /** A memory descriptor: shape, data type and order. Zeroed = none; fini accepts it. */
 typedef struct jemi_md {
     dnnl_memory_desc_t raw;

@@ -71,9 +71,9 @@ static dnnl_cpu_isa_t isa_of(const char *set)
 
 jem_status jemi_dnnl_limit_isa(const char *isa)
 {
-    static dnnl_cpu_isa_t limit = dnnl_cpu_isa_all;
+    static dnnl_cpu_isa_t limit = JEMI_DNNL_ANY_ISA;
     const bool fastest = isa == NULL || strcmp(isa, jemi_isa_name(0)) == 0;
-    const dnnl_cpu_isa_t wanted = fastest ? dnnl_cpu_isa_all : isa_of(isa);
+    const dnnl_cpu_isa_t wanted = fastest ? JEMI_DNNL_ANY_ISA : isa_of(isa);
     if (wanted == limit)
         return JEM_OK;
     jemi_dnnl_creation_begin();
