@@ -194,4 +194,27 @@ static inline void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_r
                                       (wants & JEMI_WANT_DPARAMS) != 0 ? r->dparams : NULL));
 }
 
+static inline double *to_double(const float *from, int64_t count)
+{
+    double *to = jemi_alloc((size_t)count, sizeof *to);
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (double)from[i];
+    return to;
+}
+
+// Relative to the largest element.
+static inline void near(const char *name, const char *what, uint32_t wants, const float *got,
+                        const double *expected, int64_t count, double tolerance)
+{
+    double largest = 0.0;
+    double error = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        const double e = fabs((double)got[i] - expected[i]);
+        error = e <= error ? error : e; // NaN wins
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    ck_assert_msg(largest > 0.0 && error <= tolerance * largest,
+                  "%s, wants %u: %s is off by %g of %g", name, wants, what, error, largest);
+}
+
 #endif

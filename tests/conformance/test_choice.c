@@ -171,20 +171,17 @@ START_TEST(digests_tell_choices_apart)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void add_tests(TCase *tcase)
 {
-    choose_backend(argc, argv);
-    Suite *suite = suite_create("choice");
-    TCase *tcase = tcase_create("choice");
     tcase_add_loop_test(tcase, a_row_names_a_kernel_that_fits, 0, jemi_choice_rows);
     tcase_add_loop_test(tcase, a_row_is_found, 0, jemi_choice_rows);
     tcase_add_loop_test(tcase, a_row_is_for_its_layer_alone, 0, 7);
     tcase_add_test(tcase, a_plan_takes_what_was_chosen);
     tcase_add_test(tcase, digests_tell_choices_apart);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    choose_backend(argc, argv);
+    return support_main("choice", add_tests);
 }

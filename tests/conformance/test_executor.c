@@ -37,28 +37,6 @@ static double tolerance_of(const char *arch, int32_t precision, bool gradient)
     return strstr(arch, "norm=") == NULL ? 0x1p-3 : INFINITY;
 }
 
-static double *to_double(const float *from, int64_t count)
-{
-    double *to = jemi_alloc((size_t)count, sizeof *to);
-    for (int64_t i = 0; i < count; i++)
-        to[i] = (double)from[i];
-    return to;
-}
-
-static void near(const char *name, const char *what, uint32_t wants, const float *got,
-                 const double *expected, int64_t count, double tolerance)
-{
-    double largest = 0.0;
-    double error = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        const double e = fabs((double)got[i] - expected[i]);
-        error = e <= error ? error : e; // NaN wins
-        largest = fmax(largest, fabs(expected[i]));
-    }
-    ck_assert_msg(largest > 0.0 && error <= tolerance * largest,
-                  "%s, wants %u: %s is off by %g of %g", name, wants, what, error, largest);
-}
-
 // Whether its rows share statistics.
 static bool mixes_rows(const net *t)
 {
@@ -305,21 +283,17 @@ START_TEST(bits_do_not_depend_on_threads)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void add_tests(TCase *tcase)
 {
-    choose_backend(argc, argv);
-    Suite *suite = suite_create("executor");
-    TCase *tcase = tcase_create("executor");
-    tcase_set_timeout(tcase, 600);
     tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, N_CASES * N_PRECISIONS);
     tcase_add_loop_test(tcase, values_of_the_layers_in_the_table, 0, jemi_choice_rows);
     tcase_add_loop_test(tcase, winograd_stays_within_what_is_promised, 0, n_promised);
     tcase_add_loop_test(tcase, bits_of_a_row_depend_on_the_row_alone, 0, N_CASES * N_PRECISIONS);
     tcase_add_loop_test(tcase, bits_do_not_depend_on_threads, 0, N_CASES * N_PRECISIONS);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    choose_backend(argc, argv);
+    return support_main("executor", add_tests);
 }

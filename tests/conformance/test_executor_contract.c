@@ -330,12 +330,8 @@ START_TEST(other_precisions_are_refused)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void add_tests(TCase *tcase)
 {
-    choose_backend(argc, argv);
-    Suite *suite = suite_create("executor_contract");
-    TCase *tcase = tcase_create("executor_contract");
-    tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, new_parameters_take_effect);
     tcase_add_test(tcase, threads_share_weights);
     tcase_add_test(tcase, a_gradient_may_be_left_out);
@@ -345,10 +341,10 @@ int main(int argc, char **argv)
     tcase_add_loop_test(tcase, parameter_gradients_do_not_depend_on_threads, 0, 5);
     tcase_add_loop_test(tcase, failed_allocations_leave_nothing_behind, 0, 3);
     tcase_add_test(tcase, other_precisions_are_refused);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    choose_backend(argc, argv);
+    return support_main("executor_contract", add_tests);
 }

@@ -153,22 +153,18 @@ START_TEST(langevin_plan_in_bf16)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void add_tests(TCase *tcase)
 {
-    choose_backend(argc, argv);
-    Suite *suite = suite_create("executor plans");
-    TCase *tcase = tcase_create("executor plans");
-    tcase_set_timeout(tcase, 600);
     tcase_add_loop_test(tcase, no_step_has_a_slow_implementation, 0, N_CASES * N_PRECISIONS);
     tcase_add_loop_test(tcase, no_step_of_a_network_in_use_is_slow, 0, n_used * N_PRECISIONS);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_is_fused);
     tcase_add_test(tcase, langevin_plan_of_a_wide_resnet_uses_own_kernels);
     tcase_add_test(tcase, langevin_plan_that_keeps_signs_is_small);
     tcase_add_test(tcase, langevin_plan_in_bf16);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    choose_backend(argc, argv);
+    return support_main("executor plans", add_tests);
 }
