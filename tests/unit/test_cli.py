@@ -265,6 +265,6 @@ def test_info(model):
     counts = [int(np.prod(tensor["shape"])) for tensor in info["tensors"]]
     assert sum(counts) == info["params"] and len(counts) == info["tensor_count"]
     assert info["library"]["version"] in jem("--version")
-    assert set(info["library"]["kernels"]) == {"avx512", "bf16"}
+    assert set(info["library"]["kernels"]) == {"isa", "avx512", "bf16"}
     text = jem("info", "--model", model, "--tensors")
     assert all(tensor["name"] in text for tensor in info["tensors"])
