@@ -304,7 +304,7 @@ START_TEST(test_ages_and_restarts)
         config.reinit_prob = probs[p];
         jem_sampler *sampler = support_sampler(model, &config);
         float *x = malloc(CAPACITY * FEATURES * sizeof *x);
-        int64_t before[CAPACITY], after[CAPACITY], restarts = 0;
+        int64_t before[CAPACITY], after[CAPACITY], restarts = 0, twice = 0; // of each two draws
         MUST(jem_sampler_draw(model, sampler, CAPACITY, x, NULL, NULL, NULL));
         for (int d = 0; d < DRAWS; d++) {
             MUST(jem_sampler_get_chains(sampler, 0, CAPACITY, NULL, NULL, before));
@@ -313,11 +313,14 @@ START_TEST(test_ages_and_restarts)
             for (int s = 0; s < CAPACITY; s++) {
                 ck_assert(after[s] == STEPS || after[s] == before[s] + STEPS);
                 restarts += after[s] == STEPS;
+                twice += d % 2 == 1 && before[s] == STEPS && after[s] == STEPS;
             }
         }
         const bool certain = probs[p] == 0.0f || probs[p] == 1.0f;
         NEAR((double)restarts / (CAPACITY * DRAWS), probs[p],
              certain ? 0.0 : support_mean_bound(CAPACITY * DRAWS));
+        NEAR((double)twice / (CAPACITY * DRAWS / 2), probs[p] * probs[p],
+             certain ? 0.0 : support_mean_bound(CAPACITY * DRAWS / 2));
         free(x);
         jem_sampler_destroy(sampler);
     }

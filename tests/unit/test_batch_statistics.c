@@ -83,6 +83,37 @@ START_TEST(test_running_statistics)
 }
 END_TEST
 
+// The average is one of parameters; beside them stand the statistics of the moment.
+START_TEST(test_average_has_the_statistics)
+{
+    const char *const names[] = {"norm.0.running_mean", "norm.0.running_var"};
+    const step_row row = {ROWS, 0, ROWS, false};
+    jem_model *model = support_model(batch_arch, FEATURES, CLASSES, &exec), *averaged;
+    jem_optimizer_config config;
+    MUST(jem_optimizer_config_init(&config, sizeof config));
+    config.ema_decay = 0.9f;
+    jem_optimizer *optimizer;
+    MUST(jem_optimizer_create(&optimizer, model, &config));
+    MUST(jem_model_clone(&averaged, model, NULL));
+    const int64_t count = support_param_count(model);
+    float *params = malloc((size_t)count * sizeof *params);
+    for (int step = 0; step < 3; step++)
+        MUST(train(model, optimizer, NULL, &row));
+    MUST(jem_optimizer_get_ema(optimizer, count, params));
+    MUST(jem_model_set_params(averaged, count, params));
+    for (int i = 0; i < COUNT(names); i++) {
+        float *now = tensor(model, names[i], HIDDEN), *got = tensor(averaged, names[i], HIDDEN);
+        support_same_bits(got, now, HIDDEN * sizeof *now, names[i]);
+        free(now);
+        free(got);
+    }
+    free(params);
+    jem_optimizer_destroy(optimizer);
+    jem_model_destroy(averaged);
+    jem_model_destroy(model);
+}
+END_TEST
+
 // More than 256 rows go in equal parts, whose statistics are averaged by their rows.
 START_TEST(test_statistics_of_chunks)
 {
@@ -263,6 +294,7 @@ static void add_tests(TCase *tcase)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, test_running_statistics, 0,
                         COUNT(running_rows) * support_n_backends);
+    tcase_add_test(tcase, test_average_has_the_statistics);
     tcase_add_loop_test(tcase, test_statistics_of_chunks, 0, support_n_backends);
     tcase_add_loop_test(tcase, test_chains_move_nothing, 0, support_n_backends);
     tcase_add_loop_test(tcase, test_failed_steps_move_nothing, 0, support_n_backends);

@@ -126,6 +126,8 @@ BAD_IDX = {
                              write(d / LABELS, struct.pack(">2I", 0x801, 0))), "no rows"),
     "fewer labels": (damage(LABELS, lambda c: struct.pack(">2I", 0x801, 59) + c[9:]),
                      "expected 60"),
+    "more labels": (damage(LABELS, lambda c: struct.pack(">2I", 0x801, 61) + c[8:] + c[-1:]),
+                    "61 labels; expected 60"),
     "wild label": (damage(LABELS, lambda c: c[:-1] + b"\xc8"), "labels up to 200"),
     "no label file": (lambda d: (d / LABELS).unlink(), LABELS),
     "no image file": (lambda d: (d / IMAGES).unlink(), IMAGES),

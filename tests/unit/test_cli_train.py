@@ -1,5 +1,6 @@
 """jem train: every form of data, options, schedules, labels, interruptions and divergence."""
 
+import itertools
 import json
 import os
 import re
@@ -359,6 +360,19 @@ def test_default_architectures(idx, tmp_path):
     assert arch(tmp_path / "m").startswith("mlp-")
 
 
+def test_each_pass_takes_the_rows_in_any_order(tmp_path):
+    """At a rate of nearly 0 a row is known by its loss."""
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(3, 4)))
+    np.save(tmp_path / "y.npy", [0, 1, 1])
+    jem("train", "--data", tmp_path, "--arch", "mlp-4", "--out", tmp_path / "m", "--steps", 300,
+        "--batch", 1, "--classifier", "--lr", "1e-30", "--input-noise", 0, "--log",
+        tmp_path / "log")
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log").open()]
+    assert len(set(losses)) == 3
+    orders = {tuple(losses[i : i + 3]) for i in range(0, 300, 3)}
+    assert orders == set(itertools.permutations(set(losses)))
+
+
 def catchable():
     """A test runner in the background may have made its children ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -382,6 +396,26 @@ def test_interrupted_training_saves(idx, tmp_path, number, code, name):
     assert "was saved to" in message
     assert json.loads(jem("info", "--model", out, "--json"))["training"]["steps"] > 0
     assert sorted(os.listdir(tmp_path)) == ["log", "m.safetensors"]
+
+
+def test_what_nohup_ignores_stays_ignored(idx, tmp_path):
+    """The hang-up of a terminal ends a run, unless it was started to outlive its terminal."""
+    def run(action):
+        log = tmp_path / f"log{int(action)}"
+        with subprocess.Popen([JEM, "train", "--data", idx, "--arch", "mlp-16", "--out",
+                               tmp_path / "m", "--steps", "60", "--sgld-steps", "100", "--log",
+                               log], stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGHUP, action)) as process:
+            while process.poll() is None and not (log.exists() and log.stat().st_size > 0):
+                time.sleep(0.01)
+            process.send_signal(signal.SIGHUP)
+            message = process.communicate()[1]
+        return process.returncode, message
+
+    code, message = run(signal.SIG_DFL)
+    assert code == 129 and "stopped by SIGHUP" in message
+    code, message = run(signal.SIG_IGN)
+    assert code == 0 and "stopped" not in message
 
 
 def test_a_long_step_is_interrupted_too(idx, tmp_path):

@@ -230,6 +230,41 @@ START_TEST(test_references_are_counted_under_the_lock)
 }
 END_TEST
 
+// ---- as many runners as may be -------------------------------------------------------------------
+
+static atomic_bool has_borrowed;
+
+static void *borrow_another(void *unused)
+{
+    (void)unused;
+    jemi_runner *runner;
+    if (jemi_runner_borrow(model->runners, &runner) != JEM_OK)
+        return "a waiting call failed";
+    atomic_store(&has_borrowed, true);
+    jemi_runner_return(runner);
+    return NULL;
+}
+
+START_TEST(test_no_more_runners_than_allowed)
+{
+    enum { MOST = 2 };
+    jemi_runner *runners[MOST];
+    make_model(MOST);
+    for (int i = 0; i < MOST; i++)
+        MUST(jemi_runner_borrow(model->runners, &runners[i]));
+    pthread_t thread;
+    start_threads(&thread, 1, borrow_another);
+    usleep(HELD_US);
+    ck_assert(!atomic_load(&has_borrowed));
+    ck_assert_int_eq(model->runners->n_runners, MOST);
+    for (int i = MOST; i-- > 0;)
+        jemi_runner_return(runners[i]);
+    join_threads(&thread, 1);
+    ck_assert(atomic_load(&has_borrowed));
+    jem_model_destroy(model);
+}
+END_TEST
+
 // ---- a runner that cannot be made ---------------------------------------------------------------
 
 enum { ROUNDS = 5, WAITERS = 3, SETTLE_US = 30000, WAIT_SECONDS = 60 };
@@ -343,6 +378,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_pins_and_writes);
     tcase_add_loop_test(tcase, test_references_are_counted_under_the_lock, 0, COUNT(stages));
     tcase_add_test(tcase, test_generations_are_recycled);
+    tcase_add_test(tcase, test_no_more_runners_than_allowed);
     tcase_add_test(tcase, test_failed_runner_wakes_a_waiting_call);
     tcase_add_test(tcase, test_removed_receiver_does_not_run);
 }

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
+#include "model/model.h"
+#include "model/pass.h"
+#include "model/runner.h"
 #include "support.h"
 
 enum { MOST_ROWS = 70, SIDE = 8, PIXELS = SIDE * SIDE, CLASSES = 4, STEPS = 3 };
@@ -132,6 +136,49 @@ START_TEST(test_bits_of_training)
                           "%d rows, %d threads", (int)counts[i], (int)threads);
     }
     free(x);
+}
+END_TEST
+
+// ---- masks --------------------------------------------------------------------------------------
+
+enum { FEATURES = 5 };
+
+typedef struct masked {
+    float x[MOST_ROWS * FEATURES]; // rows that are all the same
+    float logits[MOST_ROWS * CLASSES];
+} masked;
+
+static jem_status note_logits(void *context, jemi_chunk *chunk)
+{
+    masked *m = context;
+    JEMI_TRY(jemi_chunk_forward(chunk, m->x + chunk->first * FEATURES));
+    memcpy(m->logits + chunk->first * CLASSES, chunk->out,
+           (size_t)(chunk->n * CLASSES) * sizeof *m->logits);
+    return JEM_OK;
+}
+
+// A row's mask is drawn by its number in the pass, not by that in its chunk.
+START_TEST(test_every_row_has_its_own_mask)
+{
+    static masked m;
+    for (int i = 0; i < MOST_ROWS * FEATURES; i++)
+        m.x[i] = 0.3f;
+    for (int32_t threads = 1; threads <= 2; threads++) {
+        const jem_exec_config exec = support_exec(support_backends[_i], threads);
+        jem_model *model = support_model("mlp-100:dropout=0.5", FEATURES, CLASSES, &exec);
+        jemi_runner *runner;
+        MUST(jemi_runner_borrow(model->runners, &runner));
+        const jemi_dropout dropout = {.key = {{1, 2}}};
+        const jemi_pass pass = jemi_pass_training(model, jemi_runner_generation(runner), &dropout);
+        MUST(jemi_pass_run(&pass, runner, MOST_ROWS,
+                           &(jemi_rows_work){.compute = note_logits, .context = &m}));
+        jemi_runner_return(runner);
+        jem_model_destroy(model);
+        for (int a = 0; a < MOST_ROWS; a++)
+            for (int b = 0; b < a; b++)
+                ck_assert_msg(m.logits[a * CLASSES] != m.logits[b * CLASSES],
+                              "rows %d and %d of %d threads have one mask", b, a, (int)threads);
+    }
 }
 END_TEST
 
@@ -274,6 +321,7 @@ static void add_tests(TCase *tcase)
     const int n = support_n_backends;
     tcase_add_loop_test(tcase, test_bits_of_lanes, 0, n);
     tcase_add_loop_test(tcase, test_bits_of_training, 0, n);
+    tcase_add_loop_test(tcase, test_every_row_has_its_own_mask, 0, n);
     tcase_add_loop_test(tcase, test_diverging_lane, 0, n);
     tcase_add_loop_test(tcase, test_progress_of_lanes, 0, n);
     tcase_add_loop_test(tcase, test_cancelling_lanes, 0, n);

@@ -134,12 +134,43 @@ START_TEST(test_trained_network_in_bf16)
 }
 END_TEST
 
+// A step without noise, in the precision of chains.
+static void step_chains(const jem_model *model, float *chains)
+{
+    jem_sampler_config config = support_sampler_config(BATCH, 1);
+    config.noise_std = 0.0f;
+    jem_sampler *sampler = support_sampler(model, &config);
+    memcpy(chains, x, BATCH * PIXELS * sizeof *x);
+    MUST(jem_sgld_step(model, sampler, BATCH, NULL, chains));
+    jem_sampler_destroy(sampler);
+}
+
+// What was compiled for one purpose does not serve another one of the same gradients.
+START_TEST(test_each_purpose_keeps_its_precision)
+{
+    static float before[BATCH * PIXELS], after[BATCH * PIXELS], grad[BATCH * PIXELS];
+    jem_exec_config exec = support_exec(JEM_BACKEND_NATIVE, 1);
+    exec.precision_scoring = JEM_PRECISION_BF16;
+    make_images();
+    jem_model *model = support_image_model("wrn-10-1", 1, SIDE, CLASSES, &exec), *scored;
+    MUST(jem_model_clone(&scored, model, &exec));
+    MUST(jem_energy_grad(scored, BATCH, x, NULL, NULL, grad));
+    step_chains(model, before);
+    step_chains(scored, after);
+    support_same_bits(before, after, sizeof before, "chains");
+    jem_model_destroy(scored);
+    jem_model_destroy(model);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
-    if (jemi_bf16_available())
+    if (jemi_bf16_available()) {
         tcase_add_test(tcase, test_trained_network_in_bf16);
-    else
+        tcase_add_test(tcase, test_each_purpose_keeps_its_precision);
+    } else {
         puts("skipped: nothing is computed with bfloat16 here");
+    }
 }
 
 int main(void)

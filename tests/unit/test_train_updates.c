@@ -136,6 +136,28 @@ START_TEST(test_sam_beyond_all_bounds)
 }
 END_TEST
 
+// Equal classes of a network of zeros want no change: there is no direction to perturb along.
+START_TEST(test_sam_without_a_gradient)
+{
+    exec = support_exec(support_backends[_i], 1);
+    jem_optimizer_config config = optimizer_config(0.01f);
+    config.sam_rho = 0.05f;
+    trainer t = make_trainer(2, &config);
+    const int64_t count = support_param_count(t.model), labels[] = {0, 1};
+    float *zeros = calloc((size_t)count, sizeof *zeros);
+    MUST(jem_model_set_params(t.model, count, zeros));
+    const uint64_t before = params_hash(&t);
+    t.config.w_px = t.config.energy_l2 = 0.0f;
+    t.batch = support_batch(2, x, labels);
+    jem_train_stats stats;
+    MUST(step(&t, &stats));
+    ck_assert_double_eq(stats.grad_norm, 0.0);
+    ck_assert_uint_eq(params_hash(&t), before);
+    free(zeros);
+    free_trainer(&t);
+}
+END_TEST
+
 START_TEST(test_average)
 {
     exec = support_exec(0, 1);
@@ -177,6 +199,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_clip_norm);
     tcase_add_loop_test(tcase, test_sam_repeats_the_step, 0, n);
     tcase_add_loop_test(tcase, test_sam_beyond_all_bounds, 0, n);
+    tcase_add_loop_test(tcase, test_sam_without_a_gradient, 0, n);
     tcase_add_test(tcase, test_average);
 }
 
