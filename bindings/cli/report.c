@@ -81,10 +81,8 @@ void cli_report_number(cli_report *report, const char *key, const char *label, d
 
 void cli_report_note(const cli_report *report, const char *text)
 {
-    if (report->root != NULL)
-        return;
-    cli_put_text(stdout, text);
-    putchar('\n');
+    if (report->root == NULL)
+        puts(text);
 }
 
 void cli_table_begin(cli_table *table, cli_report *report, const char *key, const char *title,

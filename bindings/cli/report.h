@@ -31,7 +31,7 @@ void cli_report_number(cli_report *report, const char *key, const char *label, d
 void cli_report_json(cli_report *report, const char *key, const char *label, json_t *value,
                      const char *text);
 
-/** A line of explanation; not in JSON. */
+/** Lines of explanation in our own words; not in JSON. */
 void cli_report_note(const cli_report *report, const char *text);
 
 /** A table: in JSON, `key` holds an object per row with a member per column. */

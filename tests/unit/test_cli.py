@@ -98,7 +98,8 @@ def test_eval_table(model, idx):
     table = lines[[i for i, line in enumerate(lines) if line.startswith("AUROC")][0]:][:7]
     assert [line.split()[0] for line in table[1:]] == OOD_SETS
     assert len({len(line) for line in table}) == 1  # aligned
-    assert "0.5 is a guess" in text and "test rows          10" in text
+    assert "\n\nAUROC: the chance" in text and "row;\n0.5 is a guess" in text
+    assert "test rows          10" in text
 
 
 # ---- logits, energy, grad, score ----------------------------------------------------------------
