@@ -123,7 +123,7 @@ static void keep_input(int signal_number)
 }
 
 // In a block of its size, so that a sanitizer sees what is read beyond it.
-static void run_input(void)
+static double time_input(void)
 {
     uint8_t *copy = malloc(input.size + (input.size == 0));
     MUST(copy != NULL);
@@ -132,7 +132,18 @@ static void run_input(void)
     LLVMFuzzerTestOneInput(copy, input.size);
     const double taken = seconds(CLOCK_THREAD_CPUTIME_ID) - start;
     free(copy);
-    if (taken > slowness * (budget + budget_per_byte * (double)input.size)) {
+    return taken;
+}
+
+// An input that costs too much does so every time; what a virtual machine's host takes away meanwhile
+// counts as this thread's time, too.
+static void run_input(void)
+{
+    const double most = slowness * (budget + budget_per_byte * (double)input.size);
+    double taken = time_input();
+    for (int i = 0; i < 3 && taken > most; i++)
+        taken = time_input();
+    if (taken > most) {
         fprintf(stderr, "%s: %zu bytes took %.3f s\n", fuzz_this.name, input.size, taken);
         abort();
     }
