@@ -146,6 +146,7 @@ jem_status jemi_check_exec(const jem_exec_config *exec, jem_exec_config *own)
     JEMI_TRY(jem_exec_config_init(own, sizeof *own));
     if (exec != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, exec, "jem_exec_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_exec_config"));
     JEMI_TRY(jemi_check_range_int(own->threads, 1, THREADS_MAX, "threads"));
     JEMI_TRY(jemi_check_range_int(own->runners_max, 1, 1024, "runners_max"));
     JEMI_TRY(jemi_check_range_int(own->backend, JEM_BACKEND_REF, JEM_BACKEND_NATIVE, "backend"));

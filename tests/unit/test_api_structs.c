@@ -201,6 +201,7 @@ static const field_row fields[] = {
     {OF_EXEC(kernel), POINTER, 0, JEM_EINVAL, NULL},
     {OF_EXEC(tuned_for), INT, 0, JEM_EINVAL, NULL},
     {OF_EXEC(tuned_for), INT, 3, JEM_EINVAL, NULL},
+    {OF_EXEC(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
     {OF_SAMPLER(capacity), INT, 0, JEM_EINVAL, NULL},
     {OF_SAMPLER(capacity), INT, 100000001, JEM_EINVAL, NULL},
     {OF_SAMPLER(steps), INT, -1, JEM_EINVAL, NULL},
