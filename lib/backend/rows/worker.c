@@ -31,6 +31,8 @@ void jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t thread
     worker->threads = threads;
     worker->rows_max = rows_max;
     worker->rows_room = rows_room;
+    worker->takes_batch = jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
+    worker->drops_out = jemi_graph_has(program->graph, JEMI_NODE_DROPOUT);
     worker->bytes = sizeof *worker;
 }
 
@@ -47,17 +49,17 @@ void jemi_worker_fini(jemi_worker *worker)
     *worker = (jemi_worker){0};
 }
 
-bool jemi_mixes_rows(const jemi_program *program, jemi_mode mode)
+bool jemi_worker_mixes_rows(const jemi_worker *worker, jemi_mode mode)
 {
-    return mode != JEMI_MODE_EVAL && jemi_graph_has(program->graph, JEMI_NODE_BATCHNORM);
+    return mode != JEMI_MODE_EVAL && worker->takes_batch;
 }
 
 // The mode that a plan needs: modes that do the same to this network share theirs.
-static jemi_mode plan_mode(const jemi_program *program, jemi_mode mode)
+static jemi_mode plan_mode(const jemi_worker *worker, jemi_mode mode)
 {
-    if (mode == JEMI_MODE_TRAIN && jemi_graph_has(program->graph, JEMI_NODE_DROPOUT))
+    if (mode == JEMI_MODE_TRAIN && worker->drops_out)
         return JEMI_MODE_TRAIN;
-    return jemi_mixes_rows(program, mode) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
+    return jemi_worker_mixes_rows(worker, mode) ? JEMI_MODE_CHAIN : JEMI_MODE_EVAL;
 }
 
 // The smallest power of two that holds n rows.
@@ -105,7 +107,7 @@ static void make_room(jemi_worker *worker, const jemi_plan_spec *spec)
 {
     if (worker->n_plans == JEMI_WORKER_PLANS_MAX)
         drop_plan(worker, 0);
-    if (!jemi_mixes_rows(worker->program, spec->mode))
+    if (!jemi_worker_mixes_rows(worker, spec->mode))
         return;
     int oldest = -1, n_sized = 0;
     for (int i = worker->n_plans - 1; i >= 0; i--)
@@ -142,11 +144,11 @@ jem_status jemi_worker_plan(jemi_worker *worker, const jemi_pass *pass, int64_t 
 {
     const int now = jemi_threads_now();
     jemi_plan_spec spec = {
-        .batch = jemi_mixes_rows(worker->program, pass->mode) ? n : padded(n),
+        .batch = jemi_worker_mixes_rows(worker, pass->mode) ? n : padded(n),
         .threads = now < worker->threads ? now : worker->threads,
         .precision = pass->precision,
         .wants = pass->wants,
-        .mode = plan_mode(worker->program, pass->mode),
+        .mode = plan_mode(worker, pass->mode),
         .cut = pass->cut,
     };
     JEMI_TRY(find_or_compile(worker, &spec, out));

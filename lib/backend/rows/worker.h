@@ -19,6 +19,8 @@ typedef struct jemi_worker {
     int32_t threads;   /* of its plans */
     int64_t rows_max;  /* of its plans for independent rows */
     int64_t rows_room; /* of its arrays, >= rows_max */
+    bool takes_batch;  /* the network has BATCHNORM: modes other than EVAL mix the rows of a pass */
+    bool drops_out;    /* it has DROPOUT */
     jemi_plan *plans[JEMI_WORKER_PLANS_MAX];
     int n_plans;
     /* Made on first use: */
@@ -41,7 +43,7 @@ void jemi_worker_init(jemi_worker *worker, jemi_program *program, int32_t thread
 void jemi_worker_fini(jemi_worker *worker);
 
 /** Does the mode make the rows of a pass depend on each other in this network? */
-bool jemi_mixes_rows(const jemi_program *program, jemi_mode mode);
+bool jemi_worker_mixes_rows(const jemi_worker *worker, jemi_mode mode);
 
 /** How many of n_left independent rows the next chunk should take. */
 int64_t jemi_worker_rows(const jemi_worker *worker, int64_t n_left);

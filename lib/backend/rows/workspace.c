@@ -129,7 +129,7 @@ jem_status jemi_rows_make_lanes(jemi_rows_workspace *workspace)
 
 static bool mixes_rows(const jemi_rows_workspace *workspace, const jemi_pass *pass)
 {
-    return jemi_mixes_rows(workspace->base.program, pass->mode);
+    return jemi_worker_mixes_rows(&workspace->whole, pass->mode);
 }
 
 static int64_t piece_of_independent_rows(const jemi_rows_workspace *workspace, int64_t n)
