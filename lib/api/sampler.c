@@ -200,8 +200,8 @@ JEM_API jem_status jem_sampler_draw(const jem_model *model, jem_sampler *sampler
     jem_status status = jemi_sampler_check_fit(sampler);
     if (status == JEM_OK) {
         const jemi_pass pass = jemi_pass_chain(model, runner);
-        const jemi_draw draw = {.pass = &pass, .n = n, .x = x, .progress = progress, .user = user};
-        status = jemi_sampler_draw(sampler, runner, &draw, NULL);
+        const jemi_draw draw = {.n = n, .x = x, .progress = progress, .user = user};
+        status = jemi_sampler_draw(sampler, runner, &pass, &draw, NULL);
         if (status == JEM_OK && labels != NULL)
             memcpy(labels, sampler->draw_labels, (size_t)n * sizeof *labels);
         if (status != JEM_ENOMEM)

@@ -351,8 +351,8 @@ static jemi_draw_figures figures_of(const jem_sampler *sampler, const jemi_draw 
     };
 }
 
-jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
-                             jemi_draw_figures *figures)
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_pass *pass,
+                             const jemi_draw *draw, jemi_draw_figures *figures)
 {
     const bool from_data = draw->data != NULL && jemi_sampler_takes_data(sampler);
     // The first chains: the fitted rows, if there are any, are more than one step's.
@@ -376,7 +376,7 @@ jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const je
     config.kernel.step = sampler->slot_steps;
     config.progress = draw->progress;
     config.progress_user = draw->user;
-    JEMI_TRY(jemi_langevin_chains(draw->pass, runner, &config, &chains));
+    JEMI_TRY(jemi_langevin_chains(pass, runner, &config, &chains));
     if (figures != NULL)
         *figures = figures_of(sampler, draw);
     return JEM_OK;

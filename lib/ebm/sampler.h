@@ -87,7 +87,6 @@ typedef struct jemi_draw_figures {
 
 /** A draw of n chains from the buffer. */
 typedef struct jemi_draw {
-    const jemi_pass *pass; /* that of jemi_pass_chain(); needed until the chains have moved */
     int64_t n;
     float *x; /* out, (n, C, H, W) */
     /* Rows at which chains start where jemi_sampler_takes_data(); NULL = those that were fitted. */
@@ -102,10 +101,11 @@ typedef struct jemi_draw {
  * draw ends, unless memory ran out: then nothing has happened and the draw can be made again.
  * The chains' classes are in draw_labels until the next draw.
  *
+ * @param pass     That of jemi_pass_chain().
  * @param figures  Out, may be NULL.
  */
-jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_draw *draw,
-                             jemi_draw_figures *figures);
+jem_status jemi_sampler_draw(jem_sampler *sampler, jemi_runner *runner, const jemi_pass *pass,
+                             const jemi_draw *draw, jemi_draw_figures *figures);
 
 /** Stores the chains of the last draw; NULL when it failed, so that only its noise is used up. */
 void jemi_sampler_finish_draw(jem_sampler *sampler, int64_t n, const float *x);

@@ -47,8 +47,7 @@ static jemi_augmentation augmentation(const jem_train_config *config)
 // One pass of the network over all rows of a group.
 typedef struct group_pass {
     const step_context *c;
-    const row_group *group;
-    jemi_objective_sums *sums;
+    row_group *group;
     jemi_running *running; /* NULL: this pass moves no running statistics */
 } group_pass;
 
@@ -108,10 +107,10 @@ static jem_status compute_rows(void *context, jemi_chunk *chunk)
 static jem_status add_rows(void *context, jemi_chunk *chunk)
 {
     const group_pass *pass = context;
-    const row_group *group = pass->group;
+    row_group *group = pass->group;
     const jem_model *model = pass->c->model;
     jemi_objective_add(chunk->n, jemi_model_classes(model), chunk->out,
-                       labels_from(group, chunk->first), &group->weights, pass->sums);
+                       labels_from(group, chunk->first), &group->weights, &group->sums);
     jemi_accumulate(pass->c->optimizer->grad, chunk->dparams, model->graph.param_count);
     return JEM_OK;
 }
@@ -128,7 +127,7 @@ static jem_status add_group_gradient(const step_context *c, const jemi_generatio
         jemi_running_begin(&running);
     const jemi_dropout dropout = dropout_of(c->optimizer, group);
     const jemi_pass pass = jemi_pass_training(c->model, at, &dropout);
-    group_pass context = {c, group, &group->sums, moves_running ? &running : NULL};
+    group_pass context = {c, group, moves_running ? &running : NULL};
     JEMI_TRY(jemi_pass_run(&pass, c->runner, group->n,
                            &(jemi_rows_work){compute_rows, add_rows, &context}));
     return moves_running ? jemi_running_move(&running, c->next->params) : JEM_OK;
@@ -202,16 +201,14 @@ static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_
     JEMI_TRY(jemi_optimizer_reserve_samples(c->optimizer, samples->n * row_len));
     const row_group data = data_rows(batch);
     const jemi_pass pass = jemi_pass_chain(c->model, c->runner);
-    c->draw = (jemi_draw){.pass = &pass,
-                          .n = samples->n,
+    c->draw = (jemi_draw){.n = samples->n,
                           .x = c->optimizer->samples,
                           .data = data.x,
                           .n_data = data.n,
                           .progress = c->config->progress,
                           .user = c->config->progress_user};
     jemi_draw_figures figures = {0};
-    const jem_status status = jemi_sampler_draw(sampler, c->runner, &c->draw, &figures);
-    c->draw.pass = NULL;
+    const jem_status status = jemi_sampler_draw(sampler, c->runner, &pass, &c->draw, &figures);
     if (status == JEM_OK) {
         samples->x = c->draw.x;
         samples->labels = c->config->w_pxy > 0.0f ? sampler->draw_labels : NULL;
