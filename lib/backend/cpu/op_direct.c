@@ -24,8 +24,8 @@ static size_t packed_bytes(const jemi_packing *packing, const jemi_param *param)
     return (size_t)jemi_direct_weights_count(d.in, d.out, d.kernel) * size;
 }
 
-static jem_status pack(const jemi_packing *packing, const jemi_param *param, void *packed,
-                       const float *plain)
+static void pack(const jemi_packing *packing, const jemi_param *param, void *packed,
+                 const float *plain)
 {
     const jemi_native_dims d = jemi_native_dims_of(param);
     const bool transposed = (packing->variant & TRANSPOSED) != 0;
@@ -33,7 +33,6 @@ static jem_status pack(const jemi_packing *packing, const jemi_param *param, voi
         jemi_direct_pack_bf16(packed, plain, d.out, d.in, d.kernel, transposed);
     else
         jemi_direct_pack(packed, plain, d.out, d.in, d.kernel, transposed);
-    return JEM_OK;
 }
 
 static const jemi_packing_type packing_type = {.bytes = packed_bytes, .pack = pack};

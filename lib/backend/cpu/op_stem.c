@@ -28,13 +28,12 @@ static size_t packed_bytes(const jemi_packing *packing, const jemi_param *param)
     return (size_t)jemi_stem_weights_count(d.out, d.in, d.kernel) * sizeof(float);
 }
 
-static jem_status pack(const jemi_packing *packing, const jemi_param *param, void *packed,
-                       const float *plain)
+static void pack(const jemi_packing *packing, const jemi_param *param, void *packed,
+                 const float *plain)
 {
     (void)packing;
     const jemi_native_dims d = jemi_native_dims_of(param);
     jemi_stem_pack(packed, plain, d.out, d.in, d.kernel);
-    return JEM_OK;
 }
 
 static const jemi_packing_type packing_type = {.bytes = packed_bytes, .pack = pack};

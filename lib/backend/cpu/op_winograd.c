@@ -46,13 +46,12 @@ static size_t packed_bytes(const jemi_packing *packing, const jemi_param *param)
     return (size_t)jemi_winograd_weights_count(d.in, d.out, stride_of(packing)) * sizeof(float);
 }
 
-static jem_status pack(const jemi_packing *packing, const jemi_param *param, void *packed,
-                       const float *plain)
+static void pack(const jemi_packing *packing, const jemi_param *param, void *packed,
+                 const float *plain)
 {
     const jemi_native_dims d = jemi_native_dims_of(param);
     jemi_winograd_pack(packed, plain, d.out, d.in, stride_of(packing),
                        (packing->variant & TRANSPOSED) != 0);
-    return JEM_OK;
 }
 
 static const jemi_packing_type packing_type = {.bytes = packed_bytes, .pack = pack};

@@ -248,14 +248,13 @@ static jem_status refresh(weights *w, copy *c, int32_t index)
     const jemi_param *param = &w->base.program->graph->params[packing.param];
     if (atomic_load(&c->data) == NULL)
         JEMI_TRY(make_copy(w, c, packing.type->bytes(&packing, param)));
-    jem_status status = JEM_OK;
     jemi_lock_enter(&w->lock);
     if (!atomic_load(&c->fresh)) {
-        status = packing.type->pack(&packing, param, c->data, w->params + param->offset);
-        atomic_store_explicit(&c->fresh, status == JEM_OK, memory_order_release);
+        packing.type->pack(&packing, param, c->data, w->params + param->offset);
+        atomic_store_explicit(&c->fresh, true, memory_order_release);
     }
     jemi_lock_leave(&w->lock);
-    return status;
+    return JEM_OK;
 }
 
 jem_status jemi_cpu_weights_get(jemi_weights *base, int32_t index, const void **packed)

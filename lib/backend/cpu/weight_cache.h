@@ -15,9 +15,9 @@ typedef struct jemi_packing jemi_packing;
 /** A family of ways to pack a weight. */
 typedef struct jemi_packing_type {
     size_t (*bytes)(const jemi_packing *packing, const jemi_param *param);
-    /** Fills a block of that size, which is zeroed before the first time. */
-    jem_status (*pack)(const jemi_packing *packing, const jemi_param *param, void *packed,
-                       const float *plain);
+    /** Fills a block of that size, which is zeroed before the first time. Asks for no memory. */
+    void (*pack)(const jemi_packing *packing, const jemi_param *param, void *packed,
+                 const float *plain);
     /** May two keys share a copy? NULL where there are no keys. */
     bool (*same)(const void *a, const void *b);
     void (*destroy)(void *key); /* NULL where there are no keys */

@@ -71,15 +71,14 @@ static void copy_outputs(void *context, int64_t begin, int64_t end, int worker)
 }
 
 // What pads the last blocks was zeroed with the block of memory.
-static jem_status pack(const jemi_packing *packing, const jemi_param *param, void *packed,
-                       const float *plain)
+static void pack(const jemi_packing *packing, const jemi_param *param, void *packed,
+                 const float *plain)
 {
     (void)param;
     const jemi_blocking *order = &((const key *)packing->key)->order;
     copy c = {order, plain, packed};
     const int64_t work = order->dims[1] * order->dims[2] * order->dims[3];
     jemi_parallel(order->dims[0], jemi_grain(order->dims[0], work), copy_outputs, &c);
-    return JEM_OK;
 }
 
 static const jemi_packing_type type = {
