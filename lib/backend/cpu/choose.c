@@ -169,39 +169,37 @@ static uint32_t fnv(uint32_t digest, int64_t number)
     return (digest ^ (uint32_t)number) * 16777619u;
 }
 
-uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                            jemi_choosing by)
+// *foreign: some layer is a provider's.
+static uint32_t digest_of(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                          jemi_choosing by, bool *foreign)
 {
     uint32_t digest = fnv_basis;
-    for (int32_t i = 0; i < graph->n_nodes; i++) {
+    *foreign = false;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
         for (int32_t d = JEMI_CONV_FORWARD; contracts(&graph->nodes[i]) && d <= JEMI_CONV_WEIGHTS;
-             d++)
-            digest = fnv(
-                digest, jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel);
-    }
+             d++) {
+            const jemi_kernel kernel =
+                jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel;
+            digest = fnv(digest, kernel);
+            *foreign |= kernel == JEMI_KERNEL_ONEDNN;
+        }
     return digest;
 }
 
-static bool uses(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
-                 jemi_choosing by, jemi_kernel kernel)
+uint32_t jemi_choose_digest(const jemi_conv_rows *rows, const jemi_graph *graph, int32_t precision,
+                            jemi_choosing by)
 {
-    for (int32_t i = 0; i < graph->n_nodes; i++)
-        for (int32_t d = JEMI_CONV_FORWARD; contracts(&graph->nodes[i]) && d <= JEMI_CONV_WEIGHTS;
-             d++)
-            if (jemi_choose(rows, graph, i, (jemi_conv_direction)d, precision, by)->kernel ==
-                kernel)
-                return true;
-    return false;
+    bool foreign;
+    return digest_of(rows, graph, precision, by, &foreign);
 }
 
 void jemi_choose_words(const jemi_program *program, const jemi_conv_rows *rows, int32_t precision,
                        const char *provider, char *out, size_t size)
 {
-    const jemi_graph *graph = program->graph;
-    const bool foreign =
-        provider != NULL && uses(rows, graph, precision, program->choosing, JEMI_KERNEL_ONEDNN);
-    jemi_format(out, size, "%s, kernels %08x", foreign ? provider : "native",
-                (unsigned)jemi_choose_digest(rows, graph, precision, program->choosing));
+    bool foreign;
+    const uint32_t digest = digest_of(rows, program->graph, precision, program->choosing, &foreign);
+    assert(!foreign || provider != NULL);
+    jemi_format(out, size, "%s, kernels %08x", foreign ? provider : "native", (unsigned)digest);
 }
 
 uint32_t jemi_choose_table_digest(void)
