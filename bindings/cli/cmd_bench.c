@@ -336,8 +336,7 @@ const cli_command cli_bench = {
         "\n"
         "so that a faster algorithm (Winograd) can exceed the peak, which is that of the "
         "same instruction set in f32, or with --precision bf16 that of bfloat16 factors where the "
-        "processor has "
-        "them.",
+        "processor has them.",
     .options = options,
     .args_size = sizeof(args_t),
     .set_defaults = set_defaults,

@@ -43,8 +43,8 @@ typedef struct jemi_planner {
                           int64_t n, const float *in, float *out);
     /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
      * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats, 0
-     * beyond the cut). NULL
-     * for the one that is not wanted this time; one that the spec does not want must be NULL. */
+     * beyond the cut). NULL for the one that is not wanted this time; one that the spec does not
+     * want must be NULL. */
     jem_status (*backward)(jemi_plan *plan, jemi_weights *weights, int64_t n, const float *dout,
                            float *din, float *dparams);
     /* As the backend's, of the last forward(). */

@@ -57,7 +57,6 @@ START_TEST(test_every_damage_is_refused)
 }
 END_TEST
 
-// Files with a right digest whose contents are wrong.
 START_TEST(test_the_one_before)
 {
     toy_run run = toy_make(&toy_recipes[GUARDED], &exec, 0);

@@ -196,7 +196,7 @@ static void describe_node(const jemi_graph *graph, int32_t index, int64_t n, jem
 
 static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void *user)
 {
-    const jemi_graph *graph = base->program->graph;
+    const jemi_graph *graph = &((const ref_plan *)base)->graph;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const jemi_shape shape = graph->nodes[i].shape;
         char line[96];
