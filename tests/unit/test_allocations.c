@@ -238,8 +238,10 @@ static usage use_of(jem_status (*call)(void))
     return used;
 }
 
-// A worker may take part for the first time long after the warm-up, and then the libraries below ask
-// for what belongs to a thread. So one round of three must be steady; what leaks does so in all.
+// A worker may start long after the call that asked for it, and then the libraries below ask for what
+// belongs to a thread. So one round of three must be clean; what is wrong is wrong in all.
+enum { ROUNDS = 3 };
+
 START_TEST(test_steady_state)
 {
     const network_row *network = &networks[_i / support_n_backends];
@@ -249,7 +251,7 @@ START_TEST(test_steady_state)
         for (int i = 0; i < WARM_UP; i++)
             MUST(steady_calls[c].call());
         usage used = {1, 1};
-        for (int round = 0; round < 3 && (used.blocks != 0 || used.calls != 0); round++)
+        for (int round = 0; round < ROUNDS && (used.blocks != 0 || used.calls != 0); round++)
             used = use_of(steady_calls[c].call);
         ck_assert_msg(used.blocks == 0, "%s, %s: %lld blocks more", network->arch,
                       steady_calls[c].name, used.blocks);
@@ -261,13 +263,9 @@ START_TEST(test_steady_state)
 }
 END_TEST
 
-// What jem_model_prepare() promises: not even the first call asks for memory.
-START_TEST(test_prepared)
+// Of the first calls of a model that has been prepared.
+static long long calls_after_prepare(int32_t backend)
 {
-    const network_row *network = &networks[_i / support_n_backends];
-    const int32_t backend = support_backends[_i % support_n_backends];
-    set_up(network, backend, 2, ROWS);
-    MUST(call_energy_grad()); // libgomp's team and the C library's own first times
     const jem_exec_config exec = support_exec(backend, 2);
     jem_model *fresh;
     MUST(jem_model_clone(&fresh, w.model, &exec));
@@ -278,9 +276,22 @@ START_TEST(test_prepared)
     const long long count = atomic_load(&calls) - before;
     MUST(status);
     MUST(grad_status);
+    jem_model_destroy(fresh);
+    return count;
+}
+
+// What jem_model_prepare() promises: not even the first call asks for memory.
+START_TEST(test_prepared)
+{
+    const network_row *network = &networks[_i / support_n_backends];
+    const int32_t backend = support_backends[_i % support_n_backends];
+    set_up(network, backend, 2, ROWS);
+    MUST(call_energy_grad()); // libgomp's team and the C library's own first times
+    long long count = 1;
+    for (int round = 0; round < ROUNDS && count != 0; round++)
+        count = calls_after_prepare(backend);
     if (own_kernels_only(backend))
         ck_assert_msg(count == 0, "%s: %lld allocator calls after prepare", network->arch, count);
-    jem_model_destroy(fresh);
     tear_down();
 }
 END_TEST
