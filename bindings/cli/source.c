@@ -5,18 +5,13 @@
 #include "source.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "io/file_read.h"
 #include "named_files.h"
 
-static const int64_t pipe_bytes_max = (int64_t)1 << 30; // nobody knows beforehand what comes
 enum { DEFLATE_RATIO_MAX = 1032, CHUNK = 1 << 24 };
 
 static bool begins_like_gzip(int fd)
@@ -25,39 +20,29 @@ static bool begins_like_gzip(int fd)
     return pread(fd, lead, 2, lseek(fd, 0, SEEK_CUR)) == 2 && lead[0] == 0x1f && lead[1] == 0x8b;
 }
 
-// What can be read to an end. A pipe with a name has perhaps no writer, and would be waited for.
-static cli_status check_kind(cli_source *source, int fd, bool duplicated, cli_error *err)
+static cli_status check_kind(const jemi_source *opened, cli_error *err)
 {
-    struct stat info;
-    struct statfs fs;
-    if (fstat(fd, &info) != 0 || fstatfs(fd, &fs) != 0)
-        return cli_fail(err, "%s cannot be read: %s", source->path, strerror(errno));
-    const bool pipe = S_ISFIFO(info.st_mode) && fs.f_type == PIPEFS_MAGIC;
-    if (pipe || (duplicated && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)))) {
-        if (!duplicated) // its writer may take its time
-            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-        source->bytes_max = pipe_bytes_max;
+    if (opened->kind == JEMI_SOURCE_PIPE)
         return CLI_OK;
-    }
-    if (!S_ISREG(info.st_mode))
-        return cli_fail(err, "%s is not a regular file%s", source->path,
-                        S_ISFIFO(info.st_mode) ? "; expected one, or standard input as -" : "");
-    source->bytes_max = info.st_size - (duplicated ? lseek(fd, 0, SEEK_CUR) : 0);
-    return cli_files_opened(fd, source->path, err);
+    if (opened->kind == JEMI_SOURCE_FILE)
+        return cli_files_opened(opened->fd, opened->path, err);
+    return cli_fail(
+        err, "%s is not a regular file%s", opened->path,
+        opened->kind == JEMI_SOURCE_NAMED_PIPE ? "; expected one, or standard input as -" : "");
 }
 
 cli_status cli_source_open(cli_source *source, const char *path, cli_error *err)
 {
-    *source = (cli_source){.path = path};
-    bool duplicated;
-    const int fd = jemi_source_descriptor(path, &duplicated);
-    if (fd < 0)
+    jemi_source opened;
+    if (jemi_source_look(&opened, path) != 0)
         return cli_fail(err, "%s cannot be read: %s", path, strerror(errno));
-    const cli_status status = check_kind(source, fd, duplicated, err);
+    const cli_status status = check_kind(&opened, err);
     if (status != CLI_OK) {
-        close(fd);
+        jemi_source_close(&opened);
         return status;
     }
+    const int fd = opened.fd; // zlib's from here on
+    *source = (cli_source){.path = path, .bytes_max = (int64_t)opened.size};
     source->packed = begins_like_gzip(fd);
     if (source->packed)
         source->bytes_max = source->bytes_max > INT64_MAX / DEFLATE_RATIO_MAX

@@ -17,7 +17,10 @@ typedef struct cli_source {
     int64_t bytes_read;
 } cli_source;
 
-/** Opens a regular file or an anonymous pipe, such as standard input. cli_source_close() must follow only on CLI_OK. */
+/**
+ * Opens a regular file, an anonymous pipe or a socket, such as standard input. cli_source_close()
+ * must follow only on CLI_OK.
+ */
 cli_status cli_source_open(cli_source *source, const char *path, cli_error *err);
 void cli_source_close(cli_source *source);
 

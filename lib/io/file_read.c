@@ -22,12 +22,6 @@
         (result) = (call);                                                                         \
     } while ((result) < 0 && errno == EINTR)
 
-static jem_status fail_kind(const jemi_source *source, const char *kind)
-{
-    return jemi_fail(JEM_EIO, "cannot read '%.300s': it is %s; expected a regular file or a pipe",
-                     source->path, kind);
-}
-
 // Pipes that have no name lie in a file system of their own.
 static bool is_anonymous(int fd)
 {
@@ -35,47 +29,42 @@ static bool is_anonymous(int fd)
     return fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
 }
 
-// Its writer may take its time. The flags belong to this opening of the pipe, not to others.
-static jem_status make_waiting(const jemi_source *source)
+/*
+ * Its writer may take its time. The flags belong to this opening of the pipe, not to others; a
+ * duplicate shares them with the descriptor that it is of, whose owner has set them.
+ */
+static int look_at_pipe(jemi_source *source, bool duplicated)
 {
-    const int flags = fcntl(source->fd, F_GETFL);
-    if (flags < 0 || fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
-        return jemi_fail_errno(errno, "read", source->path);
-    return JEM_OK;
-}
-
-// A duplicate shares its flags with the descriptor that it is of, whose owner has set them.
-static jem_status open_pipe(jemi_source *source)
-{
-    if (!source->duplicated) {
-        if (!is_anonymous(source->fd))
-            return fail_kind(source, "a named pipe");
-        JEMI_TRY(make_waiting(source));
-    }
-    source->is_pipe = true;
+    source->kind =
+        duplicated || is_anonymous(source->fd) ? JEMI_SOURCE_PIPE : JEMI_SOURCE_NAMED_PIPE;
     source->size = JEMI_PIPE_MAX;
-    return JEM_OK;
+    if (duplicated || source->kind == JEMI_SOURCE_NAMED_PIPE)
+        return 0;
+    const int flags = fcntl(source->fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-static jem_status identify(jemi_source *source)
+static int look_at_open(jemi_source *source, bool duplicated)
 {
     struct stat st;
     if (fstat(source->fd, &st) != 0)
-        return jemi_fail_errno(errno, "read", source->path);
+        return -1;
     if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-        return open_pipe(source);
-    if (S_ISDIR(st.st_mode))
-        return jemi_fail_errno(EISDIR, "read", source->path);
-    if (!S_ISREG(st.st_mode))
-        return fail_kind(source, "a device or socket");
-    const off_t at = source->duplicated ? lseek(source->fd, 0, SEEK_CUR) : 0;
+        return look_at_pipe(source, duplicated);
+    if (!S_ISREG(st.st_mode)) {
+        source->kind = S_ISDIR(st.st_mode) ? JEMI_SOURCE_DIRECTORY : JEMI_SOURCE_DEVICE;
+        return 0;
+    }
+    const off_t at = duplicated ? lseek(source->fd, 0, SEEK_CUR) : 0;
     if (at < 0)
-        return jemi_fail_errno(errno, "read", source->path);
+        return -1;
+    source->kind = JEMI_SOURCE_FILE;
     source->size = at < st.st_size ? (size_t)(st.st_size - at) : 0;
-    return JEM_OK;
+    return 0;
 }
 
-int jemi_source_descriptor(const char *path, bool *duplicated)
+// The error of the opening is told, not that of looking for a descriptor.
+static int open_or_duplicate(const char *path, bool *duplicated)
 {
     int fd;
     *duplicated = false;
@@ -91,16 +80,44 @@ int jemi_source_descriptor(const char *path, bool *duplicated)
     return fd;
 }
 
-jem_status jemi_source_open(jemi_source *source, const char *path)
+int jemi_source_look(jemi_source *source, const char *path)
 {
-    *source = (jemi_source){.path = path};
-    source->fd = jemi_source_descriptor(path, &source->duplicated);
-    jem_status status = source->fd >= 0 ? identify(source) : jemi_fail_errno(errno, "open", path);
-    if (status == JEM_OK)
-        return JEM_OK;
+    bool duplicated;
+    *source = (jemi_source){.path = path, .fd = open_or_duplicate(path, &duplicated)};
+    if (source->fd >= 0 && look_at_open(source, duplicated) == 0)
+        return 0;
+    const int error = errno;
     if (source->fd >= 0)
         close(source->fd);
     *source = (jemi_source){0};
+    errno = error;
+    return -1;
+}
+
+static jem_status check_kind(const jemi_source *source)
+{
+    switch (source->kind) {
+    case JEMI_SOURCE_FILE:
+    case JEMI_SOURCE_PIPE:
+        return JEM_OK;
+    case JEMI_SOURCE_DIRECTORY:
+        return jemi_fail_errno(EISDIR, "read", source->path);
+    case JEMI_SOURCE_NAMED_PIPE:
+    case JEMI_SOURCE_DEVICE:
+        break;
+    }
+    return jemi_fail(JEM_EIO, "cannot read '%.300s': it is %s; expected a regular file or a pipe",
+                     source->path,
+                     source->kind == JEMI_SOURCE_DEVICE ? "a device or socket" : "a named pipe");
+}
+
+jem_status jemi_source_open(jemi_source *source, const char *path)
+{
+    if (jemi_source_look(source, path) != 0)
+        return jemi_fail_errno(errno, "open", path);
+    const jem_status status = check_kind(source);
+    if (status != JEM_OK)
+        jemi_source_close(source);
     return status;
 }
 
@@ -120,7 +137,7 @@ jem_status jemi_source_read(jemi_source *source, void *data, size_t size, size_t
 
 jem_status jemi_source_skip(jemi_source *source, size_t size)
 {
-    if (!source->is_pipe) {
+    if (source->kind != JEMI_SOURCE_PIPE) {
         if (lseek(source->fd, (off_t)size, SEEK_CUR) < 0)
             return jemi_fail_errno(errno, "read", source->path);
         return JEM_OK;

@@ -17,22 +17,33 @@
 /** The most that is read from a pipe, whose size nobody knows beforehand. */
 #define JEMI_PIPE_MAX ((size_t)1 << 30)
 
+/** What has been opened. The first two are sources; the others have no end, or none that is sure. */
+typedef enum jemi_source_kind {
+    JEMI_SOURCE_FILE,       /* a regular file */
+    JEMI_SOURCE_PIPE,       /* or a socket */
+    JEMI_SOURCE_NAMED_PIPE, /* which perhaps nobody writes to */
+    JEMI_SOURCE_DIRECTORY,
+    JEMI_SOURCE_DEVICE
+} jemi_source_kind;
+
 typedef struct jemi_source {
     const char *path; /* of the caller's, for messages */
     int fd;           /* valid while `path` is set */
-    bool is_pipe;     /* or a socket */
-    bool duplicated;  /* see jemi_source_descriptor() */
-    size_t size;      /* from where it stands, when it was opened; of a pipe JEMI_PIPE_MAX */
+    jemi_source_kind kind;
+    size_t size; /* from where it stands, when it was opened; of a pipe JEMI_PIPE_MAX */
 } jemi_source;
 
 /**
- * Opens `path` for reading without waiting; -1 with errno. A descriptor of this process
+ * Opens whatever `path` names, without waiting, and says what it is. A descriptor of this process
  * (/dev/stdin) that cannot be opened again is duplicated instead, and stands where it stood: a
- * socket, and what another user opened.
+ * socket, and what another user opened. For callers with sentences of their own;
+ * jemi_source_close() follows.
+ *
+ * @return 0; -1 with errno, and the source is zeroed.
  */
-int jemi_source_descriptor(const char *path, bool *duplicated);
+int jemi_source_look(jemi_source *source, const char *path);
 
-/** @return JEM_OK; JEM_EIO, and the source is zeroed. */
+/** Opens what can be read to an end. @return JEM_OK; JEM_EIO, and the source is zeroed. */
 jem_status jemi_source_open(jemi_source *source, const char *path);
 
 /** Reads the next `size` bytes; fewer, which *got tells, only where the file ends. JEM_EIO. */

@@ -132,7 +132,7 @@ static jem_status fail_opened(jemi_source *source, unsigned char head[JEMI_FOREI
                               size_t got)
 {
     size_t more = 0;
-    if (got == LENGTH_SIZE && !source->is_pipe)
+    if (got == LENGTH_SIZE && source->kind != JEMI_SOURCE_PIPE)
         JEMI_TRY(jemi_source_read(source, head + got, JEMI_FOREIGN_HEAD - got, &more));
     const size_t size = got < LENGTH_SIZE ? got : source->size;
     return fail_frame(head, got + more, size);
@@ -166,9 +166,9 @@ static jem_status read_front(jemi_safetensors *file)
         return fail_frame(
             front, file->front_size < JEMI_FOREIGN_HEAD ? file->front_size : JEMI_FOREIGN_HEAD,
             source->size);
-    JEMI_TRY(read_header(file, source->is_pipe ? JEMI_DATA_SIZE_UNKNOWN
-                                               : source->size - file->front_size));
-    return source->is_pipe ? check_end(file) : JEM_OK;
+    JEMI_TRY(read_header(file, source->kind == JEMI_SOURCE_PIPE ? JEMI_DATA_SIZE_UNKNOWN
+                                                                : source->size - file->front_size));
+    return source->kind == JEMI_SOURCE_PIPE ? check_end(file) : JEM_OK;
 }
 
 jem_status jemi_safetensors_open(const char *path, jemi_safetensors *out)

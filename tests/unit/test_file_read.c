@@ -102,7 +102,7 @@ static const fault_row faults[] = {
     {"none", NO_CALL, 0, 0, JEM_OK, ""},
     {"open fails", OPEN, 1, EMFILE, JEM_EIO, "cannot open"},
     {"open is interrupted", OPEN, 1, EINTR, JEM_OK, ""},
-    {"fstat fails", FSTAT, 1, EIO, JEM_EIO, "cannot read"},
+    {"fstat fails", FSTAT, 1, EIO, JEM_EIO, "cannot open"},
     {"read fails", READ, 1, EIO, JEM_EIO, "Input/output error"},
     {"second read fails", READ, 2, ESTALE, JEM_EIO, "cannot read"},
     {"read is interrupted", READ, 1, EINTR, JEM_OK, ""},
@@ -239,7 +239,7 @@ START_TEST(anonymous_pipe_is_waited_for)
     pthread_create(&feeder, NULL, feed, text);
     jemi_source source;
     ck_assert_int_eq(jemi_source_open(&source, name), JEM_OK);
-    ck_assert(source.is_pipe && source.size == JEMI_PIPE_MAX);
+    ck_assert(source.kind == JEMI_SOURCE_PIPE && source.size == JEMI_PIPE_MAX);
     ck_assert_int_eq(jemi_source_read(&source, got_text, 2, &got), JEM_OK);
     ck_assert_int_eq(jemi_source_skip(&source, 3), JEM_OK);
     ck_assert_int_eq(jemi_source_read(&source, got_text + 2, 10, &got), JEM_OK);
@@ -283,7 +283,7 @@ START_TEST(open_socket_is_read)
     close(ends[1]);
     jemi_source source;
     ck_assert_msg(jemi_source_open(&source, name) == JEM_OK, "%s", jemi_last_message());
-    ck_assert(source.is_pipe && source.fd != ends[0]);
+    ck_assert(source.kind == JEMI_SOURCE_PIPE && source.fd != ends[0]);
     ck_assert_int_eq(jemi_source_skip(&source, 2), JEM_OK);
     ck_assert_int_eq(jemi_source_read(&source, text, 10, &got), JEM_OK);
     ck_assert_str_eq(text, "234");
