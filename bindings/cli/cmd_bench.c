@@ -104,19 +104,31 @@ static cli_status create_model(bench *b, cli_error *err)
     return cli_model_info(b->model, &b->info, err);
 }
 
-static cli_status create_helpers(bench *b, cli_error *err)
+static cli_status create_sampler(bench *b, cli_error *err)
 {
     jem_sampler_config sampler;
-    jem_optimizer_config optimizer;
     CLI_TRY(cli_jem(err, jem_sampler_config_init(&sampler, sizeof sampler)));
-    CLI_TRY(cli_jem(err, jem_optimizer_config_init(&optimizer, sizeof optimizer)));
     sampler.steps = (int32_t)b->args->sgld_steps;
     sampler.grad_clamp = 1.0f;
     sampler.x_low = b->info.input_low;
     sampler.x_high = b->info.input_high;
     sampler.capacity = (int32_t)b->args->batch;
-    CLI_TRY(cli_jem_usage(err, jem_sampler_create(&b->sampler, b->model, &sampler)));
+    return cli_jem_usage(err, jem_sampler_create(&b->sampler, b->model, &sampler));
+}
+
+static cli_status create_optimizer(bench *b, cli_error *err)
+{
+    jem_optimizer_config optimizer;
+    CLI_TRY(cli_jem(err, jem_optimizer_config_init(&optimizer, sizeof optimizer)));
     return cli_jem(err, jem_optimizer_create(&b->optimizer, b->model, &optimizer));
+}
+
+// Only what the operation needs: the memory that is reported shall be its own.
+static cli_status create_helpers(bench *b, cli_error *err)
+{
+    if (b->args->op == OP_SGLD || b->args->op == OP_TRAIN)
+        CLI_TRY(create_sampler(b, err));
+    return b->args->op == OP_TRAIN ? create_optimizer(b, err) : CLI_OK;
 }
 
 static cli_status create_rows(bench *b, cli_error *err)
