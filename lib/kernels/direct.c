@@ -22,6 +22,7 @@ enum {
     LANES = JEMI_LANES,
     STRIP = V16_TILE_ROWS,
     GROUP = V16_TILE_VECTORS * LANES, // destination channels
+    LONE_GROUPS = 4,                  // of a lone pixel, at once
     TAPS = JEMI_DIRECT_KERNEL_MAX * JEMI_DIRECT_KERNEL_MAX,
 };
 
@@ -313,39 +314,100 @@ V16_INLINE void sum_rows(source from, int vectors, const jemi_direct *c, const p
 DEFINE_GROUP(sum_float, FLOAT)
 DEFINE_GROUP(sum_bf16, BF16)
 
+// One pixel has one chain of multiply-adds for each of its channels: those of one group would wait for
+// each other, so several groups pass together.
+V16_INLINE void sum_lone_pixel(source from, const jemi_direct *c, const phase *p, const strip *s,
+                               int64_t group, const char *x, float *y)
+{
+    const int size = from == BF16 ? 2 : 4, steps = from == BF16 ? LANES / 2 : LANES;
+    const int64_t blocks = blocks_of(c->in), in = blocks * LANES;
+    const int64_t plane = c->src_h * c->src_w * LANES, taps = c->kernel * c->kernel;
+    const int64_t next = taps * in * GROUP * size / (int64_t)sizeof(float); // group
+    v16 sums[LONE_GROUPS][V16_TILE_VECTORS];
+#pragma GCC unroll 14
+    for (int g = 0; g < LONE_GROUPS; g++)
+        for (int v = 0; v < V16_TILE_VECTORS; v++)
+            sums[g][v] = jemi_epilogue_bias(&c->then, group / LANES + g * V16_TILE_VECTORS + v);
+    for (int t = 0; t < p->n_taps; t++) {
+        const float *weights = (const float *)((const char *)c->weights +
+                                               (group * taps + p->tap[t] * GROUP) * in * size);
+        for (int64_t b = 0; b < blocks; b++) {
+            const int64_t at = s->src[0] + p->offset[t] + b * plane;
+            const float *src =
+                (s->inside[0] >> t & 1) != 0 ? (const float *)(x + at * size) : zeros;
+            for (int k = 0; k < steps; k++, weights += GROUP) {
+                const v16 value = v16_set1(src[k]);
+#pragma GCC unroll 14
+                for (int g = 0; g < LONE_GROUPS; g++)
+                    for (int v = 0; v < V16_TILE_VECTORS; v++)
+                        sums[g][v] = multiply_add(
+                            from, value, v16_load(weights + g * next + v * LANES), sums[g][v]);
+            }
+        }
+    }
+#pragma GCC unroll 14
+    for (int g = 0; g < LONE_GROUPS; g++)
+        for (int v = 0; v < V16_TILE_VECTORS; v++) {
+            const int64_t block = group / LANES + g * V16_TILE_VECTORS + v;
+            jemi_epilogue_finish(&c->then, sums[g][v],
+                                 (s->dst[0] + block * c->dst_h * c->dst_w) * LANES, y);
+        }
+}
+
 typedef struct phase_run {
     const jemi_direct *conv;
     const phase *phase;
     int64_t pixels, strips;
+    int64_t groups_at_once;
     const char *x;
     float *y;
 } phase_run;
+
+static void sum_group(const phase_run *r, const strip *s, int64_t group)
+{
+    if (r->conv->bf16)
+        sum_bf16(r->conv, r->phase, s, group, r->x, r->y);
+    else
+        sum_float(r->conv, r->phase, s, group, r->x, r->y);
+}
+
+static void sum_groups_of_pixel(const phase_run *r, const strip *s, int64_t group)
+{
+    const int64_t channels = blocks_of(r->conv->out) * LANES;
+    if (channels - group < LONE_GROUPS * GROUP)
+        for (; group < channels; group += GROUP)
+            sum_group(r, s, group);
+    else if (r->conv->bf16)
+        sum_lone_pixel(BF16, r->conv, r->phase, s, group, r->x, r->y);
+    else
+        sum_lone_pixel(FLOAT, r->conv, r->phase, s, group, r->x, r->y);
+}
 
 static void phase_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const phase_run *r = context;
-    const jemi_direct *c = r->conv;
     for (int64_t item = begin; item < end; item++) {
         const int64_t first = item % r->strips * STRIP, left = r->pixels - first;
-        const int64_t group = item / r->strips * GROUP;
+        const int64_t group = item / r->strips * r->groups_at_once * GROUP;
         strip s;
-        place_strip(c, r->phase, first, left < STRIP ? (int)left : STRIP, &s);
-        if (c->bf16)
-            sum_bf16(c, r->phase, &s, group, r->x, r->y);
+        place_strip(r->conv, r->phase, first, left < STRIP ? (int)left : STRIP, &s);
+        if (r->groups_at_once > 1)
+            sum_groups_of_pixel(r, &s, group);
         else
-            sum_float(c, r->phase, &s, group, r->x, r->y);
+            sum_group(r, &s, group);
     }
 }
 
 static void run_phase(const jemi_direct *c, const phase *p, const char *x, float *y)
 {
     const int64_t pixels = c->n * p->rows * p->columns;
-    phase_run r = {c, p, pixels, (pixels + STRIP - 1) / STRIP, x, y};
-    const int64_t groups = (blocks_of(c->out) * LANES + GROUP - 1) / GROUP;
-    const int64_t work = p->n_taps * blocks_of(c->in) * LANES * GROUP * STRIP;
+    phase_run r = {c, p, pixels, (pixels + STRIP - 1) / STRIP, pixels == 1 ? LONE_GROUPS : 1, x, y};
+    const int64_t channels = r.groups_at_once * GROUP; // of an item
+    const int64_t items = (blocks_of(c->out) * LANES + channels - 1) / channels * r.strips;
+    const int64_t work = p->n_taps * blocks_of(c->in) * LANES * channels * STRIP;
     // Channels outermost: the weights of a group stay in cache while the strips pass.
-    jemi_parallel(groups * r.strips, jemi_grain(groups * r.strips, work), phase_task, &r);
+    jemi_parallel(items, jemi_grain(items, work), phase_task, &r);
 }
 
 void JEMI_KERNEL(direct_run)(const jemi_direct *c, const void *x, float *y)

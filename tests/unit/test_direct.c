@@ -10,6 +10,8 @@
 
 static const conv_case cases[] = {
     {"linear, one row", 1, 10, 7, 1, 1, 1, 1, 0, BIAS},
+    {"linear, one row, many channels", 1, 70, 300, 1, 1, 1, 1, 0, BIAS | ACT},
+    {"linear, one row, whole groups", 1, 32, 256, 1, 1, 1, 1, 0, FUSED},
     {"linear, 15 rows", 15, 40, 10, 1, 1, 1, 1, 0, BIAS},
     {"1x1", 2, 16, 32, 7, 5, 1, 1, 0, BIAS},
     {"1x1, stride 2", 2, 33, 17, 7, 6, 1, 2, 0, BIAS | ACT},
@@ -17,6 +19,7 @@ static const conv_case cases[] = {
     {"2x2", 2, 16, 16, 6, 5, 2, 2, 0, BIAS},
     {"3x3", 2, 32, 48, 5, 9, 3, 1, 1, BIAS},
     {"3x3, one pixel", 3, 16, 16, 1, 1, 3, 1, 1, BIAS},
+    {"3x3, a lone pixel", 1, 48, 160, 1, 1, 3, 1, 1, FUSED},
     {"3x3 without padding", 2, 16, 16, 6, 5, 3, 1, 0, BIAS},
     {"3x3 with padding 2", 2, 16, 16, 3, 4, 3, 1, 2, BIAS},
     {"odd channels", 3, 5, 19, 6, 7, 3, 1, 1, BIAS},
@@ -116,6 +119,7 @@ static const conv_case bit_cases[] = {
     {"stride 2", 7, 20, 40, 5, 6, 3, 2, 1, BIAS | MASK | ADD},
     {"1x1", 7, 40, 20, 5, 3, 1, 1, 0, BIAS},
     {"linear", 33, 40, 20, 1, 1, 1, 1, 0, BIAS},
+    {"linear, many channels", 3, 40, 300, 1, 1, 1, 1, 0, BIAS | ACT},
 };
 
 START_TEST(test_bits)
