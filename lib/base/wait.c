@@ -34,10 +34,11 @@ static bool changes_until(_Atomic uint32_t *word, uint32_t value, int64_t deadli
     return false;
 }
 
-// A sleep that staying awake would have spared makes more patient, any other less.
+// A sleep that staying awake would have spared makes more patient, any other less. What was waited
+// includes falling asleep and waking, which may take as long as the limit.
 static void learn(jemi_patience *patience, int64_t waited_ns)
 {
-    if (waited_ns <= SPIN_MAX_NS)
+    if (waited_ns <= 2 * SPIN_MAX_NS)
         patience->spin_ns *= 2;
     else
         patience->spin_ns /= 2;

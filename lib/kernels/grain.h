@@ -1,8 +1,8 @@
 /*
  * How many elements of a loop make a piece that is worth being claimed by a thread.
  *
- * A piece shall take some ten microseconds at least, as another thread must wake up, claim it and
- * fetch its data. Where there is more work than that, a worker gets a few large pieces: enough of
+ * A piece shall take some microseconds at least, as another thread must claim it and fetch its data.
+ * Much longer ones would leave workers idle for so long that they fall asleep. Where there is more work than that, a worker gets a few large pieces: enough of
  * them that a worker which comes late, or is preempted, does not keep the others waiting.
  */
 #ifndef JEMI_KERNELS_GRAIN_H
@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 
 enum {
-    JEMI_GRAIN_WORK = 1 << 20, /* multiply-adds that a piece has at least */
+    JEMI_GRAIN_WORK = 1 << 18, /* multiply-adds that a piece has at least */
     JEMI_GRAIN_PIECES = 4,     /* of a worker, where there is enough work */
     JEMI_WORK_OF_FLOAT = 32,   /* reading, changing and writing one, as multiply-adds */
     JEMI_WORK_OF_NORMAL = 256, /* drawing a normal number */

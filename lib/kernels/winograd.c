@@ -12,6 +12,10 @@
  * Where weights are small and tiles many, each thread takes blocks of them through all stages in a
  * workspace of its own, which stays in its cache. Otherwise all threads share the stages of one
  * larger block: then tiles need not fill many blocks, and weights are fetched from afar less often.
+ *
+ * Where packed weights are kernels, a thread takes COLUMNS channels through all places of a phase, and
+ * transforms some rows of U at a time into a buffer of its own. The additions are the same, in the
+ * same order.
  */
 #include "kernels/winograd.h"
 
@@ -19,9 +23,9 @@
 
 #include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
+#include "kernels/winograd_pack.h"
 #include "kernels/winograd_scheme.h"
 
-JEMI_KERNEL_DECLARE(winograd_pack);
 JEMI_KERNEL_DECLARE(winograd_workspace);
 JEMI_KERNEL_DECLARE(winograd_run);
 
@@ -29,100 +33,41 @@ enum {
     LANES = JEMI_LANES,
     ROWS = V16_TILE_ROWS,
     VECTORS = V16_TILE_VECTORS,
-    COLUMNS = VECTORS * LANES,
+    COLUMNS = JEMI_WINOGRAD_COLUMNS,
     APART_ROWS = (14 + ROWS - 1) / ROWS * ROWS,
-    SHARED_ROWS = 4 * APART_ROWS,
+    BLOCK_ROWS_MAX = 72 / ROWS * ROWS,
+    FEW_ROWS = 7,
 };
 
-// Of transformed weights: what a core's cache holds beside a block, and then some.
-static const int64_t weights_bytes_max = 6 << 20;
-
-static const jemi_winograd_scheme *scheme_of(int64_t stride, bool transposed)
-{
-    if (stride == 1)
-        return &JEMI_KERNEL(winograd_stride1);
-    return transposed ? &JEMI_KERNEL(winograd_stride2_transposed) : &JEMI_KERNEL(winograd_stride2);
-}
-
-// ---- weights -----------------------------------------------------------------------------------
-
-// Columns are read COLUMNS at a time, and 16 where so many are not left.
-static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t columns)
-{
-    const int64_t group = column / COLUMNS * COLUMNS;
-    const int64_t width = columns - group < COLUMNS ? LANES : COLUMNS;
-    return group * rows + row * width + (column - group);
-}
-
-// One row, 16 columns of all places. A kernel lies `step` floats from that of the next column.
-static void pack_item(const jemi_winograd_scheme *s, float *packed, const float *weights,
-                      int64_t step, bool transposed, int64_t places)
-{
-    float kernels[9][LANES];
-    for (int64_t lane = 0; lane < LANES; lane++)
-        for (int k = 0; k < 9; k++)
-            kernels[k][lane] = weights[lane * step + k];
-    s->transform_weights(kernels, transposed, packed, places);
-}
-
-typedef struct pack {
-    const jemi_winograd_scheme *scheme;
-    float *packed;
-    const float *weights;
-    bool transposed;
-    int64_t rows, columns, row_step, column_step;
-} pack;
-
-static void pack_task(void *context, int64_t begin, int64_t end, int worker)
-{
-    (void)worker;
-    const pack *p = context;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t column = item / p->rows * LANES, row = item % p->rows;
-        pack_item(p->scheme, p->packed + packed_index(row, column, p->rows, p->columns),
-                  p->weights + row * p->row_step + column * p->column_step, p->column_step,
-                  p->transposed, p->rows * p->columns);
-    }
-}
-
-void JEMI_KERNEL(winograd_pack)(float *packed, const float *weights, int64_t out, int64_t in,
-                                int64_t stride, bool transposed)
-{
-    pack p = {
-        .scheme = scheme_of(stride, transposed),
-        .packed = packed,
-        .weights = weights,
-        .transposed = transposed,
-        .rows = transposed ? out : in,
-        .columns = transposed ? in : out,
-        .row_step = transposed ? in * 9 : 9,
-        .column_step = transposed ? 9 : in * 9,
-    };
-    const int64_t items = p.columns / LANES * p.rows;
-    const int64_t floats = jemi_winograd_weights_count(1, LANES, stride);
-    jemi_parallel(items, jemi_grain(items, floats * JEMI_WORK_OF_FLOAT), pack_task, &p);
-}
+// Of transformed weights that each thread reads for all its blocks, and for its only one.
+static const int64_t apart_bytes_max = 6 << 20;
+static const int64_t apart_bytes_max_of_one = 1 << 20;
 
 // ---- products ----------------------------------------------------------------------------------
 
+// Where a product's rows lie, and how long its sums are.
+typedef struct extent {
+    int64_t depth, in, out;
+} extent;
+
 // `rows` tiles times 16 * `vectors` output channels, both constants where this is inlined; added to
 // `m`, or the first to be there.
-V16_INLINE void product(int rows, int vectors, bool first, const float *v, int64_t in,
-                        const float *u, float *m, int64_t out)
+V16_INLINE void product(int rows, int vectors, bool first, const float *v, const float *u, float *m,
+                        extent e)
 {
     // All loops over them are unrolled by order: GCC leaves an array in memory before it unrolls.
     v16 sums[ROWS][VECTORS];
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] = first ? v16_zero() : v16_load(m + r * out + s * LANES);
-    for (int64_t k = 0; k < in; k++) {
+            sums[r][s] = first ? v16_zero() : v16_load(m + r * e.out + s * LANES);
+    for (int64_t k = 0; k < e.depth; k++) {
         v16 weights[VECTORS];
         for (int s = 0; s < vectors; s++)
             weights[s] = v16_load(u + (k * vectors + s) * LANES);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const v16 value = v16_set1(v[r * in + k]);
+            const v16 value = v16_set1(v[r * e.in + k]);
             for (int s = 0; s < vectors; s++)
                 sums[r][s] = v16_fma(value, weights[s], sums[r][s]);
         }
@@ -130,17 +75,17 @@ V16_INLINE void product(int rows, int vectors, bool first, const float *v, int64
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            v16_store(m + r * out + s * LANES, sums[r][s]);
+            v16_store(m + r * e.out + s * LANES, sums[r][s]);
 }
 
 #define PRODUCT_CASE(r)                                                                            \
     case r:                                                                                        \
         if (r <= ROWS)                                                                             \
-            product(r, vectors, first, v, in, u, m, out);                                          \
+            product(r, vectors, first, v, u, m, e);                                                \
         break;
 
-V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, int64_t in,
-                             const float *u, float *m, int64_t out)
+V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, const float *u,
+                             float *m, extent e)
 {
     switch (rows) {
         PRODUCT_CASE(1)
@@ -160,14 +105,13 @@ V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, 
     }
 }
 
-// COLUMNS columns from `o` on, or the last 16.
-static void multiply(int rows, bool first, const float *v, int64_t in, const float *u, float *m,
-                     int64_t out, int64_t o)
+static void multiply(int rows, bool wide, bool first, const float *v, const float *u, float *m,
+                     extent e)
 {
-    if (out - o >= COLUMNS)
-        product_rows(rows, VECTORS, first, v, in, u + o * in, m + o, out);
+    if (wide)
+        product_rows(rows, VECTORS, first, v, u, m, e);
     else
-        product_rows(rows, 1, first, v, in, u + o * in, m + o, out);
+        product_rows(rows, 1, first, v, u, m, e);
 }
 
 // ---- stages ------------------------------------------------------------------------------------
@@ -182,6 +126,7 @@ typedef struct layer {
     int64_t capacity;           // tiles of a block
     int64_t v_stride, m_stride; // floats from place to place
     int64_t v_size, m_size;     // of a block
+    int64_t u_size;             // of a thread's buffer
     int64_t in_blocks, out_blocks;
     const float *x;
     float *y;
@@ -190,26 +135,49 @@ typedef struct layer {
 // Some tiles, and where they are worked on.
 typedef struct block {
     jemi_tile_block order;
-    jemi_tile at[SHARED_ROWS];
+    jemi_tile at[BLOCK_ROWS_MAX];
     float *v, *m;
+    float *u; // of all threads that share the block
 } block;
+
+// Threads that work apart read all weights each; those that share a block read a part of them, but
+// fetch from each other what they have transformed, and wait for each other three times.
+static bool is_shared(const jemi_winograd *c, int threads, int64_t tiles_each)
+{
+    const int64_t bytes = jemi_winograd_transformed_count(c->in, c->out, c->stride) * 4;
+    if (threads == 1 || tiles_each > BLOCK_ROWS_MAX)
+        return bytes > apart_bytes_max;
+    return bytes > apart_bytes_max_of_one || tiles_each < FEW_ROWS;
+}
+
+// As many equal parts as are needed.
+static int64_t capacity_of(int64_t tiles)
+{
+    const int64_t blocks = (tiles + BLOCK_ROWS_MAX - 1) / BLOCK_ROWS_MAX;
+    return (tiles + blocks - 1) / blocks;
+}
 
 static layer make_layer(const jemi_winograd *c, int threads)
 {
-    layer l = {.conv = c, .scheme = scheme_of(c->stride, c->transposed)};
+    layer l = {.conv = c, .scheme = JEMI_KERNEL(winograd_scheme_of)(c->stride, c->transposed)};
     l.grid = jemi_tile_grid_make(jemi_min(c->src_h, c->dst_h), jemi_min(c->src_w, c->dst_w));
     l.tiles = c->n * l.grid.down * l.grid.across;
     l.in_blocks = c->in / LANES;
     l.out_blocks = c->out / LANES;
-    const int64_t bytes = jemi_winograd_weights_count(c->in, c->out, c->stride) * 4;
-    l.shared = bytes > weights_bytes_max || (threads > 1 && l.tiles < SHARED_ROWS * threads);
+    const int64_t tiles_each = (l.tiles + threads - 1) / threads;
+    l.shared = is_shared(c, threads, tiles_each);
     l.fetch = jemi_fetch_pays(c);
-    l.capacity = l.shared ? SHARED_ROWS : APART_ROWS;
+    if (l.shared)
+        l.capacity = capacity_of(l.tiles);
+    else
+        l.capacity = tiles_each <= BLOCK_ROWS_MAX ? tiles_each : APART_ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = jemi_place_stride(l.capacity * c->in);
     l.m_stride = jemi_place_stride(l.capacity * c->out);
     l.v_size = places * l.v_stride;
     l.m_size = places * l.m_stride;
+    if (jemi_winograd_keeps_kernels(c->in, c->out, c->stride))
+        l.u_size = places * jemi_winograd_transformed_stride();
     return l;
 }
 
@@ -253,7 +221,7 @@ static int64_t groups_of(const layer *l)
 
 static int places_of(const layer *l, int phase)
 {
-    return l->scheme->phases[phase].rows * l->scheme->phases[phase].columns;
+    return jemi_winograd_places(l->scheme, phase);
 }
 
 // U of the first place of a phase.
@@ -265,21 +233,53 @@ static const float *weights_of(const layer *l, int phase)
     return weights;
 }
 
-// Place number k of a phase, 32 columns. Only one side has phases: the weights' are the larger.
+// Which source channels a product takes, and whether its sums begin with them.
+typedef struct terms {
+    int64_t begin, end;
+    bool first;
+} terms;
+
+// Place number k of a phase, COLUMNS columns. `u` begins with the first of the terms.
+static void multiply_place(const layer *l, const block *b, int phase, int k, int64_t group,
+                           terms of, const float *u)
+{
+    const int columns = l->scheme->phases[phase].columns;
+    const int row = k / columns, column = k % columns;
+    const int place = row * l->scheme->patch + column;
+    const extent e = {of.end - of.begin, l->conv->in, l->conv->out};
+    const bool wide = e.out - group * COLUMNS >= COLUMNS;
+    const float *v = b->v + place * l->v_stride + of.begin;
+    float *m = b->m + place * l->m_stride + group * COLUMNS;
+    const jemi_tile_range r =
+        jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
+    for (int t = r.begin; t < r.end; t += ROWS)
+        multiply((int)jemi_min(r.end - t, ROWS), wide, of.first, v + t * e.in, u, m + t * e.out, e);
+}
+
+// Only one side has phases: the weights' are the larger.
 static void product_stage(const layer *l, const block *b, int in_phase, int out_phase, int k,
                           int64_t group)
 {
     const int phase = in_phase + out_phase;
-    const int columns = l->scheme->phases[phase].columns;
-    const int row = k / columns, column = k % columns;
-    const int place = row * l->scheme->patch + column;
-    const int64_t in = l->conv->in, out = l->conv->out;
-    const float *u = weights_of(l, phase) + k * in * out;
-    const jemi_tile_range r =
-        jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
-    for (int t = r.begin; t < r.end; t += ROWS)
-        multiply((int)jemi_min(r.end - t, ROWS), in_phase == 0, b->v + place * l->v_stride + t * in,
-                 in, u, b->m + place * l->m_stride + t * out, out, group * COLUMNS);
+    const int64_t in = l->conv->in;
+    const float *u = weights_of(l, phase) + k * in * l->conv->out + group * COLUMNS * in;
+    multiply_place(l, b, phase, k, group, (terms){0, in, in_phase == 0}, u);
+}
+
+// The same at all places of a phase, by kernels.
+static void transform_and_multiply(const layer *l, const block *b, int in_phase, int out_phase,
+                                   int64_t group, float *u)
+{
+    const int phase = in_phase + out_phase;
+    const int64_t in = l->conv->in, stride = jemi_winograd_transformed_stride();
+    for (int64_t begin = 0; begin < in; begin += JEMI_WINOGRAD_DEPTH) {
+        const terms of = {begin, jemi_min(begin + JEMI_WINOGRAD_DEPTH, in),
+                          in_phase == 0 && begin == 0};
+        JEMI_KERNEL(winograd_transform)
+        (l->conv, phase, group * COLUMNS, begin, of.end - begin, u);
+        for (int k = 0; k < places_of(l, phase); k++)
+            multiply_place(l, b, phase, k, group, of, u + k * stride);
+    }
 }
 
 // Is the sum over the sources complete?
@@ -336,6 +336,14 @@ static void product_task(void *context, int64_t begin, int64_t end, int worker)
                       item % groups);
 }
 
+static void kernels_task(void *context, int64_t begin, int64_t end, int worker)
+{
+    const stage *s = context;
+    for (int64_t group = begin; group < end; group++)
+        transform_and_multiply(s->layer, s->block, s->in_phase, s->out_phase, group,
+                               s->block->u + worker * s->layer->u_size);
+}
+
 // Of the transforms of all tiles of a block, for one block of channels.
 static int64_t work_of_transform(const stage *s)
 {
@@ -346,9 +354,12 @@ static int64_t work_of_transform(const stage *s)
 static void share_products(stage *s)
 {
     const layer *l = s->layer;
-    const int64_t items = places_of(l, s->in_phase + s->out_phase) * groups_of(l);
+    const int64_t places = places_of(l, s->in_phase + s->out_phase), groups = groups_of(l);
     const int64_t work = s->block->order.tiles * l->conv->in * COLUMNS;
-    jemi_parallel(items, jemi_grain(items, work), product_task, s);
+    if (l->u_size > 0)
+        jemi_parallel(groups, jemi_grain(groups, places * work), kernels_task, s);
+    else
+        jemi_parallel(places * groups, jemi_grain(places * groups, work), product_task, s);
 }
 
 // The same as run_block() by all threads.
@@ -369,12 +380,13 @@ static void share_block(const layer *l, const block *b)
 int64_t JEMI_KERNEL(winograd_workspace)(const jemi_winograd *conv, int threads)
 {
     const layer l = make_layer(conv, threads);
-    return (l.v_size + l.m_size) * (l.shared ? 1 : threads);
+    return (l.v_size + l.m_size) * (l.shared ? 1 : threads) + l.u_size * threads;
 }
 
 static void run_shared(const layer *l, float *workspace)
 {
     block b = {.v = workspace, .m = workspace + l->v_size};
+    b.u = b.m + l->m_size;
     for (int64_t first = 0; first < l->tiles; first += l->capacity) {
         place_block(l, first, &b);
         share_block(l, &b);
@@ -413,7 +425,7 @@ void JEMI_KERNEL(winograd_run)(const jemi_winograd *conv, const float *x, float 
     layer l = make_layer(conv, jemi_parallel_width());
     l.x = x;
     l.y = y;
-    if (l.shared && jemi_parallel_width() > 1)
+    if (l.shared && (l.u_size > 0 || jemi_parallel_width() > 1))
         run_shared(&l, workspace);
     else
         run_apart(&l, workspace);

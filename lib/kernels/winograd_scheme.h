@@ -38,9 +38,9 @@ typedef struct jemi_winograd_scheme {
     struct {
         int rows, columns;
     } phases[JEMI_WINOGRAD_PHASES]; /* the first has all places */
-    /* G g G^T of 16 kernels, by phase and place, each `stride` floats on; `flip`: transposed. */
-    void (*transform_weights)(float kernels[9][JEMI_LANES], bool flip, float *values,
-                              int64_t stride);
+    /* G g G^T of 16 kernels for the places of a phase, each `stride` floats on. */
+    void (*transform_weights)(const float kernels[9][JEMI_LANES], bool transposed, int phase,
+                              float *values, int64_t stride);
     /* B^T d B of a block of 16 channels. */
     void (*transform_input)(const jemi_winograd *conv, const float *x, const jemi_tile *at,
                             int64_t block, int phase, jemi_tile_places to);
@@ -52,6 +52,11 @@ typedef struct jemi_winograd_scheme {
                                int64_t block, jemi_tile_places to);
     void (*gather_weights)(const float *values, int64_t stride, float kernels[9][JEMI_LANES]);
 } jemi_winograd_scheme;
+
+static inline int jemi_winograd_places(const jemi_winograd_scheme *scheme, int phase)
+{
+    return scheme->phases[phase].rows * scheme->phases[phase].columns;
+}
 
 extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride1);
 extern const jemi_winograd_scheme JEMI_KERNEL(winograd_stride2);

@@ -26,14 +26,15 @@ V16_INLINE void weights_1d(const v16 g[3], v16 u[PATCH])
     u[5] = g[2];
 }
 
-static void transform_weights(float kernels[9][JEMI_LANES], bool flip, float *values,
-                              int64_t stride)
+static void transform_weights(const float kernels[9][JEMI_LANES], bool transposed, int phase,
+                              float *values, int64_t stride)
 {
+    (void)phase;
     v16 rows[3][PATCH];
     for (int i = 0; i < 3; i++) {
         v16 g[3];
         for (int j = 0; j < 3; j++)
-            g[j] = v16_load(kernels[flip ? 8 - (3 * i + j) : 3 * i + j]);
+            g[j] = v16_load(kernels[transposed ? 8 - (3 * i + j) : 3 * i + j]);
         weights_1d(g, rows[i]);
     }
     for (int j = 0; j < PATCH; j++) {

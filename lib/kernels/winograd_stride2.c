@@ -46,8 +46,8 @@ V16_INLINE void weights_1d(int length, bool flip, const v16 w[3], v16 u[PATCH])
     u[4] = g1;
 }
 
-V16_INLINE void transform_phase(int rows, int columns, float kernels[9][JEMI_LANES], bool flip,
-                                float *values, int64_t stride)
+V16_INLINE void transform_phase(int rows, int columns, const float kernels[9][JEMI_LANES],
+                                bool flip, float *values, int64_t stride)
 {
     v16 lines[3][PATCH];
     for (int i = 0; i < 3; i++) {
@@ -65,13 +65,22 @@ V16_INLINE void transform_phase(int rows, int columns, float kernels[9][JEMI_LAN
     }
 }
 
-static void transform_weights(float kernels[9][JEMI_LANES], bool flip, float *values,
-                              int64_t stride)
+static void transform_weights(const float kernels[9][JEMI_LANES], bool transposed, int phase,
+                              float *values, int64_t stride)
 {
-    transform_phase(5, 5, kernels, flip, values, stride);
-    transform_phase(5, 4, kernels, flip, values + 25 * stride, stride);
-    transform_phase(4, 5, kernels, flip, values + 45 * stride, stride);
-    transform_phase(4, 4, kernels, flip, values + 65 * stride, stride);
+    switch (phase) {
+    case 0:
+        transform_phase(5, 5, kernels, transposed, values, stride);
+        break;
+    case 1:
+        transform_phase(5, 4, kernels, transposed, values, stride);
+        break;
+    case 2:
+        transform_phase(4, 5, kernels, transposed, values, stride);
+        break;
+    default:
+        transform_phase(4, 4, kernels, transposed, values, stride);
+    }
 }
 
 // ---- transforms --------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
  * and shapes that do not, every fused operation, both strides and directions; and their bits
  * against batch and threads.
  */
+#include <string.h>
+
 #include "base/parallel.h"
 #include "convolution.h"
 #include "kernels/winograd.h"
@@ -34,7 +36,25 @@ static const conv_case cases[] = {
     {"stride 2 transposed, last tiles of 2 and 3", 3, 32, 32, 12, 14, 3, 2, 1, TRANSPOSED},
     {"stride 2 transposed, last tiles of 3 and 2", 3, 32, 32, 13, 19, 3, 2, 1, TRANSPOSED | FUSED},
     {"stride 2 transposed, everything", 2, 48, 16, 9, 11, 3, 2, 1, TRANSPOSED | FUSED},
+    {"kernels", 1, 416, 432, 5, 6, 3, 1, 1, FUSED},
+    {"kernels transposed", 1, 432, 416, 5, 6, 3, 1, 1, TRANSPOSED | MASK | ADD},
+    {"kernels, stride 2", 1, 272, 304, 9, 10, 3, 2, 1, FUSED},
+    {"kernels, stride 2 transposed", 1, 304, 272, 9, 10, 3, 2, 1, TRANSPOSED | FUSED},
 };
+
+// What the cases named after kernels are there for, and the others not.
+START_TEST(test_large_weights_stay_kernels)
+{
+    const conv_case *t = &cases[_i];
+    const bool kernels = strncmp(t->name, "kernels", 7) == 0;
+    ck_assert_int_eq(jemi_winograd_keeps_kernels(t->in, t->out, t->stride), kernels);
+    ck_assert_int_eq(jemi_winograd_weights_count(t->in, t->out, t->stride),
+                     (kernels          ? 9
+                      : t->stride == 1 ? 36
+                                       : 81) *
+                         t->in * t->out);
+}
+END_TEST
 
 static void run(const conv_case *t, const conv_operands *a, float *y)
 {
@@ -74,6 +94,9 @@ static const conv_case bit_cases[] = {
     {"many tiles", 40, 16, 16, 11, 6, 3, 1, 1, ACT | BIAS},
     {"stride 2", 7, 48, 32, 11, 6, 3, 2, 1, ACT | BIAS},
     {"stride 2 transposed", 7, 48, 32, 11, 6, 3, 2, 1, TRANSPOSED},
+    {"one block of a thread", 2, 32, 48, 20, 21, 3, 1, 1, BIAS},
+    {"kernels, several blocks", 5, 272, 304, 18, 36, 3, 2, 1, ACT | BIAS},
+    {"kernels, stride 2 transposed", 3, 304, 272, 9, 10, 3, 2, 1, TRANSPOSED},
 };
 
 START_TEST(test_bits)
@@ -85,6 +108,7 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_values, 0, COUNT(cases));
+    tcase_add_loop_test(tcase, test_large_weights_stay_kernels, 0, COUNT(cases));
     tcase_add_test(tcase, test_add_in_place);
     tcase_add_loop_test(tcase, test_signs, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_bits, 0, COUNT(bit_cases));
