@@ -2,8 +2,9 @@
  * How many elements of a loop make a piece that is worth being claimed by a thread.
  *
  * A piece shall take some microseconds at least, as another thread must claim it and fetch its data.
- * Much longer ones would leave workers idle for so long that they fall asleep. Where there is more work than that, a worker gets a few large pieces: enough of
- * them that a worker which comes late, or is preempted, does not keep the others waiting.
+ * Much longer ones would leave workers idle for so long that they fall asleep. Where there is more
+ * work than that, a worker gets a few large pieces: enough of them that a worker which comes late,
+ * or is preempted, does not keep the others waiting.
  */
 #ifndef JEMI_KERNELS_GRAIN_H
 #define JEMI_KERNELS_GRAIN_H
