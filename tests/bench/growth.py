@@ -17,7 +17,8 @@ except ImportError:
     sys.exit("growth.py needs matplotlib: apt install python3-matplotlib")
 matplotlib.use("Agg")
 from matplotlib import pyplot, ticker
-from measuring import Case, circumstances, fastest_peer, libjem, median, parse, parser, take_turns
+from measuring import (Case, circumstances, fastest_pytorch, libjem, median, parse, parser,
+                       take_turns)
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -77,7 +78,7 @@ def quick(panel):
 
 @functools.cache  # panels share points
 def measure(jem, case, threads, rounds):
-    return take_turns([libjem(jem), fastest_peer(case, threads)], case, rounds, threads)
+    return take_turns([libjem(jem), fastest_pytorch(case, threads)], case, rounds, threads)
 
 
 def measure_all(panels, args):

@@ -1,4 +1,4 @@
-"""How two programs are measured side by side; what compare.py and growth.py share.
+"""How programs are measured side by side; what compare.py and growth.py share.
 
 Each measurement is a process of its own, and the programs take turns, so that whatever else the
 machine does in the meantime falls on all of them.
@@ -19,6 +19,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
 LAYOUTS = ("contiguous", "channels_last")
+# What limits PyTorch: its own kernels, its convolutions and its BLAS each read another variable.
+PYTORCH_AVX2 = ("ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +34,12 @@ class Case:
     batch: int = 64
     runs: int = 10
     sgld_steps: int = 20
+    beside: int = 0  # busy processes
 
     def options(self):
         return ["--arch", self.arch, "--shape", self.shape, "--op", self.op,
                 "--batch", str(self.batch), "--runs", str(self.runs),
-                "--sgld-steps", str(self.sgld_steps)]
+                "--sgld-steps", str(self.sgld_steps), "--beside", str(self.beside)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +57,43 @@ class Program:
         return json.loads(done.stdout)
 
 
-def libjem(jem, precision=None):
-    option = ("--precision", precision) if precision else ()
-    return Program(f"libjem {precision}" if precision else "libjem", (jem, "bench", *option))
+def libjem(jem, variant="", options=()):
+    return Program(f"libjem {variant}".rstrip(), (jem, "bench", *options))
 
 
-def peer(layout):
-    return Program("PyTorch", (sys.executable, str(HERE / "peer.py"), "--layout", layout))
+@dataclasses.dataclass(frozen=True)
+class Peers:
+    """Where PyTorch and ONNX Runtime run, and what limits them."""
+
+    tree: str = ""  # a Debian tree to enter by chroot; otherwise this system
+    avx2: bool = False
+    onnx_path: str = ""  # the folder of another build of ONNX Runtime, as seen inside the tree
+
+    def command(self, script, environment):
+        if self.tree:
+            return ("chroot", self.tree, "env", *environment, "python3",
+                    f"/jem/tests/bench/{script}")
+        return ("env", *environment, sys.executable, str(HERE / script))
+
+    def pytorch(self, layout="contiguous"):
+        limits = PYTORCH_AVX2 if self.avx2 else ()
+        return Program("PyTorch", (*self.command("peer.py", limits), "--layout", layout))
+
+    def onnx_runtime(self):
+        path = (f"PYTHONPATH={self.onnx_path}",) if self.onnx_path else ()
+        return Program("ONNX Runtime", self.command("peer_onnx.py", path))
 
 
-def fastest_peer(case, threads):
-    """PyTorch with the memory layout that suits the case. Training is judged by its chains."""
-    trial = dataclasses.replace(case, runs=min(case.runs, 5),
+THIS_SYSTEM = Peers()
+
+
+def fastest_pytorch(case, threads, peers=THIS_SYSTEM):
+    """PyTorch with the memory layout that suits the case. Training is judged by its chains, and
+    busy processes would only blur the difference."""
+    trial = dataclasses.replace(case, runs=min(case.runs, 5), beside=0,
                                 op="sgld" if case.op == "train" else case.op)
-    times = {layout: peer(layout).measure(trial, threads)["min_ms"] for layout in LAYOUTS}
-    return peer(min(times, key=times.get))
+    times = {layout: peers.pytorch(layout).measure(trial, threads)["min_ms"] for layout in LAYOUTS}
+    return peers.pytorch(min(times, key=times.get))
 
 
 def take_turns(programs, case, rounds, threads):
@@ -109,22 +134,38 @@ def output_of(*command):
     return done.stdout.strip()
 
 
-def circumstances(jem):
+def system_of(tree):
+    return first_match(f"{tree}/etc/os-release", r'^PRETTY_NAME="(.*)"$')
+
+
+def circumstances(jem, peers=THIS_SYSTEM):
     """What a reader must know to judge the figures: {heading: text}."""
-    about_peer = peer("contiguous").measure(Case("", "mlp-8", "1x1x1", "logits", 1, 1), 1)
-    warn_of_slow_blas(about_peer["blas"])
     commit = output_of("git", "describe", "--always", "--dirty", "--exclude=*")
     policy = os.environ.get("OMP_WAIT_POLICY")
     return {
         "machine": first_match("/proc/cpuinfo", r"^model name\s*: (.*)$")
                    + f", {len(os.sched_getaffinity(0))} cores",
-        "system": first_match("/etc/os-release", r'^PRETTY_NAME="(.*)"$'),
+        "system": system_of(""),
+        **({"the peers' system": system_of(peers.tree)} if peers.tree else {}),
         "libjem": f"{output_of(jem, '--version')} {commit}".strip(),
-        "PyTorch": "{torch}, oneDNN {onednn}, BLAS {blas}".format(**about_peer),
+        **versions(peers),
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python3", os.path.relpath(sys.argv[0], SOURCE), *sys.argv[1:]]),
         **({"environment": f"OMP_WAIT_POLICY={policy}"} if policy else {}),
     }
+
+
+def versions(peers):
+    """{peer's name: its version and those of the libraries it calls}, read from a tiny case."""
+    tiny = Case("", "mlp-8", "1x1x1", "logits", 1, 1)
+    pytorch = peers.pytorch().measure(tiny, 1)
+    warn_of_slow_blas(pytorch["blas"])
+    template = "{torch}, kernels for {isa}, oneDNN {onednn}, BLAS {blas}"
+    found = {"PyTorch": template.format(**pytorch)}
+    if peers.tree:
+        onnx = peers.onnx_runtime().measure(tiny, 1)
+        found["ONNX Runtime"] = "{onnxruntime} of {package}".format(**onnx)
+    return found
 
 
 def warn_of_slow_blas(name):

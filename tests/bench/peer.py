@@ -5,14 +5,9 @@ Eager PyTorch as a careful user writes it: activations in place where autograd a
 gradient but that of the input, the Langevin update in place with one buffer for the noise.
 """
 
-import argparse
-import json
-import os
 import pathlib
 import re
-import statistics
 import sys
-import time
 
 try:
     import torch
@@ -20,13 +15,14 @@ try:
 except ImportError:
     sys.exit("peer.py needs PyTorch: apt install python3-torch libopenblas0-openmp")
 
+from peers import HIGH, LOW, measure, parse_shape, parser, peak_rss_mb, report
+
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from twins import free_energy, make_twin
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 # What `jem bench` leaves at libjem's defaults or sets.
-LOW, HIGH = -1.0, 1.0
 STEP_SIZE, NOISE_STD, GRAD_CLAMP, REINIT_PROB = 1.0, 0.01, 1.0, 0.05
 ENERGY_L2, INPUT_NOISE, LEARNING_RATE = 0.1, 0.03, 1e-4
 
@@ -101,7 +97,7 @@ class Trainer:
 def make_operation(args):
     """A function without arguments that does once what is measured."""
     layout = LAYOUTS[args.layout]
-    shape = tuple(int(size) for size in args.shape.split("x"))
+    shape = parse_shape(args.shape)
     net = make_twin(args.arch, shape, args.classes).requires_grad_(False)
     net = net.to(memory_format=layout)
     x = uniform_rows(args.batch, shape, layout)
@@ -118,23 +114,6 @@ def make_operation(args):
     return lambda: trainer.step(args.sgld_steps)
 
 
-def measure(operation, runs):
-    """Milliseconds of each run, after one that is not measured."""
-    operation()
-    times = []
-    for _ in range(runs):
-        begin = time.perf_counter()
-        operation()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return times
-
-
-def peak_rss_mb():
-    """MiB. Not getrusage(): its figure starts with that of the program which started this one."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
-
-
 def onednn():
     """The version that PyTorch's convolutions call."""
     return re.search(r"MKL-DNN v(\S+)|$", torch.__config__.show())[1] or "none"
@@ -147,19 +126,15 @@ def blas():
     return max(libraries, key=lambda name: "open" in name or "mkl" in name, default="built in")
 
 
+def instruction_set():
+    """The newest that PyTorch's own kernels use here."""
+    return re.search(r"CPU capability usage: (\S+)|$", torch.__config__.show())[1] or "unknown"
+
+
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--arch", required=True)
-    parser.add_argument("--shape", required=True, metavar="CxHxW")
-    parser.add_argument("--op", required=True, choices=["logits", "grad", "sgld", "train"])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--sgld-steps", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--layout", choices=LAYOUTS, default="contiguous")
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--layout", choices=LAYOUTS, default="contiguous")
+    return made.parse_args()
 
 
 def main():
@@ -167,18 +142,9 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     import_rss_mb = peak_rss_mb()
-    times = measure(make_operation(args), args.runs)
-    report = {
-        "arch": args.arch, "shape": args.shape, "op": args.op, "batch": args.batch,
-        "sgld_steps": args.sgld_steps, "layout": args.layout, "threads": args.threads,
-        "runs": args.runs, "median_ms": statistics.median(times), "min_ms": min(times),
-        "peak_rss_mb": peak_rss_mb(), "import_rss_mb": import_rss_mb,
-        "torch": torch.__version__, "onednn": onednn(), "blas": blas(),
-    }
-    if args.json:
-        print(json.dumps(report, indent=2))
-    else:
-        print("\n".join(f"{key:14} {value}" for key, value in report.items()))
+    times = measure(make_operation(args), args.runs, args.beside)
+    report(args, times, layout=args.layout, import_rss_mb=import_rss_mb, torch=torch.__version__,
+           onednn=onednn(), blas=blas(), isa=instruction_set())
 
 
 if __name__ == "__main__":

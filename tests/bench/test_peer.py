@@ -1,5 +1,5 @@
-"""The peer computes what libjem computes: same parameters by name, same logits, gradients, Langevin
-step and loss. Otherwise its times would be those of another task.
+"""The peers compute what libjem computes: same parameters by name, same logits and, in PyTorch,
+gradients, Langevin step and loss. Otherwise their times would be those of another task.
 """
 
 import numpy as np
@@ -65,6 +65,22 @@ def test_logits(pair, layout):
     x = rows(model, 1)
     net.to(memory_format=peer.LAYOUTS[layout])
     close(net(in_layout(x, layout)), model.logits(x))
+
+
+@for_all_networks
+def test_onnx_logits(pair, tmp_path):
+    """Exports the twin as peer_onnx.py does, with the model's parameters."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    import onnx_twin
+    import peer_onnx
+
+    model, net = pair
+    x = rows(model, 1)
+    onnx_twin.export(net, model.shape, ROWS, tmp_path / "twin.onnx")
+    session = peer_onnx.make_session(tmp_path / "twin.onnx", threads=1)
+    found, = session.run(None, {"x": x})
+    close(torch.from_numpy(found), model.logits(x))
 
 
 @for_smooth_networks
