@@ -36,10 +36,10 @@ enum {
     COLUMNS = JEMI_WINOGRAD_COLUMNS,
     APART_ROWS = (14 + ROWS - 1) / ROWS * ROWS,
     BLOCK_ROWS_MAX = 72 / ROWS * ROWS,
-    FEW_ROWS = 7,
+    FEW_ROWS = 7, // of a thread's only block: they do not repay the reading of all weights
 };
 
-// Of transformed weights that each thread reads for all its blocks, and for its only one.
+// Of transformed weights that each thread reads: for all its blocks, and for its only one.
 static const int64_t apart_bytes_max = 6 << 20;
 static const int64_t apart_bytes_max_of_one = 1 << 20;
 
@@ -105,6 +105,7 @@ V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, 
     }
 }
 
+// COLUMNS columns, or the last 16.
 static void multiply(int rows, bool wide, bool first, const float *v, const float *u, float *m,
                      extent e)
 {
@@ -270,13 +271,13 @@ static void product_stage(const layer *l, const block *b, int in_phase, int out_
 static void transform_and_multiply(const layer *l, const block *b, int in_phase, int out_phase,
                                    int64_t group, float *u)
 {
+    jemi_winograd_transform *const transform = JEMI_KERNEL(winograd_transform);
     const int phase = in_phase + out_phase;
     const int64_t in = l->conv->in, stride = jemi_winograd_transformed_stride();
     for (int64_t begin = 0; begin < in; begin += JEMI_WINOGRAD_DEPTH) {
         const terms of = {begin, jemi_min(begin + JEMI_WINOGRAD_DEPTH, in),
                           in_phase == 0 && begin == 0};
-        JEMI_KERNEL(winograd_transform)
-        (l->conv, phase, group * COLUMNS, begin, of.end - begin, u);
+        transform(l->conv, phase, group * COLUMNS, begin, of.end - begin, u);
         for (int k = 0; k < places_of(l, phase); k++)
             multiply_place(l, b, phase, k, group, of, u + k * stride);
     }
@@ -377,10 +378,16 @@ static void share_block(const layer *l, const block *b)
     }
 }
 
+// Fewer threads may share the work in another way, which takes more.
 int64_t JEMI_KERNEL(winograd_workspace)(const jemi_winograd *conv, int threads)
 {
-    const layer l = make_layer(conv, threads);
-    return (l.v_size + l.m_size) * (l.shared ? 1 : threads) + l.u_size * threads;
+    int64_t most = 0;
+    for (int n = 1; n <= threads; n++) {
+        const layer l = make_layer(conv, n);
+        const int64_t floats = (l.v_size + l.m_size) * (l.shared ? 1 : n) + l.u_size * n;
+        most = floats > most ? floats : most;
+    }
+    return most;
 }
 
 static void run_shared(const layer *l, float *workspace)
@@ -414,8 +421,8 @@ static void run_apart(const layer *l, float *workspace)
 {
     apart a = {l, workspace};
     const int64_t blocks = (l->tiles + l->capacity - 1) / l->capacity;
-    const int64_t places = jemi_winograd_weights_count(1, 1, l->conv->stride);
-    const int64_t work = l->capacity * places * l->conv->in * l->conv->out;
+    const int64_t work =
+        l->capacity * jemi_winograd_transformed_count(l->conv->in, l->conv->out, l->conv->stride);
     jemi_parallel(blocks, jemi_grain(blocks, work), apart_task, &a);
 }
 

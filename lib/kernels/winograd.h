@@ -47,7 +47,7 @@ static inline int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64
 void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
                         int64_t stride, bool transposed);
 
-/** Floats of workspace that `threads` threads need. Reads no pointers of `conv`. */
+/** Floats of workspace that up to `threads` threads need. Reads no pointers of `conv`. */
 int64_t jemi_winograd_workspace(const jemi_winograd *conv, int threads);
 
 /** The same of the weights' gradient. */

@@ -95,7 +95,7 @@ void JEMI_KERNEL(winograd_pack)(float *packed, const float *weights, int64_t out
         .column_step = transposed ? 9 : in * 9,
     };
     const int64_t items = p.columns / LANES * p.rows;
-    const int64_t floats = jemi_winograd_weights_count(1, LANES, stride);
+    const int64_t floats = jemi_winograd_weights_count(in, out, stride) / items;
     jemi_parallel(items, jemi_grain(items, floats * JEMI_WORK_OF_FLOAT), pack_task, &p);
 }
 

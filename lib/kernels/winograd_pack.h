@@ -12,10 +12,10 @@
 
 enum { JEMI_WINOGRAD_COLUMNS = V16_TILE_VECTORS * JEMI_LANES };
 
-const jemi_winograd_scheme *JEMI_KERNEL(winograd_scheme_of)(int64_t stride, bool transposed);
-
-/** Rows of the kernels that are transformed at a time: with their tiles they fit a core's cache. */
+/** Rows of kernels that are transformed at a time: so many that sums are seldom stored and fetched. */
 enum { JEMI_WINOGRAD_DEPTH = 256 };
+
+const jemi_winograd_scheme *JEMI_KERNEL(winograd_scheme_of)(int64_t stride, bool transposed);
 
 /** From place to place of what jemi_winograd_transform() writes, in floats. */
 static inline int64_t jemi_winograd_transformed_stride(void)
@@ -24,11 +24,14 @@ static inline int64_t jemi_winograd_transformed_stride(void)
 }
 
 /**
- * Rows first .. first + depth - 1 of the columns from `column` on, at the places of a phase.
+ * Transforms rows first .. first + depth - 1 of the columns from `column` on, for the places of a
+ * phase.
  *
+ * @param depth   At most JEMI_WINOGRAD_DEPTH.
  * @param values  Out. (place, row, column), places jemi_winograd_transformed_stride() apart.
  */
-void JEMI_KERNEL(winograd_transform)(const jemi_winograd *conv, int phase, int64_t column,
+typedef void jemi_winograd_transform(const jemi_winograd *conv, int phase, int64_t column,
                                      int64_t first, int64_t depth, float *values);
+jemi_winograd_transform JEMI_KERNEL(winograd_transform);
 
 #endif

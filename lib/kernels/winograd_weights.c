@@ -95,11 +95,6 @@ static int64_t tile_groups(int64_t tiles, int64_t channel_groups)
     return groups;
 }
 
-static int64_t phase_places(const job *j, int phase)
-{
-    return j->scheme->phases[phase].rows * j->scheme->phases[phase].columns;
-}
-
 static job make_job(const jemi_winograd *c)
 {
     assert(!c->transposed);
@@ -121,7 +116,7 @@ static job make_job(const jemi_winograd *c)
     j.v_size = patch * j.v_stride;
     j.m_size = patch * j.m_stride;
     for (int phase = 0; phase < j.scheme->in_phases; phase++)
-        j.u_size += phase_places(&j, phase) * j.u_stride;
+        j.u_size += jemi_winograd_places(j.scheme, phase) * j.u_stride;
     j.part_size = 9 * j.in_max * j.out_max;
     return j;
 }
@@ -258,7 +253,7 @@ static void sum_block(const job *j, const item *it, const block *b)
     for (int phase = 0; phase < j->scheme->in_phases; phase++) {
         transform_inputs(j, it, b, phase);
         const int columns = j->scheme->phases[phase].columns;
-        for (int k = 0; k < phase_places(j, phase); k++) {
+        for (int k = 0; k < jemi_winograd_places(j->scheme, phase); k++) {
             const int row = k / columns, column = k % columns;
             const int place = row * j->scheme->patch + column;
             const jemi_tile_range r =

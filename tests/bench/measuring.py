@@ -22,6 +22,11 @@ LAYOUTS = ("contiguous", "channels_last")
 # What limits PyTorch: its own kernels, its convolutions and its BLAS each read another variable.
 PYTORCH_AVX2 = ("ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell")
 
+# glibc gives large blocks back to the system as soon as they are freed. PyTorch frees and asks for them in
+# every step, and where page faults are dear, as in virtual machines, that takes more than half of its
+# time. With these it keeps its memory.
+KEEP_MEMORY = ("MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=8000000000")
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -70,10 +75,10 @@ class Peers:
     onnx_path: str = ""  # the folder of another build of ONNX Runtime, as seen inside the tree
 
     def command(self, script, environment):
+        env = ("env", *KEEP_MEMORY, *environment)
         if self.tree:
-            return ("chroot", self.tree, "env", *environment, "python3",
-                    f"/jem/tests/bench/{script}")
-        return ("env", *environment, sys.executable, str(HERE / script))
+            return ("chroot", self.tree, *env, "python3", f"/jem/tests/bench/{script}")
+        return (*env, sys.executable, str(HERE / script))
 
     def pytorch(self, layout="contiguous"):
         limits = PYTORCH_AVX2 if self.avx2 else ()

@@ -49,10 +49,11 @@ def test_our_programs(batch, names):
 def test_peers_in_a_tree():
     limited = measuring.Peers("/tree", avx2=True, onnx_path="/other")
     assert limited.pytorch("contiguous").command == (
-        "chroot", "/tree", "env", *measuring.PYTORCH_AVX2, "python3", "/jem/tests/bench/peer.py",
-        "--layout", "contiguous")
+        "chroot", "/tree", "env", *measuring.KEEP_MEMORY, *measuring.PYTORCH_AVX2, "python3",
+        "/jem/tests/bench/peer.py", "--layout", "contiguous")
     assert limited.onnx_runtime().command == (
-        "chroot", "/tree", "env", "PYTHONPATH=/other", "python3", "/jem/tests/bench/peer_onnx.py")
+        "chroot", "/tree", "env", *measuring.KEEP_MEMORY, "PYTHONPATH=/other", "python3",
+        "/jem/tests/bench/peer_onnx.py")
 
 
 def make_tree(folder):

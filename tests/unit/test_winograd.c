@@ -69,6 +69,20 @@ static void run(const conv_case *t, const conv_operands *a, float *y)
     free(workspace);
 }
 
+// A plan is made for as many threads as a call may have, and run by as many as it gets.
+START_TEST(test_workspace_is_enough_for_fewer_threads)
+{
+    const conv_case *t = &cases[_i];
+    for (int64_t n = 1; n < 60; n++) {
+        jemi_winograd conv = conv_winograd(t);
+        conv.n = n;
+        for (int threads = 2; threads <= 12; threads++)
+            ck_assert_int_ge(jemi_winograd_workspace(&conv, threads),
+                             jemi_winograd_workspace(&conv, threads - 1));
+    }
+}
+END_TEST
+
 // F(4x4) adds up to 10 x 10 times an input and takes it away again: some sixty roundings of 2^-24.
 START_TEST(test_values)
 {
@@ -108,6 +122,7 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_values, 0, COUNT(cases));
+    tcase_add_loop_test(tcase, test_workspace_is_enough_for_fewer_threads, 0, COUNT(cases));
     tcase_add_loop_test(tcase, test_large_weights_stay_kernels, 0, COUNT(cases));
     tcase_add_test(tcase, test_add_in_place);
     tcase_add_loop_test(tcase, test_signs, 0, COUNT(cases));
