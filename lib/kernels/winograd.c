@@ -53,21 +53,22 @@ typedef struct extent {
 // `rows` tiles times 16 * `vectors` output channels, both constants where this is inlined; added to
 // `m`, or the first to be there.
 V16_INLINE void product(int rows, int vectors, bool first, const float *v, const float *u, float *m,
-                        extent e)
+                        const extent *e)
 {
+    const int64_t depth = e->depth, in = e->in, out = e->out;
     // All loops over them are unrolled by order: GCC leaves an array in memory before it unrolls.
     v16 sums[ROWS][VECTORS];
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            sums[r][s] = first ? v16_zero() : v16_load(m + r * e.out + s * LANES);
-    for (int64_t k = 0; k < e.depth; k++) {
+            sums[r][s] = first ? v16_zero() : v16_load(m + r * out + s * LANES);
+    for (int64_t k = 0; k < depth; k++) {
         v16 weights[VECTORS];
         for (int s = 0; s < vectors; s++)
             weights[s] = v16_load(u + (k * vectors + s) * LANES);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const v16 value = v16_set1(v[r * e.in + k]);
+            const v16 value = v16_set1(v[r * in + k]);
             for (int s = 0; s < vectors; s++)
                 sums[r][s] = v16_fma(value, weights[s], sums[r][s]);
         }
@@ -75,7 +76,7 @@ V16_INLINE void product(int rows, int vectors, bool first, const float *v, const
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         for (int s = 0; s < vectors; s++)
-            v16_store(m + r * e.out + s * LANES, sums[r][s]);
+            v16_store(m + r * out + s * LANES, sums[r][s]);
 }
 
 #define PRODUCT_CASE(r)                                                                            \
@@ -85,7 +86,7 @@ V16_INLINE void product(int rows, int vectors, bool first, const float *v, const
         break;
 
 V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, const float *u,
-                             float *m, extent e)
+                             float *m, const extent *e)
 {
     switch (rows) {
         PRODUCT_CASE(1)
@@ -107,7 +108,7 @@ V16_INLINE void product_rows(int rows, int vectors, bool first, const float *v, 
 
 // COLUMNS columns, or the last 16.
 static void multiply(int rows, bool wide, bool first, const float *v, const float *u, float *m,
-                     extent e)
+                     const extent *e)
 {
     if (wide)
         product_rows(rows, VECTORS, first, v, u, m, e);
@@ -171,7 +172,7 @@ static layer make_layer(const jemi_winograd *c, int threads)
     if (l.shared)
         l.capacity = capacity_of(l.tiles);
     else
-        l.capacity = tiles_each <= BLOCK_ROWS_MAX ? tiles_each : APART_ROWS;
+        l.capacity = threads > 1 && tiles_each <= BLOCK_ROWS_MAX ? tiles_each : APART_ROWS;
     const int64_t places = l.scheme->patch * l.scheme->patch;
     l.v_stride = jemi_place_stride(l.capacity * c->in);
     l.m_stride = jemi_place_stride(l.capacity * c->out);
@@ -254,7 +255,8 @@ static void multiply_place(const layer *l, const block *b, int phase, int k, int
     const jemi_tile_range r =
         jemi_tile_block_range(&b->order, &l->grid, l->scheme->patch, row, column);
     for (int t = r.begin; t < r.end; t += ROWS)
-        multiply((int)jemi_min(r.end - t, ROWS), wide, of.first, v + t * e.in, u, m + t * e.out, e);
+        multiply((int)jemi_min(r.end - t, ROWS), wide, of.first, v + t * e.in, u, m + t * e.out,
+                 &e);
 }
 
 // Only one side has phases: the weights' are the larger.
