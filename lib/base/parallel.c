@@ -50,7 +50,7 @@ typedef struct place {
 
 static place places[PLACES];
 static _Atomic int places_used; // those behind have never been taken
-static _Atomic int n_callers;   // threads with a shared loop
+static _Atomic int n_callers;   // threads in a loop that is shared or could be
 
 typedef struct loop {
     place *p;
@@ -62,6 +62,7 @@ typedef struct loop {
 } loop;
 
 static _Thread_local struct {
+    bool calls;  // it is one of the callers
     place *loop; // that it has shared out
     bool forked; // this is the child of a fork inside that loop
     jemi_patience patience;
@@ -183,7 +184,7 @@ static void after_fork_in_child(void)
         atomic_store(&p->waiting, 0);
         atomic_store(&p->taken, p == own.loop);
     }
-    atomic_store(&n_callers, own.loop != NULL);
+    atomic_store(&n_callers, own.calls);
     own.forked = own.loop != NULL;
 }
 
@@ -239,7 +240,6 @@ static void wait_for_helpers(place *p)
 static void run_shared(loop *l, int64_t pieces, int helpers)
 {
     const int others = jemi_processors_known() - 1;
-    atomic_fetch_add_explicit(&n_callers, 1, memory_order_relaxed);
     own.loop = l->p;
     publish(l, pieces, helpers);
     jemi_workers_ask(helpers, helpers > others ? helpers : others, help);
@@ -250,7 +250,6 @@ static void run_shared(loop *l, int64_t pieces, int helpers)
     if (atomic_fetch_sub(&l->p->left, done) != done)
         wait_for_helpers(l->p);
     own.loop = NULL;
-    atomic_fetch_sub_explicit(&n_callers, 1, memory_order_relaxed);
     atomic_store_explicit(&l->p->taken, false, memory_order_release);
 }
 
@@ -270,6 +269,21 @@ static void run_in_team(loop *l, int64_t pieces, int threads)
     publish(l, pieces, 0);
     jemi_openmp_run(threads, work_in_team, l);
     atomic_store_explicit(&l->p->taken, false, memory_order_release);
+}
+
+// Whether a processor is left for helpers: where every one has its caller, they would only get into
+// each other's way.
+static bool begin_call(void)
+{
+    own.calls = true;
+    const int others = atomic_fetch_add_explicit(&n_callers, 1, memory_order_relaxed);
+    return others == 0 || others + 1 < jemi_processors_known();
+}
+
+static void end_call(void)
+{
+    own.calls = false;
+    atomic_fetch_sub_explicit(&n_callers, 1, memory_order_relaxed);
 }
 
 static void share(place *p, int width, int64_t count, int64_t grain, jemi_task task, void *context)
@@ -303,13 +317,16 @@ void jemi_parallel(int64_t count, int64_t grain, jemi_task task, void *context)
     if (own.loop == NULL)
         own.forked = false;
     const int width = jemi_threads_now();
-    place *p = count > grain && width > 1 ? take_place() : NULL;
+    const bool wide = count > grain && width > 1;
+    place *p = wide && begin_call() ? take_place() : NULL;
     const int before = jemi_threads_enter(1);
     if (p != NULL)
         share(p, width, count, grain, task, context);
     else
         task(context, 0, count, 0);
     jemi_threads_leave(before);
+    if (wide)
+        end_call();
 }
 
 int jemi_parallel_width(void)

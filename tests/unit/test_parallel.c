@@ -3,7 +3,9 @@
  * the time, in no more threads than the call allows; inside of a loop, from many threads at once,
  * after a fork, and where no thread can be started. Hundreds of thousands of loops lose no wake-up.
  */
+#define _GNU_SOURCE // CPU_COUNT
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +214,63 @@ START_TEST(test_many_callers)
 }
 END_TEST
 
+enum { HOLDERS = 4 };
+
+typedef struct hold {
+    _Atomic int holding;
+    atomic_bool over;
+} hold;
+
+static void hold_first(void *context, int64_t begin, int64_t end, int worker)
+{
+    hold *h = context;
+    (void)end;
+    (void)worker;
+    if (begin != 0)
+        return;
+    h->holding++;
+    while (!h->over)
+        sleep_ms(1);
+}
+
+static void *hold_a_loop(void *context)
+{
+    const int before = jemi_threads_enter(2);
+    jemi_parallel(2, 1, hold_first, context);
+    jemi_threads_leave(before);
+    return NULL;
+}
+
+// With as many callers as processors nobody helps: a loop is one call of its task.
+START_TEST(test_no_help_where_all_processors_are_taken)
+{
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    ck_assert_int_eq(sched_getaffinity(0, sizeof mask, &mask), 0);
+    for (int cpu = 0; CPU_COUNT(&mask) > HOLDERS && cpu < CPU_SETSIZE; cpu++)
+        CPU_CLR(cpu, &mask);
+    sched_setaffinity(0, sizeof mask, &mask);
+    const int processors = jemi_processors_count();
+    static hold h;
+    pthread_t holders[HOLDERS];
+    for (int i = 0; i < processors; i++)
+        ck_assert_int_eq(pthread_create(&holders[i], NULL, hold_a_loop, &h), 0);
+    while (h.holding < processors)
+        sleep_ms(1);
+    static account a;
+    make_account(&a, 100000, 1, 4);
+    a.work = 100;
+    const int before = jemi_threads_enter(4);
+    jemi_parallel(a.count, a.grain, count_elements, &a);
+    jemi_threads_leave(before);
+    h.over = true;
+    for (int i = 0; i < processors; i++)
+        pthread_join(holders[i], NULL);
+    ck_assert_int_eq(a.by_worker[0], a.count);
+    check_account(&a);
+}
+END_TEST
+
 // ---- no threads ---------------------------------------------------------------------------------
 
 // Root has no limit of processes, so the limit is one of address space that no stack fits in.
@@ -304,6 +363,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_many_loops);
     tcase_add_test(tcase, test_nested);
     tcase_add_test(tcase, test_many_callers);
+    tcase_add_test(tcase, test_no_help_where_all_processors_are_taken);
     tcase_add_test(tcase, test_threads_that_cannot_start);
     tcase_add_test(tcase, test_fork_between_loops);
     tcase_add_test(tcase, test_fork_in_a_loop);
