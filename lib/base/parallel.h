@@ -6,6 +6,8 @@
  * comes. Results must not depend on who computes a piece: a task writes only what belongs to its
  * elements, or to its worker's own workspace.
  *
+ * Where every processor has a caller in such a loop already, the next one computes its own alone.
+ *
  * A loop inside a task runs on the thread that meets it.
  */
 #ifndef JEMI_BASE_PARALLEL_H
