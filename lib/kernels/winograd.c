@@ -23,7 +23,7 @@
 
 #include "kernels/grain.h"
 #include "kernels/winograd_fetch.h"
-#include "kernels/winograd_pack.h"
+#include "kernels/winograd_packed.h"
 #include "kernels/winograd_scheme.h"
 
 JEMI_KERNEL_DECLARE(winograd_workspace);

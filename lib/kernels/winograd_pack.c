@@ -1,7 +1,7 @@
 #include "kernels/winograd_pack.h"
 
 #include "kernels/grain.h"
-#include "kernels/winograd.h"
+#include "kernels/winograd_packed.h"
 
 JEMI_KERNEL_DECLARE(winograd_pack);
 

@@ -1,37 +1,39 @@
 /*
- * How winograd.c finds its weights: transformed ahead, or as kernels that are transformed while they
- * are used (jemi_winograd_keeps_kernels() says which).
- *
- * Rows are source channels, columns destination channels, of the direction that is computed. Columns
- * are read JEMI_WINOGRAD_COLUMNS at a time, and 16 where so many are not left.
+ * The weights of winograd.h's convolutions, packed.
  */
 #ifndef JEMI_KERNELS_WINOGRAD_PACK_H
 #define JEMI_KERNELS_WINOGRAD_PACK_H
 
-#include "kernels/winograd_scheme.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-enum { JEMI_WINOGRAD_COLUMNS = V16_TILE_VECTORS * JEMI_LANES };
-
-/** Rows of kernels that are transformed at a time: so many that sums are seldom stored and fetched. */
-enum { JEMI_WINOGRAD_DEPTH = 256 };
-
-const jemi_winograd_scheme *JEMI_KERNEL(winograd_scheme_of)(int64_t stride, bool transposed);
-
-/** From place to place of what jemi_winograd_transform() writes, in floats. */
-static inline int64_t jemi_winograd_transformed_stride(void)
+/** Floats of a convolution's transformed weights, either direction. */
+static inline int64_t jemi_winograd_transformed_count(int64_t in, int64_t out, int64_t stride)
 {
-    return jemi_place_stride(JEMI_WINOGRAD_DEPTH * JEMI_WINOGRAD_COLUMNS);
+    return (stride == 1 ? 36 : 81) * in * out;
 }
 
 /**
- * Transforms rows first .. first + depth - 1 of the columns from `column` on, for the places of a
- * phase.
- *
- * @param depth   At most JEMI_WINOGRAD_DEPTH.
- * @param values  Out. (place, row, column), places jemi_winograd_transformed_stride() apart.
+ * Whether packed weights are the kernels, which are transformed anew for each block of tiles. So it
+ * is where four or nine times as much would not stay in a processor's cache, and take more memory
+ * than all else. It depends on the shape alone, so that one copy serves all batches.
  */
-typedef void jemi_winograd_transform(const jemi_winograd *conv, int phase, int64_t column,
-                                     int64_t first, int64_t depth, float *values);
-jemi_winograd_transform JEMI_KERNEL(winograd_transform);
+static inline bool jemi_winograd_keeps_kernels(int64_t in, int64_t out, int64_t stride)
+{
+    const int64_t transformed_floats_max = 6 << 20; // 24 MiB
+    return jemi_winograd_transformed_count(in, out, stride) > transformed_floats_max;
+}
+
+/** Floats of packed weights, either direction. */
+static inline int64_t jemi_winograd_weights_count(int64_t in, int64_t out, int64_t stride)
+{
+    return jemi_winograd_keeps_kernels(in, out, stride)
+               ? 9 * in * out
+               : jemi_winograd_transformed_count(in, out, stride);
+}
+
+/** Packs weights (out, in, 3, 3) of the forward convolution, for either direction. */
+void jemi_winograd_pack(float *packed, const float *weights, int64_t out, int64_t in,
+                        int64_t stride, bool transposed);
 
 #endif
