@@ -5,8 +5,11 @@ The binary is the one that the environment variable JEM_CLI names.
 
 import gzip
 import os
+import pathlib
+import shutil
 import struct
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -49,6 +52,24 @@ def jem(*args, expect=0, **options):
     lines = result.stderr.strip().splitlines()
     assert lines and lines[-1].startswith("jem"), shown
     return lines[-1]
+
+
+@pytest.fixture(scope="session")
+def jem_of_anybody():
+    """Runs jem as another user, whom the folder of the build need not be open to (as in /root): a
+    copy with the library beside it, where everybody may go."""
+    library = pathlib.Path(os.environ["JEM_LIBRARY"])
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        command = shutil.copy(JEM, folder)
+        for name in library.parent.glob("libjem.so*"):
+            shutil.copy(name, folder)
+
+        def run(*args, **options):
+            env = dict(os.environ, LD_LIBRARY_PATH=folder)
+            return subprocess.run([command, *args], env=env, user=65534, capture_output=True,
+                                  timeout=60, check=False, **options)
+        yield run
 
 
 # ---- data ---------------------------------------------------------------------------------------

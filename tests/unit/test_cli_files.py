@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 import pytest
-from cli_support import JEM, apply, idx, jem, model, train, write_npy, x_test  # noqa: F401
+from cli_support import JEM, apply, idx, jem, jem_of_anybody, model, train, write_npy, x_test  # noqa: F401
 
 
 def command(data, out, *options, steps=3):
@@ -26,9 +26,9 @@ def command(data, out, *options, steps=3):
 
 
 def shell(text, **names):
-    """Runs a script; its variables are the names."""
+    """Runs a script; its variables are the names, in which spaces do not separate."""
     env = dict(os.environ, JEM=JEM, **{key: str(value) for key, value in names.items()})
-    return subprocess.run(["bash", "-c", text], env=env, capture_output=True, timeout=60, check=False)
+    return subprocess.run(["bash", "-c", "IFS=; " + text], env=env, capture_output=True, timeout=60, check=False)
 
 
 # ---- links, devices, pipes ----------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_standard_input_that_is_a_socket(model, x_test, scores):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
 @pytest.mark.parametrize("kind", ["file", "pipe"])
-def test_standard_input_of_another_user(kind, model, x_test, scores, tmp_path):
+def test_standard_input_of_another_user(kind, model, x_test, scores, tmp_path, jem_of_anybody):
     """What root opened for a user who may not open it."""
     private = tmp_path / "private.npy"
     private.write_bytes(pathlib.Path(x_test[0]).read_bytes())
@@ -143,9 +143,8 @@ def test_standard_input_of_another_user(kind, model, x_test, scores, tmp_path):
     with open(private, "rb") as file, open(model, "rb") as model_file:
         feeder = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) if kind == "pipe" else None
         descriptor = f"/dev/fd/{model_file.fileno()}"
-        done = subprocess.run([JEM, "score", "--model", descriptor, "--in", "-", "--out", "-"],
-                              stdin=feeder.stdout if feeder else file, capture_output=True, timeout=60,
-                              check=False, user=65534, pass_fds=[model_file.fileno()])
+        done = jem_of_anybody("score", "--model", descriptor, "--in", "-", "--out", "-",
+                              stdin=feeder.stdout if feeder else file, pass_fds=[model_file.fileno()])
         if feeder:
             feeder.stdout.close()
             feeder.wait()

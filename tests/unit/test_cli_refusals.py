@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 import pytest
-from cli_support import (JEM, idx, idx_images, idx_labels, images, jem, model, not_counting, train,
-                         write, write_cifar, write_idx, write_npy, x_test)
+from cli_support import (JEM, idx, idx_images, idx_labels, images, jem, jem_of_anybody, model,
+                         not_counting, train, write, write_cifar, write_idx, write_npy, x_test)
 
 
 # ---- wrong command lines ------------------------------------------------------------------------
@@ -280,12 +280,11 @@ def test_data_that_is_not_there(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
-def test_data_that_may_not_be_seen(tmp_path):
+def test_data_that_may_not_be_seen(tmp_path, jem_of_anybody):
     data = write_idx(tmp_path / "data")
     data.chmod(0o700)
     tmp_path.chmod(0o755)
-    done = subprocess.run([JEM, "train", "--data", ".", "--out", "/dev/null"], cwd=data, text=True,
-                          capture_output=True, timeout=60, check=False, user=65534)
+    done = jem_of_anybody("train", "--data", ".", "--out", "/dev/null", cwd=data, text=True)
     assert done.returncode == 1 and "cannot be read: Permission denied" in done.stderr, done.stderr
 
 
