@@ -249,7 +249,7 @@ static void multiply_place(const layer *l, const block *b, int phase, int k, int
     const int row = k / columns, column = k % columns;
     const int place = row * l->scheme->patch + column;
     const extent e = {of.end - of.begin, l->conv->in, l->conv->out};
-    const bool wide = e.out - group * COLUMNS >= COLUMNS;
+    const bool wide = jemi_winograd_width(group * COLUMNS, e.out) == COLUMNS;
     const float *v = b->v + place * l->v_stride + of.begin;
     float *m = b->m + place * l->m_stride + group * COLUMNS;
     const jemi_tile_range r =
@@ -434,7 +434,7 @@ void JEMI_KERNEL(winograd_run)(const jemi_winograd *conv, const float *x, float 
     layer l = make_layer(conv, jemi_parallel_width());
     l.x = x;
     l.y = y;
-    if (l.shared && (l.u_size > 0 || jemi_parallel_width() > 1))
+    if (l.shared)
         run_shared(&l, workspace);
     else
         run_apart(&l, workspace);

@@ -16,16 +16,11 @@ const jemi_winograd_scheme *JEMI_KERNEL(winograd_scheme_of)(int64_t stride, bool
     return transposed ? &JEMI_KERNEL(winograd_stride2_transposed) : &JEMI_KERNEL(winograd_stride2);
 }
 
-static int64_t width_at(int64_t column, int64_t columns)
-{
-    return columns - column / COLUMNS * COLUMNS < COLUMNS ? LANES : COLUMNS;
-}
-
 // Of a place's values.
 static int64_t packed_index(int64_t row, int64_t column, int64_t rows, int64_t columns)
 {
     const int64_t group = column / COLUMNS * COLUMNS;
-    return group * rows + row * width_at(column, columns) + (column - group);
+    return group * rows + row * jemi_winograd_width(column, columns) + (column - group);
 }
 
 // (16 columns, row, kernel): as they are transformed.
@@ -106,7 +101,8 @@ void JEMI_KERNEL(winograd_transform)(const jemi_winograd *conv, int phase, int64
 {
     const jemi_winograd_scheme *scheme =
         JEMI_KERNEL(winograd_scheme_of)(conv->stride, conv->transposed);
-    const int64_t width = width_at(column, conv->out), stride = jemi_winograd_transformed_stride();
+    const int64_t width = jemi_winograd_width(column, conv->out),
+                  stride = jemi_winograd_transformed_stride();
     for (int64_t c = 0; c < width; c += LANES) {
         const float *of = conv->weights + kernels_index(first, column + c, conv->in);
         for (int64_t row = 0; row < depth; row++, of += KERNELS)

@@ -12,6 +12,13 @@
 
 enum { JEMI_WINOGRAD_COLUMNS = V16_TILE_VECTORS * JEMI_LANES };
 
+/** How many of `columns` are read together with `column`: JEMI_WINOGRAD_COLUMNS, or the last 16. */
+static inline int64_t jemi_winograd_width(int64_t column, int64_t columns)
+{
+    const int64_t left = columns - column / JEMI_WINOGRAD_COLUMNS * JEMI_WINOGRAD_COLUMNS;
+    return left < JEMI_WINOGRAD_COLUMNS ? JEMI_LANES : JEMI_WINOGRAD_COLUMNS;
+}
+
 /** Rows of kernels that are transformed at a time: so many that sums are seldom stored and fetched. */
 enum { JEMI_WINOGRAD_DEPTH = 256 };
 
