@@ -71,6 +71,7 @@ typedef struct jemi_pass {
     uint32_t wants;        /* JEMI_WANT_*: gradients that backward() may be asked for */
     jemi_mode mode;        /* where it makes BATCHNORM mix rows, these are cut by n alone */
     jemi_cut cut;          /* where values are handed out and cotangents come in */
+    bool features;         /* with JEMI_CUT_OUTPUT: penultimate features are handed out, too */
     jemi_dropout dropout;  /* in JEMI_MODE_TRAIN; rows are counted from the pass's first one */
     jemi_weights *weights; /* borrowed; nobody sets them during the pass */
 } jemi_pass;
@@ -86,11 +87,12 @@ typedef struct jemi_chunk {
     const jemi_program *program;
     const jemi_pass *pass;
     int64_t first, n;
-    bool caller;      /* this is the thread that called run_rows() */
-    float *scratch;   /* (n, C, H, W), for the work to use as it likes; NULL if wants is 0 */
-    const float *out; /* (n, width of the cut), of the last forward() */
-    float *dout;      /* (n, width of the cut), of the next backward(): the work writes it */
-    float *dparams;   /* (param_count), of the last backward(); NULL unless wanted */
+    bool caller;           /* this is the thread that called run_rows() */
+    float *scratch;        /* (n, C, H, W), for the work to use as it likes; NULL if wants is 0 */
+    const float *out;      /* (n, width of the cut), of the last forward() */
+    const float *features; /* (n, width of JEMI_CUT_FEATURES), of the same; NULL unless asked for */
+    float *dout;           /* (n, width of the cut), of the next backward(): the work writes it */
+    float *dparams;        /* (param_count), of the last backward(); NULL unless wanted */
 } jemi_chunk;
 
 /** What is done with a chunk. The memory that it points to is valid until the function returns. */

@@ -17,7 +17,8 @@ typedef struct jemi_plan_spec {
     int32_t precision; /* JEM_PRECISION_* */
     uint32_t wants;    /* gradients that backward() will give; 0 = there is no backward() */
     jemi_mode mode;
-    jemi_cut cut; /* K below is its width */
+    jemi_cut cut;  /* K below is its width */
+    bool features; /* the penultimate features are handed out, too */
 } jemi_plan_spec;
 
 /** Planners embed this as their first member. */
@@ -35,12 +36,13 @@ typedef struct jemi_planner {
     void (*describe)(const jemi_plan *plan, jemi_describe_fn describe, void *user);
     void (*destroy)(jemi_plan *plan);
 
-    /* in (n, C, H, W) -> out (n, K), 1 <= n <= batch. A row's bits depend neither on n nor on batch
+    /* in (n, C, H, W) -> out (n, K), 1 <= n <= batch, and features (n, F), which is NULL unless the
+     * spec has them. A row's bits depend neither on n nor on batch
      * nor on the other rows - but where BATCHNORM takes the statistics of the batch: there n is the
      * plan's batch. `dropout` may be NULL but in JEMI_MODE_TRAIN; its first_row is that of row 0.
      * After the first run nothing is allocated. */
     jem_status (*forward)(jemi_plan *plan, jemi_weights *weights, const jemi_dropout *dropout,
-                          int64_t n, const float *in, float *out);
+                          int64_t n, const float *in, float *out, float *features);
     /* Once after a forward() of this plan, which it uses up: same n and weights. dout (n, K) ->
      * din (n, C, H, W) and dparams (flat, summed over rows, overwritten; param_count floats, 0
      * beyond the cut). NULL for the one that is not wanted this time; one that the spec does not

@@ -187,7 +187,7 @@ static inline void run(const net *t, jemi_plan *plan, int64_t n, int64_t first_r
     const uint32_t wants = plan->spec.wants;
     const jemi_dropout dropout = masks_from(first_row);
     ok(backend->planner->forward(plan, t->weights, &dropout, n, t->in + first_row * t->in_size,
-                                 r->out));
+                                 r->out, NULL));
     if (wants != 0)
         ok(backend->planner->backward(plan, t->weights, n, t->dout + first_row * t->out_size,
                                       (wants & JEMI_WANT_DINPUT) != 0 ? r->din : NULL,

@@ -135,11 +135,48 @@ START_TEST(the_last_layer_makes_logits_of_features)
 }
 END_TEST
 
+// Bit for bit what plans of either cut give.
+START_TEST(one_pass_hands_out_features_and_logits)
+{
+    const net_case *c = &cases[_i];
+    net t;
+    result features, logits;
+    init(&t, c, c->n);
+    result_init(&features, &t, c->n);
+    run_plan(&t, c->batch, c->threads, 0, c->n, &features);
+    const size_t features_bytes = (size_t)(c->n * t.out_size) * sizeof(float);
+    net_cut(&t, JEMI_CUT_OUTPUT, c->n);
+    result_init(&logits, &t, c->n);
+    run_plan(&t, c->batch, c->threads, 0, c->n, &logits);
+    const size_t logits_bytes = (size_t)(c->n * t.out_size) * sizeof(float);
+
+    const jemi_plan_spec spec = {.batch = c->batch,
+                                 .threads = c->threads,
+                                 .precision = t.precision,
+                                 .cut = JEMI_CUT_OUTPUT,
+                                 .features = true};
+    jemi_plan *both;
+    float *got_features = jemi_alloc(features_bytes, 1), *got_logits = jemi_alloc(logits_bytes, 1);
+    ok(backend->planner->create(&both, t.program, &spec));
+    ok(backend->planner->forward(both, t.weights, NULL, c->n, t.in, got_logits, got_features));
+    support_same_bits(got_features, features.out, features_bytes, c->name);
+    support_same_bits(got_logits, logits.out, logits_bytes, c->name);
+
+    backend->planner->destroy(both);
+    jemi_free(got_features);
+    jemi_free(got_logits);
+    result_fini(&features);
+    result_fini(&logits);
+    net_fini(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, values_are_those_of_the_reference, 0, N_CASES);
     tcase_add_loop_test(tcase, bits_depend_on_the_row_alone, 0, N_CASES);
     tcase_add_loop_test(tcase, the_last_layer_makes_logits_of_features, 0, N_CASES);
+    tcase_add_loop_test(tcase, one_pass_hands_out_features_and_logits, 0, N_CASES);
 }
 
 int main(int argc, char **argv)

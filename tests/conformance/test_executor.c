@@ -84,7 +84,7 @@ static void check_statistics(const net_case *c, const net *t, jemi_plan *plan, r
         return;
     float *state = jemi_alloc((size_t)t->graph.state_count, sizeof *state);
     const jemi_dropout dropout = masks_from(0);
-    ok(backend->planner->forward(plan, t->weights, &dropout, c->n, t->in, r->out));
+    ok(backend->planner->forward(plan, t->weights, &dropout, c->n, t->in, r->out, NULL));
     backend->planner->statistics(plan, c->n, state);
     near(c->name, "statistics", plan->spec.wants, state, expected, t->graph.state_count, tolerance);
     jemi_free(state);

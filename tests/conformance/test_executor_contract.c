@@ -116,9 +116,9 @@ START_TEST(a_gradient_may_be_left_out)
     result_init(&one, &t, small.n);
     jemi_plan *plan = new_plan(&t, small.batch, small.threads, 3);
     run(&t, plan, small.n, 0, &both);
-    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out, NULL));
     ok(backend->planner->backward(plan, t.weights, small.n, t.dout, one.din, NULL));
-    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, t.in, one.out, NULL));
     ok(backend->planner->backward(plan, t.weights, small.n, t.dout, NULL, one.dparams));
     ck_assert_mem_eq(one.din, both.din, (size_t)(small.n * t.in_size) * sizeof(float));
     ck_assert_mem_eq(one.dparams, both.dparams, (size_t)t.graph.param_count * sizeof(float));
@@ -141,7 +141,7 @@ START_TEST(input_may_vanish_before_backward)
     run(&t, plan, small.n, 0, &expected);
     float *in = jemi_alloc((size_t)(small.n * t.in_size), sizeof *in);
     memcpy(in, t.in, (size_t)(small.n * t.in_size) * sizeof *in);
-    ok(backend->planner->forward(plan, t.weights, NULL, small.n, in, got.out));
+    ok(backend->planner->forward(plan, t.weights, NULL, small.n, in, got.out, NULL));
     memset(in, 0xff, (size_t)(small.n * t.in_size) * sizeof *in);
     jemi_free(in);
     ok(backend->planner->backward(plan, t.weights, small.n, t.dout, got.din, got.dparams));
@@ -251,7 +251,7 @@ static jem_status build_and_run(const net_case *c, jemi_mode mode)
         status = backend->planner->create(&plan, program, &spec);
     }
     if (status == JEM_OK)
-        status = backend->planner->forward(plan, weights, &dropout, c->n, in, out);
+        status = backend->planner->forward(plan, weights, &dropout, c->n, in, out, NULL);
     if (status == JEM_OK)
         status = backend->planner->backward(plan, weights, c->n, out, din, dparams);
     backend->planner->destroy(plan);

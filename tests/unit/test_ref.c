@@ -275,7 +275,8 @@ START_TEST(test_float_is_rounded_double)
     const int64_t n = BATCH - 1; // less than the plan's batch
     const int64_t count = f.graph.param_count;
     jemi_plan *plan = plan_new(&f, BATCH, JEMI_WANT_DINPUT | JEMI_WANT_DPARAMS);
-    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, n, f.in, f.out), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, n, f.in, f.out, NULL),
+                     JEM_OK);
     ck_assert_int_eq(f.backend->planner->backward(plan, f.weights, n, f.dout, f.din, f.dparams),
                      JEM_OK);
 
@@ -302,14 +303,15 @@ START_TEST(test_rows_are_independent)
     fixture_init(&f, archs[_i]);
     jemi_plan *whole = plan_new(&f, BATCH, JEMI_WANT_DINPUT);
     jemi_plan *single = plan_new(&f, 1, JEMI_WANT_DINPUT);
-    ck_assert_int_eq(f.backend->planner->forward(whole, f.weights, NULL, BATCH, f.in, f.out),
+    ck_assert_int_eq(f.backend->planner->forward(whole, f.weights, NULL, BATCH, f.in, f.out, NULL),
                      JEM_OK);
     ck_assert_int_eq(f.backend->planner->backward(whole, f.weights, BATCH, f.dout, f.din, NULL),
                      JEM_OK);
     for (int64_t row = BATCH - 1; row >= 0; row--) {
         float out[3], din[2 * 5 * 4];
         const float *in = f.in + row * f.in_size, *dout = f.dout + row * 3;
-        ck_assert_int_eq(f.backend->planner->forward(single, f.weights, NULL, 1, in, out), JEM_OK);
+        ck_assert_int_eq(f.backend->planner->forward(single, f.weights, NULL, 1, in, out, NULL),
+                         JEM_OK);
         ck_assert_int_eq(f.backend->planner->backward(single, f.weights, 1, dout, din, NULL),
                          JEM_OK);
         ck_assert_msg(memcmp(out, f.out + row * 3, sizeof out) == 0, "%s: out", archs[_i]);
@@ -332,7 +334,7 @@ START_TEST(test_gradients_one_at_a_time)
     float *din = floats(BATCH * f.in_size), *dparams = floats(f.graph.param_count);
 
     // Twice from one forward, one gradient each, then from a plan that knows of one only.
-    ck_assert_int_eq(f.backend->planner->forward(both, f.weights, NULL, BATCH, f.in, f.out),
+    ck_assert_int_eq(f.backend->planner->forward(both, f.weights, NULL, BATCH, f.in, f.out, NULL),
                      JEM_OK);
     ck_assert_int_eq(f.backend->planner->backward(both, f.weights, BATCH, f.dout, f.din, f.dparams),
                      JEM_OK);
@@ -343,8 +345,9 @@ START_TEST(test_gradients_one_at_a_time)
     ck_assert(memcmp(din, f.din, din_bytes) == 0);
     ck_assert(memcmp(dparams, f.dparams, dparams_bytes) == 0);
     memset(dparams, 0, dparams_bytes);
-    ck_assert_int_eq(f.backend->planner->forward(dparams_only, f.weights, NULL, BATCH, f.in, f.out),
-                     JEM_OK);
+    ck_assert_int_eq(
+        f.backend->planner->forward(dparams_only, f.weights, NULL, BATCH, f.in, f.out, NULL),
+        JEM_OK);
     ck_assert_int_eq(
         f.backend->planner->backward(dparams_only, f.weights, BATCH, f.dout, NULL, dparams),
         JEM_OK);
@@ -364,14 +367,17 @@ START_TEST(test_weights_set_again)
     fixture_init(&f, "mlp-6");
     jemi_plan *plan = plan_new(&f, 1, 0);
     float first[3], second[3];
-    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, first), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, first, NULL),
+                     JEM_OK);
     float *other = floats(f.graph.param_count);
     f.backend->weights_set(f.weights, other);
-    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second, NULL),
+                     JEM_OK);
     for (int i = 0; i < 3; i++)
         ck_assert(first[i] != second[i]);
     f.backend->weights_set(f.weights, f.params);
-    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second), JEM_OK);
+    ck_assert_int_eq(f.backend->planner->forward(plan, f.weights, NULL, 1, f.in, second, NULL),
+                     JEM_OK);
     ck_assert(memcmp(first, second, sizeof first) == 0);
     free(other);
     f.backend->planner->destroy(plan);

@@ -104,6 +104,8 @@ jem_status jemi_compile_forward(jemi_compile *c)
 {
     for (int32_t i = 0; i < c->graph->n_nodes; i++)
         JEMI_TRY(node_forward(c, i));
-    const int32_t last = c->graph->n_nodes - 1;
+    const int32_t last = c->graph->n_nodes - 1, features = c->graph->features;
+    if (c->plan->base.spec.features)
+        JEMI_TRY(jemi_op_features(c, features, c->values[features]));
     return jemi_op_output(c, last, c->values[last]);
 }

@@ -28,6 +28,13 @@ static jem_status run_output(jemi_cpu_plan *plan, jemi_op *op)
     return JEM_OK;
 }
 
+static jem_status run_features(jemi_cpu_plan *plan, jemi_op *op)
+{
+    jemi_layout_store(plan->features, jemi_plan_data(plan, op->reads[0]), from_layout(plan, op),
+                      plan->n);
+    return JEM_OK;
+}
+
 static jem_status run_diff_output(jemi_cpu_plan *plan, jemi_op *op)
 {
     const int32_t dst = op->writes[0];
@@ -44,6 +51,7 @@ static jem_status run_diff_input(jemi_cpu_plan *plan, jemi_op *op)
 
 static const jemi_op_type input = {.name = "input", .run = run_input};
 static const jemi_op_type output = {.name = "output", .run = run_output};
+static const jemi_op_type features = {.name = "features", .run = run_features};
 static const jemi_op_type diff_output = {.name = "diff of output", .run = run_diff_output};
 static const jemi_op_type diff_input = {.name = "diff of input", .run = run_diff_input};
 
@@ -65,6 +73,11 @@ jem_status jemi_op_input(jemi_compile *c, int32_t node, int32_t dst)
 jem_status jemi_op_output(jemi_compile *c, int32_t node, int32_t src)
 {
     return append(c, &output, (jemi_op_place){node, 0}, -1, src);
+}
+
+jem_status jemi_op_features(jemi_compile *c, int32_t node, int32_t src)
+{
+    return append(c, &features, (jemi_op_place){node, 0}, -1, src);
 }
 
 jem_status jemi_op_diff_output(jemi_compile *c, jemi_op_place at, int32_t dst)

@@ -20,6 +20,8 @@ typedef struct jemi_op_place {
 jem_status jemi_op_input(jemi_compile *c, int32_t node, int32_t dst);
 /** `src` goes to the caller's out. */
 jem_status jemi_op_output(jemi_compile *c, int32_t node, int32_t src);
+/** `src` goes to the caller's features. */
+jem_status jemi_op_features(jemi_compile *c, int32_t node, int32_t src);
 /** The caller's dout, padded with zeros, becomes `dst`. */
 jem_status jemi_op_diff_output(jemi_compile *c, jemi_op_place at, int32_t dst);
 /** `src` goes to the caller's din. */

@@ -89,7 +89,7 @@ struct jemi_cpu_plan {
     jemi_dropout dropout;
     const float *params; /* flat, with state */
     const float *in, *dout;
-    float *out, *din, *dparams;
+    float *out, *features, *din, *dparams;
 };
 
 /** NULL for -1. */

@@ -52,16 +52,18 @@ static void time_ops(jemi_plan *base, bool on)
 }
 
 static jem_status run_forward(jemi_plan *base, jemi_weights *weights, const jemi_dropout *dropout,
-                              int64_t n, const float *in, float *out)
+                              int64_t n, const float *in, float *out, float *features)
 {
     jemi_cpu_plan *plan = (jemi_cpu_plan *)base;
     assert(n >= 1 && n <= base->spec.batch && in != NULL && out != NULL);
+    assert((features != NULL) == base->spec.features);
     assert(dropout != NULL || base->spec.mode != JEMI_MODE_TRAIN);
     plan->n = n;
     plan->dropout = dropout != NULL ? *dropout : (jemi_dropout){.step = 0};
     plan->params = jemi_cpu_weights_params(weights);
     plan->in = in;
     plan->out = out;
+    plan->features = features;
     JEMI_TRY(find_weights(plan, 0, plan->n_forward, 0, weights));
     return run_ops(plan, 0, plan->n_forward, 0);
 }
@@ -87,10 +89,10 @@ static jem_status run_backward(jemi_plan *base, jemi_weights *weights, int64_t n
 }
 
 static jem_status forward(jemi_plan *plan, jemi_weights *weights, const jemi_dropout *dropout,
-                          int64_t n, const float *in, float *out)
+                          int64_t n, const float *in, float *out, float *features)
 {
     const jemi_openmp_before before = jemi_openmp_enter(plan->team);
-    const jem_status status = run_forward(plan, weights, dropout, n, in, out);
+    const jem_status status = run_forward(plan, weights, dropout, n, in, out, features);
     jemi_openmp_leave(before);
     return status;
 }

@@ -208,21 +208,28 @@ static void plan_describe(const jemi_plan *base, jemi_describe_fn describe, void
     }
 }
 
+static void get_values(const jemi_ref_workspace *ws, int64_t n, int32_t node, float *values)
+{
+    const int64_t size = jemi_shape_size(ws->graph->nodes[node].shape);
+    for (int64_t row = 0; row < n; row++)
+        to_float(size, jemi_ref_value(ws, row, node), values + row * size);
+}
+
 static jem_status forward(jemi_plan *base, jemi_weights *weights, const jemi_dropout *dropout,
-                          int64_t n, const float *in, float *out)
+                          int64_t n, const float *in, float *out, float *features)
 {
     jemi_ref_workspace *ws = &((ref_plan *)base)->ws;
-    const int32_t last = ws->graph->n_nodes - 1;
-    const int64_t in_size = jemi_shape_size(ws->graph->nodes[0].shape);
-    const int64_t out_size = jemi_shape_size(ws->graph->nodes[last].shape);
-    assert(n >= 1 && n <= base->spec.batch);
+    const jemi_graph *graph = ws->graph;
+    const int64_t in_size = jemi_shape_size(graph->nodes[0].shape);
+    assert(n >= 1 && n <= base->spec.batch && (features != NULL) == base->spec.features);
 
     ws->dropout = dropout != NULL ? *dropout : (jemi_dropout){.step = 0};
     for (int64_t row = 0; row < n; row++)
         to_double(in_size, in + row * in_size, jemi_ref_value(ws, row, 0));
     jemi_ref_forward(ws, ((ref_weights *)weights)->params, n);
-    for (int64_t row = 0; row < n; row++)
-        to_float(out_size, jemi_ref_value(ws, row, last), out + row * out_size);
+    get_values(ws, n, graph->n_nodes - 1, out);
+    if (features != NULL)
+        get_values(ws, n, graph->features, features);
     return JEM_OK;
 }
 

@@ -84,7 +84,8 @@ int64_t jemi_worker_rows(const jemi_worker *worker, int64_t n_left)
 static bool same_spec(const jemi_plan_spec *a, const jemi_plan_spec *b)
 {
     return a->batch == b->batch && a->threads == b->threads && a->precision == b->precision &&
-           a->wants == b->wants && a->mode == b->mode && a->cut == b->cut;
+           a->wants == b->wants && a->mode == b->mode && a->cut == b->cut &&
+           a->features == b->features;
 }
 
 static void drop_plan(jemi_worker *worker, int index)
@@ -150,6 +151,7 @@ jem_status jemi_worker_plan(jemi_worker *worker, const jemi_pass *pass, int64_t 
         .wants = pass->wants,
         .mode = plan_mode(worker, pass->mode),
         .cut = pass->cut,
+        .features = pass->features,
     };
     JEMI_TRY(find_or_compile(worker, &spec, out));
     if (jemi_openmp_can_have((*out)->team))
@@ -177,6 +179,11 @@ jem_status jemi_worker_prepare(jemi_worker *worker, const jemi_pass *pass, int64
     const jemi_program *program = worker->program;
     const int64_t values = worker->rows_room * jemi_graph_cut_size(program->graph, pass->cut);
     JEMI_TRY(make_array(worker, &worker->out[pass->cut], values, "values of a chunk"));
+    if (pass->features)
+        JEMI_TRY(
+            make_array(worker, &worker->out[JEMI_CUT_FEATURES],
+                       worker->rows_room * jemi_graph_cut_size(program->graph, JEMI_CUT_FEATURES),
+                       "features of a chunk"));
     if (pass->wants != 0)
         JEMI_TRY(make_array(worker, &worker->dout[pass->cut], values, "cotangents of a chunk"));
     if (pass->wants != 0)
@@ -187,6 +194,12 @@ jem_status jemi_worker_prepare(jemi_worker *worker, const jemi_pass *pass, int64
                             "parameter gradients of a chunk"));
     jemi_plan *plan;
     return jemi_worker_plan(worker, pass, n, &plan);
+}
+
+// Where they go that are handed out beside the output's values.
+static float *features_of(const jemi_worker *worker, const jemi_pass *pass)
+{
+    return pass->features ? worker->out[JEMI_CUT_FEATURES] : NULL;
 }
 
 jemi_worker_chunk jemi_worker_chunk_of(jemi_worker *worker, const jemi_pass *pass, int64_t first,
@@ -200,6 +213,7 @@ jemi_worker_chunk jemi_worker_chunk_of(jemi_worker *worker, const jemi_pass *pas
                  .caller = caller,
                  .scratch = pass->wants != 0 ? worker->scratch : NULL,
                  .out = worker->out[pass->cut],
+                 .features = features_of(worker, pass),
                  .dout = pass->wants != 0 ? worker->dout[pass->cut] : NULL,
                  .dparams = (pass->wants & JEMI_WANT_DPARAMS) != 0 ? worker->dparams : NULL},
         .worker = worker,
@@ -215,7 +229,8 @@ jem_status jemi_rows_forward(jemi_chunk *base, const float *x)
     dropout.first_row += (uint32_t)base->first;
     const int before = jemi_threads_enter(chunk->plan->spec.threads);
     const jem_status status = base->program->backend->planner->forward(
-        chunk->plan, pass->weights, &dropout, base->n, x, chunk->worker->out[pass->cut]);
+        chunk->plan, pass->weights, &dropout, base->n, x, chunk->worker->out[pass->cut],
+        features_of(chunk->worker, pass));
     jemi_threads_leave(before);
     return status;
 }
