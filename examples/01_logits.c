@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     float energy, score;
     CHECK(jem_logits(model, 1, x, logits));
     CHECK(jem_energy(model, 1, x, NULL, &energy));
-    CHECK(jem_score(model, JEM_SCORE_MAX_SOFTMAX, 1, x, &score));
+    CHECK(jem_score(model, JEM_SCORE_MAX_SOFTMAX, NULL, 1, x, &score));
 
     for (int32_t k = 0; k < info.classes; k++) {
         char name[64];

@@ -20,7 +20,7 @@ static float threshold(const jem_model *model)
     static float x[ROWS * 2], scores[ROWS];
     static int64_t y[ROWS];
     two_moons(ROWS, x, y);
-    CHECK(jem_score(model, JEM_SCORE_ENERGY, ROWS, x, scores));
+    CHECK(jem_score(model, JEM_SCORE_ENERGY, NULL, ROWS, x, scores));
     qsort(scores, ROWS, sizeof *scores, compare_floats);
     return scores[ROWS * 95 / 100];
 }
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
             point[0] = -2.0f + 4.0f * (float)column / (WIDTH - 1);
             point[1] = 1.5f - 3.0f * (float)row / (HEIGHT - 1);
         }
-    CHECK(jem_score(model, JEM_SCORE_ENERGY, HEIGHT * WIDTH, x, scores));
+    CHECK(jem_score(model, JEM_SCORE_ENERGY, NULL, HEIGHT * WIDTH, x, scores));
     for (int row = 0; row < HEIGHT; row++) {
         for (int column = 0; column < WIDTH; column++)
             putchar(scores[row * WIDTH + column] <= limit ? '#' : '.');

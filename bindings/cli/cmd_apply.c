@@ -228,7 +228,7 @@ static jem_status compute_grad(const work *w, int64_t n, const int64_t *labels)
 static jem_status compute_score(const work *w, int64_t n, const int64_t *labels)
 {
     (void)labels;
-    return jem_score(w->model, w->args->kind, n, w->x, w->y);
+    return jem_score(w->model, w->args->kind, NULL, n, w->x, w->y);
 }
 
 static cli_status run_logits(const void *args, cli_error *err)

@@ -105,8 +105,8 @@ static cli_status score(evaluation *e, const rows *r, float *const *scores, floa
         CLI_TRY(get_rows(e, r, first, n, err));
         CLI_TRY(cli_range_watch_rows(&e->watch, n, e->x, err));
         for (int k = 0; k < e->n_scores; k++)
-            CLI_TRY(
-                cli_jem(err, jem_score(e->model, e->score_kinds[k], n, e->x, scores[k] + first)));
+            CLI_TRY(cli_jem(
+                err, jem_score(e->model, e->score_kinds[k], NULL, n, e->x, scores[k] + first)));
         if (logits != NULL)
             CLI_TRY(cli_jem(err, jem_logits(e->model, n, e->x, logits + first * e->classes)));
         cli_range_watch_results(&e->watch, first, n, 1, scores[0] + first);

@@ -609,16 +609,106 @@ JEM_API jem_status jem_vjp(const jem_model *model, int64_t n, const float *x, co
 JEM_API jem_status jem_features_vjp(const jem_model *model, int64_t n, const float *x,
                                     const float *dfeatures, float *features, float *dx);
 
-/** Outlier scores; higher = more out-of-distribution, every kind. */
+/* ------------------------------------------------------------------------------------------- */
+/* Outlier scores                                                                               */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * Outlier scores: higher = more out-of-distribution, every kind, whatever the sign of its
+ * publication. f are the logits, F = logsumexp f, p = softmax(f / T) with the temperature T of
+ * jem_score_config, y the class of the largest logit, K their number.
+ */
 enum {
-    JEM_SCORE_ENERGY = 1,       /* E(x) */
-    JEM_SCORE_MAX_SOFTMAX = 2,  /* -max_y p(y|x) (Hendrycks & Gimpel 2017) */
-    JEM_SCORE_GRADIENT_NORM = 3 /* |dF/dx|_2, minus the approximate mass of Grathwohl et al. */
+    /* Of the logits: one forward pass. */
+    JEM_SCORE_ENERGY = 1,      /* -T logsumexp(f / T), E(x) for T = 1 (Liu et al. 2020, eq. 4) */
+    JEM_SCORE_MAX_SOFTMAX = 2, /* -max p (Hendrycks & Gimpel 2017) */
+    JEM_SCORE_MAX_LOGIT = 3,   /* -max f (Hendrycks et al. 2022) */
+    JEM_SCORE_MARGIN = 4,      /* the second largest logit minus the largest */
+    JEM_SCORE_ENTROPY = 5,     /* -sum p log p, nats */
+    JEM_SCORE_GEN = 6,         /* sum of (p (1 - p))^gamma over the M largest p (Liu, Lochman &
+                                  Zach 2023) */
+    /* Of the input gradient: a forward and a backward pass. */
+    JEM_SCORE_GRADIENT_NORM = 7, /* |dF/dx|, minus the approximate mass of Grathwohl et al. 2020,
+                                    section 5.3. Of a network whose chains were trained with a
+                                    gradient clamp it is often inverted, low for smooth inputs that
+                                    are out-of-distribution: use it with two sides or not at all. */
+    /* Of penultimate features h, with statistics of training rows: by a jem_detector. */
+    JEM_SCORE_MAHALANOBIS = 8,          /* min_c (h - mu_c)' S^-1 (h - mu_c), S the covariance that
+                                           the classes share (Lee et al. 2018, eq. 2) */
+    JEM_SCORE_RELATIVE_MAHALANOBIS = 9, /* that minus the same with the mean and covariance of all
+                                           rows (Ren et al. 2021) */
+    JEM_SCORE_UNIT_MAHALANOBIS = 10,    /* the first, of h / |h| (Mueller & Hein 2025) */
+    JEM_SCORE_KNN = 11,  /* the distance of h / |h| to the k-th nearest of training rows (Sun et al.
+                            2022) */
+    JEM_SCORE_FDBD = 12, /* minus the mean distance to the decision boundaries of y, over |h - mean|
+                            (Liu & Qin 2024) */
+    JEM_SCORE_VIM = 13,  /* alpha |residual of h| - F (Wang et al. 2022, its logarithm),
+                            the principal space taken about 0 and of half the width at most */
+    JEM_SCORE_NCI = 14,  /* -w_y . (h - mean) / |h - mean| - alpha |h|_1 (Liu & Qin 2025) */
+    /* The same, for comparison: weaker on small networks. */
+    JEM_SCORE_REACT = 15, /* E of the logits of min(h, c), c a percentile of training features (Sun,
+                               Guo & Li 2021) */
+    JEM_SCORE_SCALE = 16, /* E of the logits of h exp(r), r the sum of h over that of its largest
+                               elements (Xu et al. 2024) */
+    JEM_SCORE_GRADNORM = 17 /* -|h|_1 |1 / K - p|_1: the last layer's gradient of KL(uniform, p)
+                               (Huang, Geng & Li 2021) */
 };
 
-/** @param scores  Out. (n). */
-JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
-                             float *scores);
+/** What a kind is made of. */
+enum { JEM_SOURCE_LOGITS = 1, JEM_SOURCE_GRADIENT = 2, JEM_SOURCE_FEATURES = 3 };
+
+typedef struct jem_score_info {
+    size_t struct_size;
+    const char *name;    /* "max-softmax". Static storage, as the next */
+    const char *summary; /* a line about it */
+    int32_t source;      /* JEM_SOURCE_* */
+    int32_t classes_min; /* of models for which it says anything */
+} jem_score_info;
+
+/**
+ * @param kind  JEM_SCORE_*; they count from 1 without a gap.
+ * @param info  Out. Its struct_size must be set before the call.
+ * @return JEM_OK; JEM_ENOTFOUND when there is no such kind; JEM_EINVAL.
+ */
+JEM_API jem_status jem_score_get_info(int32_t kind, jem_score_info *info);
+
+/** The kind of that name. JEM_ENOTFOUND, with a message that lists them all, if there is none. */
+JEM_API jem_status jem_score_find(const char *name, int32_t *kind);
+
+/** The numbers in the formulas. NULL wherever one is taken means the defaults. */
+typedef struct jem_score_config {
+    size_t struct_size;
+    float temperature;      /* T, above 0, default 1; GRADNORM has 1 */
+    float gen_gamma;        /* above 0 and below 1, default 0.1 */
+    int32_t gen_classes;    /* M, 1..1000, default 100 */
+    int32_t neighbours;     /* k of KNN, 1..1000, default 1: the rows that are compared with are few
+                               of the training rows */
+    float nci_norm_weight;  /* alpha of NCI, >= 0, default 0.001 */
+    float react_percentile; /* 0..100, default 90 */
+    float scale_percentile; /* 0..100: elements above it are the largest; default 85 */
+    int32_t reserved;       /* must be 0 */
+} jem_score_config;
+
+JEM_API jem_status jem_score_config_init(jem_score_config *config, size_t struct_size);
+
+/**
+ * Scores of one kind, of logits or of the input gradient.
+ *
+ * @param kind    JEM_SCORE_*, not of features: these need statistics, see jem_detector_score().
+ * @param config  NULL = defaults.
+ * @param scores  Out. (n).
+ */
+JEM_API jem_status jem_score(const jem_model *model, int32_t kind, const jem_score_config *config,
+                             int64_t n, const float *x, float *scores);
+
+/**
+ * The same of logits that any other engine has computed; no model is needed.
+ *
+ * @param kind    JEM_SCORE_* of logits.
+ * @param logits  In. (n, classes). A row that is not finite scores +infinity.
+ */
+JEM_API jem_status jem_score_logits(int32_t kind, const jem_score_config *config, int64_t n,
+                                    int32_t classes, const float *logits, float *scores);
 
 /* Metrics over logits and scores that the calls above gave. ------------------------------------ */
 
@@ -642,6 +732,167 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
  */
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc);
+
+/* ------------------------------------------------------------------------------------------- */
+/* Detector                                                                                     */
+/* ------------------------------------------------------------------------------------------- */
+
+/*
+ * A detector decides whether a row is out-of-distribution, by several scores at once and at a
+ * false-positive rate that is promised. It is made in two steps, from rows that a model of the same
+ * parameters sees:
+ *
+ *     jem_detector_create, jem_detector_fit        statistics of training rows
+ *     jem_detector_calibrate                       scores of held-out in-distribution rows, which
+ *                                                  neither training nor the fit have seen
+ *     jem_detect                                   from then on, by any number of threads at once
+ *
+ * Nothing of it looks at out-of-distribution rows. The default kinds are one of each sort of
+ * evidence: how large the logits are (energy), how they are shared out (GEN), where features lie
+ * (Mahalanobis, the same relative to all rows, and nearest neighbours). A row is as suspicious as
+ * its most suspicious score, each measured by how far out it lies among scores of held-out rows;
+ * that combination is calibrated in its turn, on other held-out rows, so that its p-value is valid
+ * whatever the kinds are worth.
+ *
+ * No other call may use a detector while it is fitted, calibrated or given a threshold.
+ */
+
+typedef struct jem_detector jem_detector;
+
+/** How the surprises -ln(part of held-out rows that lie as far out) of several kinds become one. */
+enum {
+    JEM_COMBINE_LARGEST = 1, /* the most surprising kind decides (Tippett 1931) */
+    JEM_COMBINE_SUM = 2      /* their sum (Fisher 1932) */
+};
+
+typedef struct jem_detector_config {
+    size_t struct_size;
+    uint64_t kinds;     /* 1 << JEM_SCORE_*, or-ed, of kinds that suit the model's classes; default
+                           ENERGY, GEN, MAHALANOBIS, RELATIVE_MAHALANOBIS and KNN */
+    uint64_t two_sided; /* those of `kinds` whose low values are suspicious as well; default 0 */
+    uint64_t seed;      /* of the division of held-out rows; default 0 */
+    int64_t bank_bytes; /* of the training rows that KNN compares with, at most; they are chosen
+                           evenly from all classes. >= 4096, default 4 MiB */
+    double fpr;         /* the false-positive rate that is promised, above 0 and below 1; default
+                           0.01. See jem_detector_set_threshold() */
+    double confidence;  /* 0 (default), or above 0 and below 1 */
+    int32_t combine;    /* JEM_COMBINE_*, default LARGEST; of a single kind nothing is combined */
+    int32_t per_class;  /* 1: thresholds and p-values for each predicted class; default 0 */
+    int32_t rank;       /* leading directions of the features that distances are taken in, 1..256,
+                           default 128; wider features are reduced to that many, and what lies
+                           beside them counts in one number */
+    int32_t flag_range; /* 1 (default): rows outside of the input range are flagged, see
+                           jem_input_range() */
+} jem_detector_config;
+
+JEM_API jem_status jem_detector_config_init(jem_detector_config *config, size_t struct_size);
+
+/**
+ * @param scores  The numbers in the formulas of the kinds; NULL = defaults.
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ENOMEM.
+ */
+JEM_API jem_status jem_detector_create(jem_detector **out, const jem_model *model,
+                                       const jem_detector_config *config,
+                                       const jem_score_config *scores);
+JEM_API void jem_detector_destroy(jem_detector *detector);
+
+/**
+ * Statistics of the features of training rows, for kinds of features. May be called again; what was
+ * calibrated before is dropped. On any error the detector is as before.
+ *
+ * It takes n * (feature_count + K) floats of memory, and the square of the rank.
+ *
+ * @param n         >= 2. Some thousands are enough.
+ * @param labels    In, may be NULL: the classes that the model predicts. (n).
+ * @param progress  May be NULL. Counts visits of rows: a fit visits each several times.
+ * @return JEM_OK, JEM_EINVAL, JEM_EMISMATCH, JEM_EBUSY, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *model, int64_t n,
+                                    const float *x, const int64_t *labels, jem_progress_fn progress,
+                                    void *user);
+
+/**
+ * Learns the scores of held-out in-distribution rows, and sets the threshold that the config asks
+ * for. Of several kinds half of the rows, drawn by the seed, measure each kind and the other half
+ * calibrates their combination. May be called again. On any error the detector is as before.
+ *
+ * @param n  Of independent rows, drawn as those that will come. The message of JEM_EINVAL says how
+ *           many are needed where there are too few for the false-positive rate.
+ */
+JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_model *model, int64_t n,
+                                          const float *x, jem_progress_fn progress, void *user);
+
+/**
+ * The false-positive rate: the part of in-distribution rows that are flagged.
+ *
+ * @param fpr         Above 0 and below 1.
+ * @param confidence  0: the rate is at most `fpr` on average over all that is random, the
+ *                    calibration included (conformal prediction, Vovk et al. 2005). c above 0 and
+ *                    below 1: with probability c over the calibration, the rate that holds from then
+ *                    on is at most `fpr` (a tolerance limit, Wilks 1941; the exact binomial law).
+ * @return JEM_OK; JEM_EINVAL, also before a calibration and when that had too few rows: the message
+ *         says how many are needed. The old threshold stands then.
+ */
+JEM_API jem_status jem_detector_set_threshold(jem_detector *detector, double fpr,
+                                              double confidence);
+
+typedef struct jem_detector_info {
+    size_t struct_size;
+    uint64_t kinds;
+    double fpr, confidence; /* as promised; 0 before the calibration */
+    double threshold; /* scores above it are flagged; the largest of all classes' if per_class */
+    int64_t n_fitted; /* rows; 0 = not yet */
+    int64_t n_calibrated; /* rows that calibrate the p-value; 0 = not yet */
+    int64_t bank_rows;    /* training rows that KNN compares with */
+    int32_t rank;         /* directions that distances are taken in; 0 = not fitted */
+    int32_t per_class;
+    size_t bytes; /* that the detector holds */
+} jem_detector_info;
+
+/** @param info  Out. Its struct_size must be set before the call. */
+JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detector_info *info);
+
+/**
+ * Scores of one of the detector's kinds, as jem_score() has them.
+ *
+ * @param kind    One of its kinds; 0 = all of them combined, the score of jem_detect().
+ * @param scores  Out. (n).
+ * @return also JEM_EINVAL before the fit, if the kind is of features, or, combined, before the
+ *         calibration.
+ */
+JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_model *model,
+                                      int32_t kind, int64_t n, const float *x, float *scores);
+
+/** Why a row is flagged. */
+enum {
+    JEM_FLAG_NONE = 0,
+    JEM_FLAG_SCORE = 1,     /* its score is above the threshold */
+    JEM_FLAG_RANGE = 2,     /* it lies outside of the input range */
+    JEM_FLAG_OVERFLOW = 3,  /* it is so large that the network overflows */
+    JEM_FLAG_NOT_FINITE = 4 /* an element is NaN or infinite */
+};
+
+/** What is known of a row. No field is ever NaN. */
+typedef struct jem_detection {
+    float score;   /* higher = more out-of-distribution; may be +infinity */
+    float p_value; /* 1 / (n_calibrated + 1) .. 1: for an in-distribution row, the chance of one as
+                          small is at most p_value */
+    float probability; /* of the label, 0..1 */
+    int32_t label;     /* the most probable class; -1 of a row that is not finite or overflows */
+    int32_t flag;      /* JEM_FLAG_*; the last that applies */
+    int32_t kind; /* JEM_SCORE_*, the most surprising one; 0 where the flag has another reason */
+} jem_detection;
+
+/**
+ * Decides. Rows may hold anything: what is not finite is flagged.
+ *
+ * @param detections  Out. (n), `size` = sizeof(jem_detection) apart.
+ * @return JEM_OK; JEM_EINVAL, also before the calibration; JEM_EMISMATCH when the model has other
+ *         parameters or another precision than the one that was calibrated; JEM_ENOMEM,
+ *         JEM_EBACKEND.
+ */
+JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
+                              const float *x, jem_detection *detections, size_t size);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Sampler                                                                                      */

@@ -1,12 +1,11 @@
 /*
- * Logits, energies, scores, and the figures made of them.
+ * Logits, energies, gradients, and the figures made of them.
  */
 #include <math.h>
 
 #include "api/check.h"
 #include "base/environment.h"
 #include "detect/metrics.h"
-#include "detect/score.h"
 #include "ebm/batch.h"
 
 JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits)
@@ -66,16 +65,6 @@ JEM_API jem_status jem_features_vjp(const jem_model *model, int64_t n, const flo
 {
     JEMI_OWN_ENVIRONMENT;
     return vjp(model, JEMI_CUT_FEATURES, n, x, dfeatures, "dfeatures", features, dx);
-}
-
-JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, const float *x,
-                             float *scores)
-{
-    JEMI_OWN_ENVIRONMENT;
-    JEMI_TRY(jemi_check_input(model, n, x));
-    JEMI_TRY(jemi_check_range_int(kind, JEM_SCORE_ENERGY, JEM_SCORE_GRADIENT_NORM, "score kind"));
-    JEMI_TRY(jemi_check_array(n, scores, "scores"));
-    return n > 0 ? jemi_score(model, kind, n, x, scores) : JEM_OK;
 }
 
 JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const float *x,

@@ -32,6 +32,8 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
     JEMI_RANDOM_DROPOUT_DATA = 18,
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
+    JEMI_RANDOM_DIRECTIONS = 30,  /* test matrix for the leading directions of features */
+    JEMI_RANDOM_CALIBRATION = 31, /* which held-out rows calibrate the combination: row */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

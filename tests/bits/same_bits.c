@@ -168,8 +168,10 @@ static void score(const jem_model *model, const float *x, uint64_t *digest)
     join(digest, grad, ROWS * info.input_size);
     MUST(jem_features(model, ROWS, x, features));
     join(digest, features, ROWS * info.feature_count);
-    for (int32_t kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++) {
-        MUST(jem_score(model, kind, ROWS, x, scores));
+    static const int32_t kinds[] = {JEM_SCORE_ENERGY, JEM_SCORE_MAX_SOFTMAX,
+                                    JEM_SCORE_GRADIENT_NORM};
+    for (int k = 0; k < 3; k++) {
+        MUST(jem_score(model, kinds[k], NULL, ROWS, x, scores));
         join(digest, scores, ROWS);
     }
     free(logits);

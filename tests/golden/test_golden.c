@@ -248,7 +248,7 @@ START_TEST(test_forward)
     compare_vjp(&g, model, n, x, "logits", "dlogits", "logits_vjp", jem_vjp);
     compare_vjp(&g, model, n, x, "features", "dfeatures", "features_vjp", jem_features_vjp);
     for (int i = 0; i < COUNT(scores); i++) {
-        must(jem_score(model, scores[i].kind, n, x, out));
+        must(jem_score(model, scores[i].kind, NULL, n, x, out));
         compare_forward(&g, scores[i].name, n, out);
     }
     free(out);

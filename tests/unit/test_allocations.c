@@ -131,7 +131,7 @@ static jem_status call_energy_grad(void)
 
 static jem_status call_score(void)
 {
-    return jem_score(w.model, JEM_SCORE_GRADIENT_NORM, w.rows, w.x, w.out);
+    return jem_score(w.model, JEM_SCORE_GRADIENT_NORM, NULL, w.rows, w.x, w.out);
 }
 
 static jem_status call_sgld_step(void)

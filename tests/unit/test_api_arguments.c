@@ -136,13 +136,14 @@ START_TEST(test_score_and_metrics)
 {
     jem_metrics metrics = {.struct_size = sizeof metrics};
     double auroc;
-    REFUSED(JEM_EINVAL, "model", jem_score(NULL, JEM_SCORE_ENERGY, 1, f.x, f.out));
-    REFUSED(JEM_EINVAL, "kind is 0", jem_score(f.model, 0, 1, f.x, f.out));
-    REFUSED(JEM_EINVAL, "kind is 4", jem_score(f.model, 4, 1, f.x, f.out));
-    REFUSED(JEM_EINVAL, "n is -1", jem_score(f.model, JEM_SCORE_ENERGY, -1, f.x, f.out));
-    REFUSED(JEM_EINVAL, "x is NULL", jem_score(f.model, JEM_SCORE_ENERGY, 1, NULL, f.out));
-    REFUSED(JEM_EINVAL, "scores", jem_score(f.model, JEM_SCORE_ENERGY, 1, f.x, NULL));
-    REFUSED(JEM_EINVAL, "x is nan", jem_score(f.model, 2, ROWS, f.with_nan, f.out));
+    REFUSED(JEM_EINVAL, "model", jem_score(NULL, JEM_SCORE_ENERGY, NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "kind is 0", jem_score(f.model, 0, NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "kind is 18", jem_score(f.model, 18, NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "statistics", jem_score(f.model, JEM_SCORE_KNN, NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "n is -1", jem_score(f.model, JEM_SCORE_ENERGY, NULL, -1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "x is NULL", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, NULL, f.out));
+    REFUSED(JEM_EINVAL, "scores", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, f.x, NULL));
+    REFUSED(JEM_EINVAL, "x is nan", jem_score(f.model, 2, NULL, ROWS, f.with_nan, f.out));
     REFUSED(JEM_EINVAL, "n is 0", jem_classification_metrics(0, 3, f.out, f.labels, &metrics));
     REFUSED(JEM_EINVAL, "classes is 0",
             jem_classification_metrics(ROWS, 0, f.logits, f.labels, &metrics));

@@ -39,7 +39,7 @@ static void tear_down(void)
 static void call_all_with_no_rows(void)
 {
     for (int32_t kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
-        MUST(jem_score(model, kind, 0, NULL, NULL));
+        MUST(jem_score(model, kind, NULL, 0, NULL, NULL));
     MUST(jem_logits(model, 0, NULL, NULL));
     MUST(jem_energy(model, 0, NULL, NULL, NULL));
     MUST(jem_energy_grad(model, 0, NULL, NULL, NULL, NULL));

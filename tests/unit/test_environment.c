@@ -169,7 +169,7 @@ static void score(const subject *s, results *out, const state *before)
     QUIET(jem_logits(s->model, ROWS, s->x, out->logits));
     QUIET(jem_energy(s->model, ROWS, s->x, s->labels, out->energy));
     QUIET(jem_energy_grad(s->model, ROWS, s->x, NULL, NULL, out->grad));
-    QUIET(jem_score(s->model, JEM_SCORE_GRADIENT_NORM, ROWS, s->x, out->scores));
+    QUIET(jem_score(s->model, JEM_SCORE_GRADIENT_NORM, NULL, ROWS, s->x, out->scores));
     out->metrics.struct_size = sizeof out->metrics;
     QUIET(jem_classification_metrics(ROWS, CLASSES, out->logits, s->labels, &out->metrics));
     QUIET(jem_auroc(ROWS / 2, out->energy, ROWS / 2, out->energy + ROWS / 2, &out->auroc));

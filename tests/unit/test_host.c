@@ -79,7 +79,7 @@ static void compute(const jem_model *model, const float *x, const int64_t *label
     MUST(jem_logits(model, ROWS, x, out));
     MUST(jem_energy(model, ROWS, x, labels, out));
     MUST(jem_energy_grad(model, ROWS, x, NULL, out, out + ROWS));
-    MUST(jem_score(model, JEM_SCORE_MAX_SOFTMAX, ROWS, x, out));
+    MUST(jem_score(model, JEM_SCORE_MAX_SOFTMAX, NULL, ROWS, x, out));
     MUST(jem_input_to_u8(model, ROWS, x, JEM_LAYOUT_NHWC, images));
     MUST(jem_input_from_u8(model, ROWS, images, JEM_LAYOUT_NHWC, out));
     ck_assert_int_eq(errno, 1234);

@@ -48,7 +48,7 @@ static void free_subject(subject *s)
 
 typedef struct outputs {
     float logits[MOST_ROWS * CLASSES], energy[MOST_ROWS], grad[MOST_ROWS * PIXELS];
-    float scores[3][MOST_ROWS];
+    float scores[JEM_SCORE_GRADIENT_NORM][MOST_ROWS];
     float chains[MOST_ROWS * PIXELS], drawn[MOST_ROWS * PIXELS];
 } outputs;
 
@@ -58,7 +58,7 @@ static void compute(const subject *s, int64_t n, const float *x, outputs *out)
     MUST(jem_logits(s->model, n, x, out->logits));
     MUST(jem_energy_grad(s->model, n, x, NULL, out->energy, out->grad));
     for (int32_t kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
-        MUST(jem_score(s->model, kind, n, x, out->scores[kind - 1]));
+        MUST(jem_score(s->model, kind, NULL, n, x, out->scores[kind - 1]));
     memcpy(out->chains, x, (size_t)(n * PIXELS) * sizeof *x);
     MUST(jem_sampler_run(s->model, s->sampler, n, NULL, out->chains, STEPS, NULL, NULL));
     MUST(jem_sampler_draw(s->model, s->sampler, n, out->drawn, NULL, NULL, NULL));

@@ -107,7 +107,7 @@ static uint64_t script_compute(void)
     float out[5][ROWS * FEATURES] = {{0}};
     STEP(jem_logits(model, ROWS, x, out[0]));
     STEP(jem_energy_grad(model, ROWS, x, labels, NULL, out[1]));
-    STEP(jem_score(model, JEM_SCORE_GRADIENT_NORM, ROWS, x, out[2]));
+    STEP(jem_score(model, JEM_SCORE_GRADIENT_NORM, NULL, ROWS, x, out[2]));
     STEP(jem_energy(model, 1, x, NULL, out[3]));
     STEP(jem_model_prepare(model, JEM_PREPARE_GRAD | JEM_PREPARE_TRAIN, 5));
     double area;

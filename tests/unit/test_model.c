@@ -171,7 +171,7 @@ enum { ROWS_MOST = 300 };
 // All outputs for n rows: logits, energies both ways, gradients, scores.
 typedef struct outputs {
     float logits[ROWS_MOST * CLASSES], energy[ROWS_MOST], joint[ROWS_MOST], grad_energy[ROWS_MOST];
-    float grad[ROWS_MOST * 64], scores[3][ROWS_MOST];
+    float grad[ROWS_MOST * 64], scores[JEM_SCORE_GRADIENT_NORM][ROWS_MOST];
 } outputs;
 
 static void compute(const jem_model *model, int64_t n, const float *x, const int64_t *labels,
@@ -182,7 +182,7 @@ static void compute(const jem_model *model, int64_t n, const float *x, const int
     MUST(jem_energy(model, n, x, labels, out->joint));
     MUST(jem_energy_grad(model, n, x, labels, out->grad_energy, out->grad));
     for (int32_t kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
-        MUST(jem_score(model, kind, n, x, out->scores[kind - 1]));
+        MUST(jem_score(model, kind, NULL, n, x, out->scores[kind - 1]));
 }
 
 static void check_rows(const outputs *batch, const outputs *single, int64_t at, int64_t n,
@@ -270,8 +270,8 @@ START_TEST(test_energies_from_logits)
         ck_assert_float_eq(out->joint[i], -f[labels[i]]);
         ck_assert_float_eq(out->grad_energy[i], out->joint[i]);
         ck_assert_float_eq(out->scores[0][i], out->energy[i]);
-        NEAR(out->scores[1][i], -exp(most) / sum, 5e-7);
-        NEAR(out->scores[2][i], sqrt(norm), 5e-7);
+        NEAR(out->scores[JEM_SCORE_MAX_SOFTMAX - 1][i], -exp(most) / sum, 5e-7);
+        NEAR(out->scores[JEM_SCORE_GRADIENT_NORM - 1][i], sqrt(norm), 5e-7);
     }
     free(out);
     free(x);
@@ -315,7 +315,7 @@ START_TEST(test_prepare)
         MUST(jem_logits(model, n, x, out));
         MUST(jem_energy(model, n, x, NULL, out));
         MUST(jem_energy_grad(model, n, x, NULL, NULL, out));
-        MUST(jem_score(model, JEM_SCORE_GRADIENT_NORM, n, x, out));
+        MUST(jem_score(model, JEM_SCORE_GRADIENT_NORM, NULL, n, x, out));
         ck_assert_msg(allocations == prepared, "%d rows: %d allocations after prepare", (int)n,
                       (int)(allocations - prepared));
         free(out);

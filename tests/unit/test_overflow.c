@@ -21,7 +21,7 @@ enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 typedef struct results {
     float logits[ROWS][CLASSES], energy[ROWS], of_label[ROWS], grad[ROWS][PIXELS];
-    float energy_alone[ROWS], scores[3][ROWS];
+    float energy_alone[ROWS], scores[JEM_SCORE_GRADIENT_NORM][ROWS];
     float vjp_logits[ROWS][CLASSES], vjp[ROWS][PIXELS];
     float features[ROWS * FEATURES_MAX], features_vjp[ROWS][PIXELS];
     int64_t width; // of the features
@@ -35,7 +35,7 @@ static void compute(const jem_model *model, const float *x, results *r)
     MUST(jem_energy(model, ROWS, x, NULL, r->energy_alone));
     MUST(jem_energy(model, ROWS, x, labels, r->of_label));
     for (int kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
-        MUST(jem_score(model, kind, ROWS, x, r->scores[kind - 1]));
+        MUST(jem_score(model, kind, NULL, ROWS, x, r->scores[kind - 1]));
     float ones[ROWS * FEATURES_MAX];
     for (int i = 0; i < ROWS * FEATURES_MAX; i++)
         ones[i] = 1.0f;

@@ -35,7 +35,7 @@ static void compute(subject *s, const jem_model *model, const float *x, const in
     STEP(jem_energy_grad(model, ROWS, x, NULL, energies, out));
     STEP(jem_input_range(model, ROWS, x, outside, &n_outside, NULL, NULL));
     for (int32_t kind = JEM_SCORE_ENERGY; kind <= JEM_SCORE_GRADIENT_NORM; kind++)
-        STEP(jem_score(model, kind, ROWS, x, energies));
+        STEP(jem_score(model, kind, NULL, ROWS, x, energies));
 }
 
 static void sample(subject *s, const jem_model *model, jem_sampler *sampler, const float *x,

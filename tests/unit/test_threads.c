@@ -59,7 +59,7 @@ static jem_status hash_outputs(const jem_model *model, int64_t n, const float *x
     if (status == JEM_OK)
         status = jem_energy_grad(model, n, x, labels, out[1] + 1, out[2]);
     if (status == JEM_OK)
-        status = jem_score(model, JEM_SCORE_MAX_SOFTMAX, 1, x, out[1]);
+        status = jem_score(model, JEM_SCORE_MAX_SOFTMAX, NULL, 1, x, out[1]);
     *hash = support_hash(out, sizeof out);
     return status;
 }

@@ -60,8 +60,8 @@ START_TEST(test_toy_problem)
     double area;
     for (int i = 0; i < TEST_ROWS * FEATURES; i++)
         noise[i] *= 1.5f;
-    MUST(jem_score(model, JEM_SCORE_ENERGY, TEST_ROWS, rows, usual));
-    MUST(jem_score(model, JEM_SCORE_ENERGY, TEST_ROWS, noise, unusual));
+    MUST(jem_score(model, JEM_SCORE_ENERGY, NULL, TEST_ROWS, rows, usual));
+    MUST(jem_score(model, JEM_SCORE_ENERGY, NULL, TEST_ROWS, noise, unusual));
     MUST(jem_auroc(TEST_ROWS, usual, TEST_ROWS, unusual, &area));
     ck_assert_double_gt(area, 0.8); // the density has been learned: 1/2 would be nothing
     free(rows), free(noise), free(logits), free(labels), free(usual), free(unusual);

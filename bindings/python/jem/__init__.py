@@ -35,8 +35,9 @@ from .errors import (
     JemUnsupportedError,
 )
 from ._rows import JemWarning
+from .detector import Detector, DetectorInfo
 from .metrics import Metrics, auroc, classification_metrics
-from .model import Model, ModelInfo, StepInfo
+from .model import Model, ModelInfo, StepInfo, score_kinds, score_logits
 from .sampler import Chains, Sampler
 from .training import (
     Optimizer,
@@ -64,6 +65,8 @@ def build_info() -> dict[str, _Any]:
 
 __all__ = [
     "Chains",
+    "Detector",
+    "DetectorInfo",
     "JemBackendError",
     "JemBusyError",
     "JemCancelledError",
@@ -93,6 +96,8 @@ __all__ = [
     "load_checkpoint",
     "preset",
     "save_checkpoint",
+    "score_kinds",
+    "score_logits",
     "set_log",
     "train_step",
 ]

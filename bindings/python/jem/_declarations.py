@@ -7,7 +7,7 @@ when this table and the header differ in anything.
 
 from __future__ import annotations
 
-OPAQUE = ("jem_model", "jem_sampler", "jem_optimizer")
+OPAQUE = ("jem_model", "jem_detector", "jem_sampler", "jem_optimizer")
 
 TYPEDEFS = {
     "jem_status": "int32_t",
@@ -50,7 +50,31 @@ CONSTANTS = {
     "JEM_LAYOUT_NHWC": 2,
     "JEM_SCORE_ENERGY": 1,
     "JEM_SCORE_MAX_SOFTMAX": 2,
-    "JEM_SCORE_GRADIENT_NORM": 3,
+    "JEM_SCORE_MAX_LOGIT": 3,
+    "JEM_SCORE_MARGIN": 4,
+    "JEM_SCORE_ENTROPY": 5,
+    "JEM_SCORE_GEN": 6,
+    "JEM_SCORE_GRADIENT_NORM": 7,
+    "JEM_SCORE_MAHALANOBIS": 8,
+    "JEM_SCORE_RELATIVE_MAHALANOBIS": 9,
+    "JEM_SCORE_UNIT_MAHALANOBIS": 10,
+    "JEM_SCORE_KNN": 11,
+    "JEM_SCORE_FDBD": 12,
+    "JEM_SCORE_VIM": 13,
+    "JEM_SCORE_NCI": 14,
+    "JEM_SCORE_REACT": 15,
+    "JEM_SCORE_SCALE": 16,
+    "JEM_SCORE_GRADNORM": 17,
+    "JEM_SOURCE_LOGITS": 1,
+    "JEM_SOURCE_GRADIENT": 2,
+    "JEM_SOURCE_FEATURES": 3,
+    "JEM_COMBINE_LARGEST": 1,
+    "JEM_COMBINE_SUM": 2,
+    "JEM_FLAG_NONE": 0,
+    "JEM_FLAG_SCORE": 1,
+    "JEM_FLAG_RANGE": 2,
+    "JEM_FLAG_OVERFLOW": 3,
+    "JEM_FLAG_NOT_FINITE": 4,
     "JEM_START_UNIFORM": 1,
     "JEM_START_GAUSSIAN": 2,
     "JEM_START_MIXTURE": 3,
@@ -140,12 +164,64 @@ STRUCTS = {
         ("offset", "int64_t"),
         ("count", "int64_t"),
     ),
+    "jem_score_info": (
+        ("struct_size", "size_t"),
+        ("name", "const char *"),
+        ("summary", "const char *"),
+        ("source", "int32_t"),
+        ("classes_min", "int32_t"),
+    ),
+    "jem_score_config": (
+        ("struct_size", "size_t"),
+        ("temperature", "float"),
+        ("gen_gamma", "float"),
+        ("gen_classes", "int32_t"),
+        ("neighbours", "int32_t"),
+        ("nci_norm_weight", "float"),
+        ("react_percentile", "float"),
+        ("scale_percentile", "float"),
+        ("reserved", "int32_t"),
+    ),
     "jem_metrics": (
         ("struct_size", "size_t"),
         ("accuracy", "double"),
         ("nll", "double"),
         ("brier", "double"),
         ("ece", "double"),
+    ),
+    "jem_detector_config": (
+        ("struct_size", "size_t"),
+        ("kinds", "uint64_t"),
+        ("two_sided", "uint64_t"),
+        ("seed", "uint64_t"),
+        ("bank_bytes", "int64_t"),
+        ("fpr", "double"),
+        ("confidence", "double"),
+        ("combine", "int32_t"),
+        ("per_class", "int32_t"),
+        ("rank", "int32_t"),
+        ("flag_range", "int32_t"),
+    ),
+    "jem_detector_info": (
+        ("struct_size", "size_t"),
+        ("kinds", "uint64_t"),
+        ("fpr", "double"),
+        ("confidence", "double"),
+        ("threshold", "double"),
+        ("n_fitted", "int64_t"),
+        ("n_calibrated", "int64_t"),
+        ("bank_rows", "int64_t"),
+        ("rank", "int32_t"),
+        ("per_class", "int32_t"),
+        ("bytes", "size_t"),
+    ),
+    "jem_detection": (
+        ("score", "float"),
+        ("p_value", "float"),
+        ("probability", "float"),
+        ("label", "int32_t"),
+        ("flag", "int32_t"),
+        ("kind", "int32_t"),
     ),
     "jem_sampler_config": (
         ("struct_size", "size_t"),
@@ -268,6 +344,8 @@ ENUM_FIELDS = {
     ("jem_optimizer_config", "kind"): "JEM_OPTIMIZER_",
     ("jem_optimizer_config", "schedule"): "JEM_SCHEDULE_",
     ("jem_train_stats", "event"): "JEM_EVENT_",
+    ("jem_detector_config", "combine"): "JEM_COMBINE_",
+    ("jem_score_info", "source"): "JEM_SOURCE_",
 }
 
 # name: (return type, argument types...)
@@ -361,14 +439,46 @@ FUNCTIONS = {
         "jem_status", "const jem_model *", "int64_t", "const float *", "const float *", "float *",
         "float *",
     ),
+    "jem_score_get_info": ("jem_status", "int32_t", "jem_score_info *"),
+    "jem_score_find": ("jem_status", "const char *", "int32_t *"),
+    "jem_score_config_init": ("jem_status", "jem_score_config *", "size_t"),
     "jem_score": (
-        "jem_status", "const jem_model *", "int32_t", "int64_t", "const float *", "float *",
+        "jem_status", "const jem_model *", "int32_t", "const jem_score_config *", "int64_t",
+        "const float *", "float *",
+    ),
+    "jem_score_logits": (
+        "jem_status", "int32_t", "const jem_score_config *", "int64_t", "int32_t", "const float *",
+        "float *",
     ),
     "jem_classification_metrics": (
         "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "jem_metrics *",
     ),
     "jem_auroc": (
         "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double *",
+    ),
+    "jem_detector_config_init": ("jem_status", "jem_detector_config *", "size_t"),
+    "jem_detector_create": (
+        "jem_status", "jem_detector **", "const jem_model *", "const jem_detector_config *",
+        "const jem_score_config *",
+    ),
+    "jem_detector_destroy": ("void", "jem_detector *"),
+    "jem_detector_fit": (
+        "jem_status", "jem_detector *", "const jem_model *", "int64_t", "const float *",
+        "const int64_t *", "jem_progress_fn", "void *",
+    ),
+    "jem_detector_calibrate": (
+        "jem_status", "jem_detector *", "const jem_model *", "int64_t", "const float *",
+        "jem_progress_fn", "void *",
+    ),
+    "jem_detector_set_threshold": ("jem_status", "jem_detector *", "double", "double"),
+    "jem_detector_get_info": ("jem_status", "const jem_detector *", "jem_detector_info *"),
+    "jem_detector_score": (
+        "jem_status", "const jem_detector *", "const jem_model *", "int32_t", "int64_t",
+        "const float *", "float *",
+    ),
+    "jem_detect": (
+        "jem_status", "const jem_detector *", "const jem_model *", "int64_t", "const float *",
+        "jem_detection *", "size_t",
     ),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (

@@ -219,7 +219,7 @@ def _field_value(struct: str, field: str, spelling: str, value: Any) -> Any:
         return text(value, field)
     if spelling.endswith("]"):
         return _float_array(value, _native.value_type(spelling), field)
-    return float(value) if spelling == "float" else integer(value, spelling, field)
+    return float(value) if spelling in ("float", "double") else integer(value, spelling, field)
 
 
 def configs(what: str, structs: tuple[str, ...], keywords: Mapping[str, Any]) -> list[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _rows, _values
+from ._declarations import CONSTANTS
 from ._native import STEP, Handle, call, create, struct_type
 from .errors import JemNotFoundError
 
@@ -379,18 +380,21 @@ class Model(Handle):
         _rows.compute(self, inputs, block, out)
         return out, dx
 
-    def score(self, x: ArrayLike, kind: str = "energy") -> np.ndarray:
+    def score(self, x: ArrayLike, kind: str = "energy", **config: Any) -> np.ndarray:
         """Outlier scores, (n,). High = unusual, every kind.
 
         Args:
-            kind: "energy", "max-softmax" or "gradient-norm".
+            kind: "energy", "max-softmax", "max-logit", "margin", "entropy", "gen" or
+                "gradient-norm". Those of features belong to a Detector.
+            **config: temperature, gen_gamma, gen_classes; see jem_score_config in jem.h.
         """
         inputs = _values.rows(x, self.shape)
         out = np.empty(len(inputs), np.float32)
         number = _values.constant("JEM_SCORE_", kind, "kind")
+        (settings,) = _values.configs("score()", ("jem_score_config",), config)
 
         def block(rows: slice, part: np.ndarray) -> None:
-            call("jem_score", self, number, len(part), part, out[rows])
+            call("jem_score", self, number, ctypes.byref(settings), len(part), part, out[rows])
 
         _rows.compute(self, inputs, block, out)
         return out
@@ -409,3 +413,28 @@ class Model(Handle):
         logits[np.isneginf(logits).all(axis=1)] = 0.0
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+ScoreKind = _values.result_class("ScoreKind", "jem_score_info", "A kind of outlier scores.")
+
+
+def score_kinds() -> list[Any]:
+    """All kinds of outlier scores, each a ScoreKind."""
+    kinds = [n for c, n in CONSTANTS.items() if c.startswith("JEM_SCORE_")]
+    return [_values.result_of(ScoreKind, "jem_score_get_info", kind) for kind in kinds]
+
+
+def score_logits(logits: ArrayLike, kind: str = "energy", **config: Any) -> np.ndarray:
+    """Outlier scores (n,) of logits (n, classes) that any engine has computed.
+
+    Args:
+        kind, **config: As of Model.score(), of kinds that are made of logits.
+    """
+    array = _values.floats(logits, "logits")
+    if array.ndim != 2:
+        raise ValueError(f"logits has shape {array.shape}; expected (n, classes)")
+    number = _values.constant("JEM_SCORE_", kind, "kind")
+    (settings,) = _values.configs("score_logits()", ("jem_score_config",), config)
+    out = np.empty(len(array), np.float32)
+    call("jem_score_logits", number, ctypes.byref(settings), *array.shape, array, out)
+    return out

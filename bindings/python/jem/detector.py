@@ -1,0 +1,117 @@
+"""Detectors: whether a row is out-of-distribution, decided at a promised false-positive rate."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _rows, _values
+from ._native import Handle, Progress, call, create, progress_function, struct_type
+from .model import Model
+
+DetectorInfo = _values.result_class("DetectorInfo", "jem_detector_info", "A detector's state.")
+
+_DETECTION = struct_type("jem_detection")
+
+
+def _bits(kinds: Iterable[str | int] | None, name: str) -> int | None:
+    if kinds is None:
+        return None
+    words = [kinds] if isinstance(kinds, (str, int)) else list(kinds)
+    bits = 0
+    for word in words:
+        bits |= 1 << _values.constant("JEM_SCORE_", word, name)
+    return bits
+
+
+class Detector(Handle):
+    """Decides whether rows are out-of-distribution, by several outlier scores at once.
+
+        detector = jem.Detector(model, fpr=0.01).fit(x_train, y_train).calibrate(x_held_out)
+        detector.detect(x)["flag"] != 0
+
+    Args:
+        model: Whose parameters it is made for. The methods use it unless they are given another.
+        kinds, two_sided: Names of scores, as Model.score() takes them and of features besides.
+        **config: seed, bank_bytes, fpr, confidence, combine ("largest", "sum"), per_class, rank,
+            flag_range, and the numbers of the scores: temperature, gen_gamma, gen_classes,
+            neighbours, nci_norm_weight, react_percentile, scale_percentile. jem.h explains them at
+            jem_detector_config and jem_score_config.
+
+    Any number of threads may use one that is fitted and calibrated.
+    """
+
+    _c_name = "jem_detector"
+
+    def __init__(
+        self,
+        model: Model,
+        kinds: Iterable[str | int] | None = None,
+        two_sided: Iterable[str | int] | None = None,
+        **config: Any,
+    ) -> None:
+        bits = {"kinds": _bits(kinds, "kinds"), "two_sided": _bits(two_sided, "two_sided")}
+        settings, scores = _values.configs(
+            "Detector()", ("jem_detector_config", "jem_score_config"), {**config, **bits}
+        )
+        pointer = create("jem_detector_create", "jem_detector", model, ctypes.byref(settings),
+                         ctypes.byref(scores))
+        super().__init__(pointer)
+        self.model = model
+
+    def fit(
+        self, x: ArrayLike, labels: ArrayLike | None = None, *, progress: Progress | None = None
+    ) -> Detector:
+        """Takes statistics of the features of training rows. Returns the detector."""
+        inputs = _values.rows(x, self.model.shape)
+        classes = _values.labels(labels, len(inputs))
+        with progress_function(progress) as report:
+            call("jem_detector_fit", self, self.model, len(inputs), inputs, classes, report, None)
+        return self
+
+    def calibrate(self, x: ArrayLike, *, progress: Progress | None = None) -> Detector:
+        """Learns the scores of held-out in-distribution rows. Returns the detector."""
+        inputs = _values.rows(x, self.model.shape)
+        with progress_function(progress) as report:
+            call("jem_detector_calibrate", self, self.model, len(inputs), inputs, report, None)
+        return self
+
+    def set_threshold(self, fpr: float, confidence: float = 0.0) -> None:
+        """The false-positive rate that is promised, on average or with a confidence."""
+        call("jem_detector_set_threshold", self, fpr, confidence)
+
+    @property
+    def info(self) -> Any:
+        """A DetectorInfo."""
+        return _values.result_of(DetectorInfo, "jem_detector_get_info", self)
+
+    def score(self, x: ArrayLike, kind: str | int = 0) -> np.ndarray:
+        """Outlier scores (n,) of one of the detector's kinds; 0 = all of them combined."""
+        number = 0 if kind == 0 else _values.constant("JEM_SCORE_", kind, "kind")
+        inputs = _values.rows(x, self.model.shape)
+        out = np.empty(len(inputs), np.float32)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_detector_score", self, self.model, number, len(part), part, out[rows])
+
+        _rows.compute(self.model, inputs, block, out)
+        return out
+
+    def detect(self, x: ArrayLike, *, model: Model | None = None) -> np.ndarray:
+        """What is known of each row: a record array (n,) with the fields of jem_detection.
+
+        score, p_value, probability (of the label), label, flag (0 = in-distribution, else a
+        JEM_FLAG_ number), kind (the number of the most surprising score).
+        """
+        used = model if model is not None else self.model
+        inputs = _values.rows(x, self.model.shape)
+        out = np.zeros(len(inputs), np.dtype(_DETECTION))
+        for rows in _rows.blocks(len(inputs), used.info.macs):
+            part = out[rows]
+            place = part.ctypes.data_as(ctypes.POINTER(_DETECTION))
+            call("jem_detect", self, used, len(part), inputs[rows], place, ctypes.sizeof(_DETECTION))
+        return out

@@ -1,0 +1,235 @@
+/*
+ * The detector: settings, fit, calibration, decisions.
+ */
+#include <math.h>
+
+#include "api/check.h"
+#include "api/score.h"
+#include "base/environment.h"
+#include "base/progress.h"
+#include "detect/detect.h"
+#include "detect/detector_fit.h"
+
+#define KIND(kind) ((uint64_t)1 << (kind))
+
+enum { RANK_MAX = 256, BANK_BYTES_MIN = 4096 };
+
+JEM_API jem_status jem_detector_config_init(jem_detector_config *config, size_t struct_size)
+{
+    JEMI_OWN_ENVIRONMENT;
+    const jem_detector_config defaults = {
+        .struct_size = sizeof defaults,
+        .kinds = KIND(JEM_SCORE_ENERGY) | KIND(JEM_SCORE_GEN) | KIND(JEM_SCORE_MAHALANOBIS) |
+                 KIND(JEM_SCORE_RELATIVE_MAHALANOBIS) | KIND(JEM_SCORE_KNN),
+        .bank_bytes = 4 << 20,
+        .fpr = 0.01,
+        .combine = JEM_COMBINE_LARGEST,
+        .rank = 128,
+        .flag_range = 1,
+    };
+    return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_detector_config");
+}
+
+static jem_status check_kinds(const jem_model *model, const jem_detector_config *config)
+{
+    uint64_t known = 0;
+    const jemi_score_kind *kind;
+    for (int32_t k = 1; (kind = jemi_score_kind_find(k)) != NULL; k++) {
+        known |= KIND(k);
+        if ((config->kinds & KIND(k)) != 0 && jemi_model_classes(model) < kind->classes_min)
+            return jemi_fail(JEM_EINVAL,
+                             "kinds has %s; expected kinds that say something of a "
+                             "model with %d class",
+                             kind->name, (int)jemi_model_classes(model));
+    }
+    if (config->kinds == 0 || (config->kinds & ~known) != 0)
+        return jemi_fail(JEM_EINVAL, "kinds is %#llx; expected bits 1 << JEM_SCORE_*",
+                         (unsigned long long)config->kinds);
+    if ((config->two_sided & ~config->kinds) != 0)
+        return jemi_fail(JEM_EINVAL, "two_sided is %#llx; expected some of the bits of kinds",
+                         (unsigned long long)config->two_sided);
+    return JEM_OK;
+}
+
+static jem_status check_rate(double fpr, double confidence)
+{
+    if (!(fpr > 0.0 && fpr < 1.0))
+        return jemi_fail(JEM_EINVAL, "fpr is %g; expected a number above 0 and below 1", fpr);
+    if (!(confidence >= 0.0 && confidence < 1.0))
+        return jemi_fail(JEM_EINVAL, "confidence is %g; expected 0, or a number below 1",
+                         confidence);
+    return JEM_OK;
+}
+
+static jem_status read_config(const jem_model *model, const jem_detector_config *config,
+                              jem_detector_config *own)
+{
+    JEMI_TRY(jem_detector_config_init(own, sizeof *own));
+    if (config != NULL)
+        JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_detector_config"));
+    JEMI_TRY(check_kinds(model, own));
+    JEMI_TRY(jemi_check_range_int(own->bank_bytes, BANK_BYTES_MIN, INT64_MAX, "bank_bytes"));
+    JEMI_TRY(check_rate(own->fpr, own->confidence));
+    JEMI_TRY(jemi_check_range_int(own->combine, JEM_COMBINE_LARGEST, JEM_COMBINE_SUM, "combine"));
+    JEMI_TRY(jemi_check_flag(own->per_class, "per_class"));
+    JEMI_TRY(jemi_check_range_int(own->rank, 1, RANK_MAX, "rank"));
+    return jemi_check_flag(own->flag_range, "flag_range");
+}
+
+JEM_API jem_status jem_detector_create(jem_detector **out, const jem_model *model,
+                                       const jem_detector_config *config,
+                                       const jem_score_config *scores)
+{
+    JEMI_OWN_ENVIRONMENT;
+    jem_detector_config own;
+    jem_score_config own_scores;
+    JEMI_TRY(jemi_check_pointer(out, "out"));
+    *out = NULL;
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(read_config(model, config, &own));
+    JEMI_TRY(jemi_check_score_config(scores, &own_scores));
+    return jemi_detector_create(out, model, &own, &own_scores);
+}
+
+JEM_API void jem_detector_destroy(jem_detector *detector)
+{
+    jemi_detector_destroy(detector);
+}
+
+// What all calls with both handles and rows begin with.
+static jem_status check_call(const jem_detector *detector, const jem_model *model, int64_t n,
+                             const float *x)
+{
+    JEMI_TRY(jemi_check_pointer(detector, "detector"));
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    JEMI_TRY(jemi_check_fingerprint(model, &detector->fingerprint, true, "detector"));
+    JEMI_TRY(jemi_check_rows(n, "n"));
+    return jemi_check_array(n, x, "x");
+}
+
+// The same, with rows that something is learnt from.
+static jem_status check_data(const jem_detector *detector, const jem_model *model,
+                             const jemi_detector_data *data, jemi_progress *progress)
+{
+    JEMI_TRY(check_call(detector, model, data->n, data->x));
+    JEMI_TRY(jemi_progress_add(progress, 0)); // looking through much data takes a while, too
+    JEMI_TRY(jemi_check_finite(data->x, data->n, jemi_model_input_size(model), "x"));
+    return jemi_check_labels(data->labels, data->n, jemi_model_classes(model), "labels");
+}
+
+JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *model, int64_t n,
+                                    const float *x, const int64_t *labels, jem_progress_fn progress,
+                                    void *user)
+{
+    JEMI_OWN_ENVIRONMENT;
+    const jemi_detector_data data = {n, x, labels};
+    jemi_progress told = {progress, user, "visits of rows", 0, jemi_detector_fit_visits(n)};
+    JEMI_TRY(jemi_check_range_int(n, 2, INT32_MAX, "n"));
+    JEMI_TRY(check_data(detector, model, &data, &told));
+    JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
+    const jem_status status = jemi_detector_fit(detector, model, &data, &told);
+    jemi_claim_release(&detector->claim);
+    return status;
+}
+
+JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_model *model, int64_t n,
+                                          const float *x, jem_progress_fn progress, void *user)
+{
+    JEMI_OWN_ENVIRONMENT;
+    const jemi_detector_data data = {n, x, NULL};
+    jemi_progress told = {progress, user, "rows", 0, n};
+    JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
+    JEMI_TRY(check_data(detector, model, &data, &told));
+    JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
+    jem_status status = jemi_detector_check_fitted(detector);
+    if (status == JEM_OK)
+        status = jemi_detector_calibrate(detector, model, &data, &told);
+    jemi_claim_release(&detector->claim);
+    return status;
+}
+
+JEM_API jem_status jem_detector_set_threshold(jem_detector *detector, double fpr, double confidence)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(detector, "detector"));
+    JEMI_TRY(check_rate(fpr, confidence));
+    JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
+    jem_status status = jemi_detector_check_calibrated(detector);
+    if (status == JEM_OK)
+        status = jemi_calibration_set_threshold(&detector->calibration, fpr, confidence);
+    jemi_claim_release(&detector->claim);
+    return status;
+}
+
+static double largest_threshold(const jemi_calibration *calibration)
+{
+    double largest = 0.0;
+    for (int32_t g = 0; g < calibration->n_groups && calibration->n > 0; g++)
+        if (g == 0 || (double)calibration->thresholds[g] > largest)
+            largest = (double)calibration->thresholds[g];
+    return largest;
+}
+
+JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detector_info *info)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(detector, "detector"));
+    JEMI_TRY(jemi_check_pointer(info, "info"));
+    JEMI_TRY(jemi_config_check_out(info, "jem_detector_info"));
+    const jemi_calibration *calibration = &detector->calibration;
+    const jem_detector_info own = {
+        .kinds = detector->config.kinds,
+        .fpr = calibration->fpr,
+        .confidence = calibration->confidence,
+        .threshold = largest_threshold(calibration),
+        .n_fitted = detector->n_fitted,
+        .n_calibrated = calibration->n,
+        .bank_rows = detector->stats.bank.out,
+        .rank = (int32_t)detector->stats.rank,
+        .per_class = detector->config.per_class,
+        .bytes = jemi_detector_bytes(detector),
+    };
+    jemi_config_write(info, &own, sizeof own);
+    return JEM_OK;
+}
+
+// The place of a kind among the detector's; -1 for all of them combined.
+static jem_status find_place(const jem_detector *detector, int32_t kind, int32_t *place)
+{
+    *place = -1;
+    if (kind == 0)
+        return jemi_detector_check_calibrated(detector);
+    for (int32_t k = 0; k < detector->n_kinds; k++)
+        if (detector->kinds[k]->kind == kind) {
+            *place = k;
+            return JEM_OK;
+        }
+    return jemi_fail(JEM_EINVAL, "kind is %d; expected 0 or one of the detector's kinds",
+                     (int)kind);
+}
+
+JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_model *model,
+                                      int32_t kind, int64_t n, const float *x, float *scores)
+{
+    JEMI_OWN_ENVIRONMENT;
+    int32_t place;
+    JEMI_TRY(check_call(detector, model, n, x));
+    JEMI_TRY(jemi_check_finite(x, n, jemi_model_input_size(model), "x"));
+    JEMI_TRY(jemi_detector_check_fitted(detector));
+    JEMI_TRY(find_place(detector, kind, &place));
+    JEMI_TRY(jemi_check_array(n, scores, "scores"));
+    return n > 0 ? jemi_detector_score(detector, model, place, n, x, scores) : JEM_OK;
+}
+
+JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
+                              const float *x, jem_detection *detections, size_t size)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(check_call(detector, model, n, x));
+    JEMI_TRY(jemi_detector_check_calibrated(detector));
+    JEMI_TRY(jemi_check_array(n, detections, "detections"));
+    if (size < sizeof(jem_detection))
+        return jemi_fail(JEM_EINVAL, "size is %lld; expected at least %lld, sizeof(jem_detection)",
+                         (long long)size, (long long)sizeof(jem_detection));
+    return n > 0 ? jemi_detect(detector, model, n, x, detections, size) : JEM_OK;
+}

@@ -1,0 +1,17 @@
+/*
+ * The decision.
+ */
+#ifndef JEMI_DETECT_DETECT_H
+#define JEMI_DETECT_DETECT_H
+
+#include "detect/detector.h"
+
+/** Raw scores of its kind number k, or with -1 combined ones. @param x  Finite. */
+jem_status jemi_detector_score(const jem_detector *detector, const jem_model *model, int32_t k,
+                               int64_t n, const float *x, float *scores);
+
+/** @param x  Of any content. @param stride  Bytes from one detection to the next. */
+jem_status jemi_detect(const jem_detector *detector, const jem_model *model, int64_t n,
+                       const float *x, jem_detection *detections, size_t stride);
+
+#endif

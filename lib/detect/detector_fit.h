@@ -1,0 +1,28 @@
+/*
+ * What a detector learns: from training rows, then from held-out rows.
+ */
+#ifndef JEMI_DETECT_DETECTOR_FIT_H
+#define JEMI_DETECT_DETECTOR_FIT_H
+
+#include "base/progress.h"
+#include "detect/detector.h"
+
+/** Rows of the caller's. */
+typedef struct jemi_detector_data {
+    int64_t n;
+    const float *x;        /* (n, C, H, W), finite */
+    const int64_t *labels; /* (n); NULL = those that the model predicts */
+} jemi_detector_data;
+
+/** How many visits of rows the progress of a fit counts. */
+int64_t jemi_detector_fit_visits(int64_t n);
+
+/** On any error the detector is as before. */
+jem_status jemi_detector_fit(jem_detector *detector, const jem_model *model,
+                             const jemi_detector_data *data, jemi_progress *progress);
+
+/** The same. The threshold is that of the config. */
+jem_status jemi_detector_calibrate(jem_detector *detector, const jem_model *model,
+                                   const jemi_detector_data *data, jemi_progress *progress);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * Rows of features through the maps of fitted statistics.
+ */
+#ifndef JEMI_DETECT_FEATURE_MAPS_H
+#define JEMI_DETECT_FEATURE_MAPS_H
+
+#include "detect/feature_stats.h"
+
+/** What the maps give of some rows. Arrays of maps that are not fitted are NULL. */
+typedef struct jemi_feature_maps {
+    int64_t n;
+    float *z; /* rows of jemi_linear_map_stride() floats, as all of these */
+    float *unit_z;
+    float *tied, *background, *unit, *bank;
+    double *squares; /* (n), |h|^2 */
+    double *beside;  /* (n), |h|^2 - |z|^2 */
+} jemi_feature_maps;
+
+/** Room for n rows. `maps` is zeroed before. */
+jem_status jemi_feature_maps_create(jemi_feature_maps *maps, const jemi_feature_stats *stats,
+                                    int64_t n);
+void jemi_feature_maps_fini(jemi_feature_maps *maps);
+
+/** @param features  (n, stride of the width), padded with zeros. */
+void jemi_feature_maps_fill(jemi_feature_maps *maps, const jemi_feature_stats *stats, int64_t n,
+                            const float *features);
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * The formulas stand at JEM_SCORE_* in jem.h. Distances take features by their leading directions,
+ * and what lies beside these as if it had the same variance everywhere.
+ */
+#include "detect/feature_scores.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/elementary.h"
+#include "detect/largest.h"
+#include "ebm/density.h"
+
+// ---- distances ---------------------------------------------------------------------------------
+
+static double distance(const jemi_tied_gaussian *gaussian, const float *mapped, int64_t row)
+{
+    return jemi_tied_gaussian_distance(gaussian,
+                                       mapped + row * jemi_linear_map_stride(gaussian->map.out));
+}
+
+double jemi_score_mahalanobis(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    const jemi_feature_stats *stats = row->stats;
+    const double variance = (double)stats->residual_variance;
+    const double beside = variance > 0.0 ? row->maps->beside[row->index] / variance : 0.0;
+    return distance(&stats->tied, row->maps->tied, row->index) + beside;
+}
+
+// What lies beside the basis is in both distances.
+double jemi_score_relative_mahalanobis(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    return distance(&row->stats->tied, row->maps->tied, row->index) -
+           distance(&row->stats->background, row->maps->background, row->index);
+}
+
+double jemi_score_unit_mahalanobis(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    const jemi_feature_stats *stats = row->stats;
+    const double variance = (double)stats->unit_residual_variance;
+    const double square = row->maps->squares[row->index];
+    const bool has_rest = variance > 0.0 && square > 0.0;
+    const double beside = has_rest ? row->maps->beside[row->index] / square / variance : 0.0;
+    return distance(&stats->unit, row->maps->unit, row->index) + beside;
+}
+
+double jemi_score_knn(const jem_score_config *config, const jemi_feature_row *row)
+{
+    const jemi_linear_map *bank = &row->stats->bank;
+    const double square = row->maps->squares[row->index];
+    if (square == 0.0)
+        return sqrt(2.0); // at right angles to all
+    jemi_largest nearest;
+    jemi_find_largest(bank->out, row->maps->bank + row->index * jemi_linear_map_stride(bank->out),
+                      config->neighbours, &nearest);
+    return sqrt(fmax(2.0 - 2.0 * (double)nearest.values[0] / sqrt(square), 0.0));
+}
+
+// ---- features and the last layer ---------------------------------------------------------------
+
+static int64_t top_class(const jemi_feature_row *row)
+{
+    int64_t top = 0;
+    for (int64_t k = 1; k < row->stats->n_classes; k++)
+        if (row->logits[k] > row->logits[top])
+            top = k;
+    return top;
+}
+
+static const float *weights_of(const jemi_feature_row *row, int64_t k)
+{
+    return row->head_weights + k * row->stats->width;
+}
+
+static double distance_to_mean(const jemi_feature_row *row)
+{
+    double square = 0.0;
+    for (int64_t e = 0; e < row->stats->width; e++) {
+        const double d = (double)row->features[e] - (double)row->stats->mean[e];
+        square += d * d;
+    }
+    return sqrt(square);
+}
+
+double jemi_score_fdbd(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    const int64_t n_classes = row->stats->n_classes, width = row->stats->width;
+    const int64_t top = top_class(row);
+    const float *of_top = weights_of(row, top);
+    double sum = 0.0;
+    for (int64_t c = 0; c < n_classes; c++) {
+        double square = 0.0;
+        const float *of_class = weights_of(row, c);
+        for (int64_t e = 0; e < width; e++) {
+            const double d = (double)of_top[e] - (double)of_class[e];
+            square += d * d;
+        }
+        if (square > 0.0)
+            sum += fabs((double)row->logits[top] - (double)row->logits[c]) / sqrt(square);
+    }
+    const double from_mean = distance_to_mean(row);
+    return from_mean > 0.0 ? -sum / (double)(n_classes - 1) / from_mean : 0.0;
+}
+
+double jemi_score_vim(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    const jemi_feature_stats *stats = row->stats;
+    const float *z = row->maps->z + row->index * jemi_linear_map_stride(stats->rank);
+    double left = row->maps->squares[row->index];
+    for (int64_t k = 0; k < stats->vim_rank; k++) {
+        const double whole = (double)z[k] + (double)stats->origin[k];
+        left -= whole * whole;
+    }
+    return (double)stats->vim_scale * sqrt(fmax(left, 0.0)) -
+           jemi_logsumexp(row->logits, stats->n_classes, NULL);
+}
+
+static double sum_abs(const jemi_feature_row *row)
+{
+    double sum = 0.0;
+    for (int64_t e = 0; e < row->stats->width; e++)
+        sum += fabs((double)row->features[e]);
+    return sum;
+}
+
+double jemi_score_nci(const jem_score_config *config, const jemi_feature_row *row)
+{
+    const float *weights = weights_of(row, top_class(row));
+    double along = 0.0;
+    for (int64_t e = 0; e < row->stats->width; e++)
+        along += (double)weights[e] * ((double)row->features[e] - (double)row->stats->mean[e]);
+    const double from_mean = distance_to_mean(row);
+    return -(from_mean > 0.0 ? along / from_mean : 0.0) -
+           (double)config->nci_norm_weight * sum_abs(row);
+}
+
+// ---- the last layer on other features ----------------------------------------------------------
+
+// E of the logits that the last layer makes of scale * min(h, clip).
+static double energy_of_shaped(const jemi_feature_row *row, double scale, double clip)
+{
+    const int64_t n_classes = row->stats->n_classes;
+    double largest = -INFINITY, sum = 0.0; // of exp(f - largest)
+    for (int64_t k = 0; k < n_classes; k++) {
+        const float *weights = weights_of(row, k);
+        double f = 0.0;
+        for (int64_t e = 0; e < row->stats->width; e++)
+            f += (double)weights[e] * fmin((double)row->features[e], clip);
+        f = scale * f + (double)row->head_bias[k];
+        if (f > largest) {
+            sum = sum * jemi_exp(largest - f) + 1.0;
+            largest = f;
+        } else {
+            sum += jemi_exp(f - largest);
+        }
+    }
+    return -(largest + jemi_ln(sum));
+}
+
+double jemi_score_react(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    return energy_of_shaped(row, 1.0, (double)row->stats->react_clip);
+}
+
+// r is limited, so that the logits of exp(r) h are numbers.
+double jemi_score_scale(const jem_score_config *config, const jemi_feature_row *row)
+{
+    const int64_t width = row->stats->width;
+    const double most = 50.0;
+    int64_t left = width - (int64_t)((double)config->scale_percentile / 100.0 * (double)width);
+    left = left > 0 ? left : 1;
+    const float least = jemi_kth_largest(width, row->features, left);
+    double sum = 0.0, top = 0.0;
+    for (int64_t e = 0; e < width; e++) {
+        sum += (double)row->features[e];
+        if (row->features[e] > least) {
+            top += (double)row->features[e];
+            left--;
+        }
+    }
+    top += (double)left * (double)least; // ties
+    const double ratio = top > 0.0 ? fmin(fmax(sum / top, 0.0), most) : 1.0;
+    return energy_of_shaped(row, jemi_exp(ratio), INFINITY);
+}
+
+// |d KL(uniform, softmax) / d W|_1 = |h|_1 |1 / K - softmax|_1.
+double jemi_score_gradnorm(const jem_score_config *config, const jemi_feature_row *row)
+{
+    (void)config;
+    const int64_t n_classes = row->stats->n_classes;
+    const double f = jemi_logsumexp(row->logits, n_classes, NULL);
+    double apart = 0.0;
+    for (int64_t k = 0; k < n_classes; k++)
+        apart += fabs(1.0 / (double)n_classes - jemi_exp((double)row->logits[k] - f));
+    return -apart * sum_abs(row);
+}

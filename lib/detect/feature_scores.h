@@ -1,0 +1,25 @@
+/*
+ * Outlier scores of one row's penultimate features. All are higher = more out-of-distribution.
+ */
+#ifndef JEMI_DETECT_FEATURE_SCORES_H
+#define JEMI_DETECT_FEATURE_SCORES_H
+
+#include "detect/feature_maps.h"
+
+/** A row, and what it is compared with. Logits and features are finite. */
+typedef struct jemi_feature_row {
+    const jemi_feature_stats *stats;
+    const jemi_feature_maps *maps;
+    int64_t index; /* in the maps */
+    const float *features, *logits;
+    const float *head_weights; /* (n_classes, width), of the last layer */
+    const float *head_bias;    /* (n_classes) */
+} jemi_feature_row;
+
+typedef double jemi_feature_score(const jem_score_config *config, const jemi_feature_row *row);
+
+jemi_feature_score jemi_score_mahalanobis, jemi_score_relative_mahalanobis,
+    jemi_score_unit_mahalanobis, jemi_score_knn, jemi_score_fdbd, jemi_score_vim, jemi_score_nci,
+    jemi_score_react, jemi_score_scale, jemi_score_gradnorm;
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * The kinds of outlier scores, one row each: what a kind is called, what it is made of, how.
+ *
+ * Every kind is higher for rows that are more out-of-distribution, whatever the sign of its
+ * publication.
+ */
+#ifndef JEMI_DETECT_SCORE_KINDS_H
+#define JEMI_DETECT_SCORE_KINDS_H
+
+#include <jem/jem.h>
+
+#include "detect/feature_scores.h"
+
+typedef struct jemi_score_kind {
+    int32_t kind; /* JEM_SCORE_* */
+    const char *name, *summary;
+    int32_t source;      /* JEM_SOURCE_* */
+    int32_t classes_min; /* with fewer the score is the same for every row */
+    /* The one that belongs to the source: */
+    double (*of_logits)(const jem_score_config *config, int64_t n_classes, const float *logits);
+    double (*of_features)(const jem_score_config *config, const jemi_feature_row *row);
+} jemi_score_kind;
+
+/** NULL when there is no such kind. They count from 1 without a gap. */
+const jemi_score_kind *jemi_score_kind_find(int32_t kind);
+
+/** Of one row; +infinity where its logits are not finite. Kinds of JEM_SOURCE_LOGITS only. */
+float jemi_score_of_logits(const jemi_score_kind *kind, const jem_score_config *config,
+                           int64_t n_classes, const float *logits);
+
+#endif

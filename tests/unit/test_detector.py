@@ -1,0 +1,251 @@
+"""Detectors as a user meets them: promises on fresh rows, flags with their reasons, refusals."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import jem
+
+pytestmark = pytest.mark.filterwarnings("ignore::jem.JemWarning")  # of rows that are far out
+INPUTS, CLASSES = 12, 3
+FLAG = {name: number for number, name in enumerate(["none", "score", "range", "overflow", "not-finite"])}
+
+
+def rows(n, seed, scale=0.15):
+    """In-distribution rows and their classes."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).uniform(-0.5, 0.5, (CLASSES, INPUTS))
+    y = rng.integers(0, CLASSES, n)
+    return (centres[y] + rng.normal(0, scale, (n, INPUTS))).clip(-1, 1).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = jem.Model.create("mlp-24-20", channels=INPUTS, classes=CLASSES, seed=1)
+    optimizer = jem.Optimizer(made, lr=0.01)
+    for step in range(100):
+        x, y = rows(64, 1000 + step)
+        jem.train_step(made, optimizer, x_labelled=x, y_labelled=y, w_px=0, energy_l2=0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def detector(model):
+    x, y = rows(1500, 1)
+    return jem.Detector(model, fpr=0.05).fit(x, y).calibrate(rows(2000, 2)[0])
+
+
+def flagged(detector, x):
+    return detector.detect(x)["flag"] != FLAG["none"]
+
+
+# ---- promises -----------------------------------------------------------------------------------
+
+
+def test_the_rate_is_kept_and_noise_is_flagged(detector):
+    n = 4000
+    rate = flagged(detector, rows(n, 3)[0]).mean()
+    # The calibration's Beta law (1,000 scores) and the test's binomial law, six deviations of both.
+    assert abs(rate - 0.05) < 6 * np.sqrt(0.05 * 0.95 * (1 / 1000 + 1 / n))
+    noise = np.random.default_rng(4).uniform(-1, 1, (500, INPUTS)).astype(np.float32)
+    assert flagged(detector, noise).mean() > 0.9
+
+
+def test_p_values_are_uniform(detector):
+    p = np.sort(detector.detect(rows(4000, 5)[0])["p_value"])
+    distance = np.abs(p - np.arange(1, len(p) + 1) / len(p)).max()
+    assert distance < 2.5 * np.sqrt(1 / 1000 + 1 / 4000) + 0.001  # Kolmogorov-Smirnov, two samples
+
+
+def test_a_promise_with_confidence_is_kept(model):
+    """In 60 calibrations the rate exceeds 10 % in at most as many as 90 % confidence allows."""
+    x, y = rows(800, 6)
+    detector = jem.Detector(model, ["energy"], fpr=0.1, confidence=0.9).fit(x, y)
+    fresh = rows(20000, 7)[0]
+    exceeded = 0
+    for draw in range(60):
+        detector.calibrate(rows(200, 100 + draw)[0])
+        exceeded += flagged(detector, fresh).mean() > 0.1
+    assert exceeded <= 20  # P(Binomial(60, .1) > 20) is 2e-7; without confidence it is half of them
+
+
+def test_thresholds_for_each_class(model):
+    x, y = rows(1500, 1)
+    detector = jem.Detector(model, fpr=0.1, per_class=1).fit(x, y).calibrate(rows(3000, 8)[0])
+    found = detector.detect(rows(6000, 9)[0])
+    for label in range(CLASSES):
+        mine = found[found["label"] == label]
+        rate = (mine["flag"] != 0).mean()
+        assert abs(rate - 0.1) < 6 * np.sqrt(0.1 * 0.9 * (1 / 400 + 1 / len(mine))), label
+
+
+@pytest.mark.parametrize("combine", ["largest", "sum"])
+def test_two_sides(model, combine):
+    """Rows whose score is too low are flagged with two sides, and only with two."""
+    x, y = rows(1500, 1)
+    held_out = rows(2000, 2)[0]
+    kinds = ["energy", "gradient-norm"]
+    one = jem.Detector(model, kinds, fpr=0.05, combine=combine).fit(x, y).calibrate(held_out)
+    two = jem.Detector(model, kinds, kinds, fpr=0.05, combine=combine).fit(x, y)
+    two.calibrate(held_out)
+    fresh = rows(4000, 3)[0]
+    assert abs(flagged(two, fresh).mean() - 0.05) < 0.05
+    energy = one.score(fresh, "energy")
+    low = fresh[energy < np.quantile(energy, 0.002)]
+    assert flagged(two, low).mean() > flagged(one, low).mean()
+
+
+def test_the_threshold_moves_with_the_rate(detector):
+    found = detector.detect(rows(2000, 3)[0])
+    try:
+        for fpr in (0.01, 0.2, 0.05):
+            detector.set_threshold(fpr)
+            assert detector.info.fpr == fpr
+            expected = found["score"] > detector.info.threshold
+            assert (flagged(detector, rows(2000, 3)[0]) == expected).all()
+            assert ((found["p_value"] <= fpr) == expected).all()
+    finally:
+        detector.set_threshold(0.05)
+
+
+# ---- what is told of a row ----------------------------------------------------------------------
+
+
+def test_detections(detector, model):
+    x, _ = rows(300, 10)
+    found = detector.detect(x)
+    logits = model.logits(x)
+    assert (found["label"] == logits.argmax(axis=1)).all()
+    np.testing.assert_allclose(found["probability"], model.predict_proba(x).max(axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(found["score"], detector.score(x))
+    names = [kind.name for kind in jem.score_kinds()]
+    default = {"energy", "gen", "mahalanobis", "relative-mahalanobis", "knn"}
+    assert {names[kind - 1] for kind in found["kind"]} <= default
+
+
+def test_rows_that_nothing_can_be_said_about(detector):
+    x, _ = rows(700, 11)  # more than one block
+    good = detector.detect(x)
+    bad = x.copy()
+    bad[3, 0], bad[5, 2], bad[300, 1] = np.nan, np.inf, -np.inf
+    bad[6, 0] = 1.2
+    bad[600] = np.finfo(np.float32).max
+    found = detector.detect(bad)
+    assert (found["flag"][[3, 5, 300]] == FLAG["not-finite"]).all()
+    assert found["flag"][6] == FLAG["range"] and found["flag"][600] == FLAG["overflow"]
+    assert np.isposinf(found["score"][[3, 5, 300, 600]]).all()
+    assert (found["label"][[3, 5, 300, 600]] == -1).all()
+    assert all(not np.isnan(found[name]).any() for name in ("score", "p_value", "probability"))
+    others = np.setdiff1d(np.arange(700), [3, 5, 6, 300, 600])
+    np.testing.assert_array_equal(found[others], good[others])
+
+
+def test_the_range_counts_unless_told_not_to(model):
+    x, y = rows(500, 1)
+    detector = jem.Detector(model, fpr=0.05, flag_range=0).fit(x, y).calibrate(rows(500, 2)[0])
+    row = rows(1, 3)[0]
+    row[0, 0] = 1.001
+    assert detector.detect(row)["flag"][0] in (FLAG["none"], FLAG["score"])
+
+
+def test_a_row_depends_on_nothing_else(detector, model):
+    x, _ = rows(523, 12)
+    whole = detector.detect(x)
+    np.testing.assert_array_equal(whole, np.concatenate([detector.detect(x[i:i + 1]) for i in range(523)]))
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, threads=1) as alone:
+        for name, values in model.tensors().items():
+            alone.set_tensor(name, values)
+        np.testing.assert_array_equal(whole, detector.detect(x, model=alone))
+
+
+def test_many_threads(detector):
+    x, _ = rows(400, 13)
+    expected, wrong = detector.detect(x), []
+
+    def work():
+        for _ in range(10):
+            wrong.append((detector.detect(x) != expected).any())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 40 and not any(wrong)
+
+
+# ---- refusals -----------------------------------------------------------------------------------
+
+
+def test_too_few_rows_say_how_many(model):
+    x, y = rows(200, 1)
+    detector = jem.Detector(model, ["energy"], fpr=0.01, confidence=0.95).fit(x, y)
+    with pytest.raises(jem.JemInvalidError, match="at least 299"):
+        detector.calibrate(rows(298, 2)[0])
+    assert detector.info.n_calibrated == 0
+    detector.calibrate(rows(299, 2)[0])
+    with pytest.raises(jem.JemInvalidError, match="at least 2995"):
+        detector.set_threshold(0.001, 0.95)
+    assert detector.info.fpr == 0.01 and detector.info.confidence == 0.95
+    detector.set_threshold(0.01)
+
+
+def test_steps_out_of_order(model):
+    x, y = rows(200, 1)
+    detector = jem.Detector(model)
+    with pytest.raises(jem.JemInvalidError, match="jem_detector_fit"):
+        detector.calibrate(x)
+    detector.fit(x, y)
+    with pytest.raises(jem.JemInvalidError, match="not calibrated"):
+        detector.detect(x)
+    with pytest.raises(jem.JemInvalidError, match="not calibrated"):
+        detector.set_threshold(0.1)
+    assert detector.score(x, "energy").shape == (200,)
+    with pytest.raises(jem.JemInvalidError, match="not calibrated"):
+        detector.score(x)
+    with pytest.raises(jem.JemInvalidError, match="detector's kinds"):
+        detector.score(x, "entropy")
+
+
+def test_another_model_is_refused(model, detector):
+    x, _ = rows(5, 1)
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, seed=9) as other:
+        with pytest.raises(jem.JemMismatchError, match="other parameters"):
+            detector.detect(x, model=other)
+        for name, values in model.tensors().items():
+            other.set_tensor(name, values)
+        np.testing.assert_array_equal(detector.detect(x, model=other), detector.detect(x))
+        other.set_tensor("head.bias", model.tensors()["head.bias"] + 1e-6)
+        with pytest.raises(jem.JemMismatchError, match="other parameters"):
+            detector.detect(x, model=other)
+    with jem.Model.create("mlp-8", channels=INPUTS, classes=CLASSES) as other:
+        with pytest.raises(jem.JemMismatchError):
+            detector.detect(x, model=other)
+
+
+@pytest.mark.parametrize("config, message", [
+    ({"fpr": 0.0}, "fpr is 0"), ({"fpr": 1.0}, "fpr is 1"), ({"fpr": float("nan")}, "fpr is nan"),
+    ({"confidence": 1.0}, "confidence is 1"), ({"rank": 0}, "rank is 0"),
+    ({"rank": 257}, "rank is 257"), ({"bank_bytes": 1}, "bank_bytes is 1"),
+    ({"combine": 3}, "combine is 3"), ({"kinds": []}, "kinds is 0"),
+    ({"kinds": ["energy"], "two_sided": ["knn"]}, "two_sided"), ({"neighbours": 0}, "neighbours is 0"),
+    ({"temperature": 0.0}, "temperature"), ({"gen_gamma": 1.0}, "gen_gamma is 1"),
+])
+def test_settings_out_of_range(model, config, message):
+    with pytest.raises(jem.JemInvalidError, match=message):
+        jem.Detector(model, **config)
+
+
+def test_a_cancelled_fit_leaves_the_former_one(model):
+    x, y = rows(600, 1)
+    detector = jem.Detector(model, fpr=0.05).fit(x, y).calibrate(rows(600, 2)[0])
+    before = detector.detect(x)
+    for call in (lambda p: detector.fit(x[:300], y[:300], progress=p),
+                 lambda p: detector.calibrate(x, progress=p)):
+        with pytest.raises(jem.JemCancelledError):
+            call(lambda done, total: done >= 256)
+        np.testing.assert_array_equal(detector.detect(x), before)
+    with pytest.raises(jem.JemInvalidError, match="do not vary|are 0"):
+        detector.fit(np.repeat(x[:1], 50, axis=0))
+    np.testing.assert_array_equal(detector.detect(x), before)

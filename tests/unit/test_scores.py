@@ -1,0 +1,238 @@
+"""Outlier scores against numpy and scikit-learn, and their sign against rows that lie far out."""
+
+import numpy as np
+import pytest
+from python_support import model as small_model  # noqa: F401
+from sklearn.covariance import ledoit_wolf
+from sklearn.neighbors import NearestNeighbors
+
+import jem
+
+pytestmark = pytest.mark.filterwarnings("ignore::jem.JemWarning")  # of rows that are far out
+INPUTS, CLASSES, WIDTH = 60, 5, 24
+RNG = np.random.default_rng(7)
+
+
+def logsumexp(f):
+    top = f.max(axis=1, keepdims=True)
+    return (top + np.log(np.exp(f - top).sum(axis=1, keepdims=True)))[:, 0]
+
+
+def softmax(f):
+    return np.exp(f - logsumexp(f)[:, None])
+
+
+def gen(f, gamma, most):
+    """1 - p is summed from the others, as the p of a sure classifier is 1."""
+    p = -np.sort(-softmax(f), axis=1)
+    top_rest = p[:, 1:].sum(axis=1, keepdims=True)
+    rest = np.concatenate([top_rest, 1 - p[:, 1:]], axis=1)
+    return (p**gamma * rest**gamma)[:, :most].sum(axis=1)
+
+
+LOGIT_SCORES = {
+    "energy": lambda f, t: -t * logsumexp(f / t),
+    "max-softmax": lambda f, t: -softmax(f / t).max(axis=1),
+    "max-logit": lambda f, t: -f.max(axis=1),
+    "margin": lambda f, t: -np.diff(np.sort(f, axis=1)[:, -2:], axis=1)[:, 0],
+    "entropy": lambda f, t: -(softmax(f / t) * np.log(softmax(f / t))).sum(axis=1),
+    "gen": lambda f, t: gen(f / t, 0.1, 100),
+}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.25, 7.0])
+@pytest.mark.parametrize("kind", LOGIT_SCORES)
+def test_scores_of_logits(kind, temperature):
+    f = RNG.normal(0, 3, (200, CLASSES)).astype(np.float32)
+    got = jem.score_logits(f, kind, temperature=temperature)
+    # float32 has 6e-8 of relative rounding; entropy near 0 is a sum of terms of up to 0.4.
+    np.testing.assert_allclose(got, LOGIT_SCORES[kind](f.astype(float), temperature), rtol=3e-7,
+                               atol=3e-8)
+
+
+@pytest.mark.parametrize("gamma, most", [(0.1, 3), (0.5, 100), (0.9, 1), (0.3, 299), (0.3, 1000)])
+def test_gen_of_many_classes(gamma, most):
+    f = RNG.normal(0, 2, (20, 300)).astype(np.float32)
+    f[0] = 1.0  # ties everywhere
+    got = jem.score_logits(f, "gen", gen_gamma=gamma, gen_classes=most)
+    np.testing.assert_allclose(got, gen(f.astype(float), gamma, most), rtol=1e-6)
+
+
+def test_gen_of_a_sure_classifier():
+    """1 - p is 1e-17 there, which 1 minus a double cannot be."""
+    f = np.zeros((1, 3), np.float32)
+    f[0, 0] = 39.0
+    rest = 2 * np.exp(-39.0)
+    expected = rest**0.1 + 2 * np.exp(-39.0) ** 0.1
+    np.testing.assert_allclose(jem.score_logits(f, "gen"), [expected], rtol=1e-6)
+
+
+def test_sure_rows_score_lower():
+    f = np.zeros((2, CLASSES), np.float32)
+    f[0, 2] = 9.0
+    for kind in LOGIT_SCORES:
+        low, high = jem.score_logits(f, kind)
+        assert low < high, kind
+
+
+def test_logits_that_are_not_finite():
+    f = np.array([[0, np.inf], [np.nan, 1], [-np.inf, -np.inf]], np.float32)
+    for kind in LOGIT_SCORES:
+        assert np.isposinf(jem.score_logits(f, kind)).all(), kind
+
+
+def test_kinds_have_names(small_model):  # noqa: F811
+    kinds = jem.score_kinds()
+    assert len({kind.name for kind in kinds}) == len(kinds) == 17
+    assert all(kind.summary and kind.source in ("logits", "gradient", "features") for kind in kinds)
+    with pytest.raises(jem.JemInvalidError, match="statistics of training rows"):
+        small_model.score(np.zeros((1, 5), np.float32), "knn")
+
+
+# ---- features -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["mlp-32-24", "mlp-24:act=relu"])
+def network(request):
+    """A model, training rows with classes, and other rows; features are `WIDTH` wide."""
+    model = jem.Model.create(request.param, channels=INPUTS, classes=CLASSES, seed=3)
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, CLASSES, 600)
+    centres = rng.normal(0, 0.2, (CLASSES, INPUTS))
+    x = (centres[y] + rng.normal(0, 0.2, (600, INPUTS))).astype(np.float32)
+    other = rng.normal(0, 0.4, (50, INPUTS)).astype(np.float32)
+    return model, x, y, other
+
+
+def detector(network, kind, **config):
+    model, x, y, _ = network
+    return jem.Detector(model, [kind], **{"flag_range": 0, **config}).fit(x, y)
+
+
+def features_of(network):
+    model, x, _, other = network
+    return model.features(x).astype(float), model.features(other).astype(float)
+
+
+def covariance_about(rows):
+    """Ledoit and Wolf's, about 0."""
+    return ledoit_wolf(rows, assume_centered=True)[0]
+
+
+def distances(points, means, covariance):
+    d = points[:, None] - means[None]
+    return np.einsum("ncd,de,nce->nc", d, np.linalg.inv(covariance), d).min(axis=1)
+
+
+def class_means(h, y):
+    return np.stack([h[y == c].mean(axis=0) for c in range(CLASSES)])
+
+
+def live(h, points):
+    """Coordinates along the directions in which training features are not 0."""
+    _, s, v = np.linalg.svd(h, full_matrices=False)
+    v = v[s**2 > 1e-9 * s[0] ** 2]
+    return h @ v.T, points @ v.T
+
+
+def mahalanobis(network):
+    h, points = live(*features_of(network))
+    means = class_means(h, network[2])
+    return distances(points, means, covariance_about(h - means[network[2]]))
+
+
+def test_mahalanobis(network):
+    got = detector(network, "mahalanobis").score(network[3], "mahalanobis")
+    np.testing.assert_allclose(got, mahalanobis(network), rtol=2e-4)
+
+
+def test_relative_mahalanobis(network):
+    h, points = live(*features_of(network))
+    all_rows = distances(points, h.mean(axis=0)[None], covariance_about(h - h.mean(axis=0)))
+    got = detector(network, "relative-mahalanobis").score(network[3], "relative-mahalanobis")
+    np.testing.assert_allclose(got, mahalanobis(network) - all_rows, rtol=2e-4, atol=2e-4)
+
+
+def test_unit_mahalanobis(network):
+    h, points = live(*features_of(network))
+    h, points = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (h, points))
+    means = class_means(h, network[2])
+    expected = distances(points, means, covariance_about(h - means[network[2]]))
+    got = detector(network, "unit-mahalanobis").score(network[3], "unit-mahalanobis")
+    np.testing.assert_allclose(got, expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_nearest_neighbours(network, k):
+    h, points = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in features_of(network))
+    expected = NearestNeighbors(n_neighbors=k).fit(h).kneighbors(points)[0][:, -1]
+    got = detector(network, "knn", neighbours=k).score(network[3], "knn")
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_of_the_last_layer(network):
+    """fDBD, NCI, ReAct, SCALE and GradNorm."""
+    model, x, _, other = network
+    h, points = features_of(network)
+    f = model.logits(other).astype(float)
+    tensors = model.tensors()
+    weights, bias = (tensors[f"head.{name}"].astype(float) for name in ("weight", "bias"))
+    mean, top = h.mean(axis=0), f.argmax(axis=1)
+    from_mean = np.linalg.norm(points - mean, axis=1)
+
+    def check(kind, expected, **config):
+        got = detector(network, kind, **config).score(other, kind)
+        np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4, err_msg=kind)
+
+    def energy(shaped):
+        return -logsumexp(shaped @ weights.T + bias)
+
+    boundaries = [
+        np.mean([abs(f[i, t] - f[i, c]) / np.linalg.norm(weights[t] - weights[c])
+                 for c in range(CLASSES) if c != t])
+        for i, t in enumerate(top)
+    ]
+    norms = np.abs(points).sum(axis=1)
+    check("fdbd", -np.array(boundaries) / from_mean)
+    along = np.einsum("nd,nd->n", weights[top], points - mean) / from_mean
+    check("nci", -along - 0.01 * norms, nci_norm_weight=0.01)
+    clip = np.sort(h.ravel())[int(0.9 * (h.size - 1))]
+    check("react", energy(np.minimum(points, clip)))
+    largest = -np.sort(-points, axis=1)[:, : WIDTH - int(0.85 * WIDTH)]
+    ratio = points.sum(axis=1) / largest.sum(axis=1)
+    scaled = points * np.exp(np.clip(ratio, 0, 50))[:, None]
+    check("scale", energy(scaled))
+    check("gradnorm", -norms * np.abs(1 / CLASSES - softmax(f)).sum(axis=1))
+
+
+def test_vim(network):
+    model, x, _, other = network
+    h, points = features_of(network)
+    _, _, v = np.linalg.svd(h, full_matrices=False)
+    principal = v[: WIDTH // 2]
+
+    def residual(a):
+        return np.sqrt(np.maximum((a**2).sum(axis=1) - ((a @ principal.T) ** 2).sum(axis=1), 0))
+
+    scale = model.logits(x).max(axis=1).mean() / residual(h).mean()
+    expected = abs(scale) * residual(points) - logsumexp(model.logits(other).astype(float))
+    got = detector(network, "vim").score(other, "vim")
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
+
+
+FAR = ["mahalanobis", "unit-mahalanobis", "knn"]
+
+
+@pytest.mark.parametrize("kind", FAR)
+def test_rows_far_out_score_higher(network, kind):
+    model, x, _, other = network
+    found = detector(network, kind)
+    assert jem.auroc(found.score(x, kind), found.score(4 * other, kind)) > 0.9
+
+
+def test_reduced_rank_keeps_distances(network):
+    """What lies beside the directions counts as if it had one variance."""
+    found = detector(network, "mahalanobis", rank=6)
+    assert found.info.rank == 6
+    model, x, _, other = network
+    assert jem.auroc(found.score(x, "mahalanobis"), found.score(4 * other, "mahalanobis")) > 0.9
