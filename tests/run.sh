@@ -3,11 +3,12 @@
 #
 #     sh tests/run.sh              all rows below
 #     sh tests/run.sh --quick      the release row only
+#     sh tests/run.sh --backend    of that row the tests that may depend on oneDNN
 #     sh tests/run.sh --long       all rows, then every fuzzer for a minute under sanitizers
 #     sh tests/run.sh --coverage   a build that counts lines and branches: figures per room of lib/
 #
 #     release     as it is installed, with oneDNN
-#     native      without oneDNN
+#     native      without oneDNN, less the tests that do not ask for the backend
 #     sanitizers  address and undefined behaviour
 #     threads     ThreadSanitizer over the tests in which threads meet, with a planted race as control;
 #                 by clang, whose OpenMP runtime tells the sanitizer what it orders
@@ -22,9 +23,9 @@ cd "$(dirname "$0")/.."
 
 mode=${1-}
 case $mode in
-'' | --quick | --long | --coverage) ;;
+'' | --quick | --backend | --long | --coverage) ;;
 *)
-    echo "usage: sh tests/run.sh [--quick | --long | --coverage]" >&2
+    echo "usage: sh tests/run.sh [--quick | --backend | --long | --coverage]" >&2
     exit 2
     ;;
 esac
@@ -57,14 +58,17 @@ build() {
     ! grep -n 'warning:' "build-test/$row.build.log" || { echo "warnings are errors here"; return 1; }
 }
 
-# run ROW WHAT CMAKE-OPTION...: a row that fails does not keep the others from running.
+# run ROW WHAT CMAKE-OPTION...: a row that fails does not keep the others from running. `select` says
+# which of its tests ctest leaves out; tests/CMakeLists.txt has the list.
+select=
+of_backend="-LE any-backend"
 run() {
     row=$1 what=$2 start=$(date +%s)
     shift 2
     if ! build "$row" "$@"; then
         note "$row" "FAILED to build ($what)"
-    elif ctest --test-dir "build-test/$row" -j 2 --output-on-failure; then
-        tests=$(ctest --test-dir "build-test/$row" -N | sed -n 's/^Total Tests: *//p')
+    elif ctest --test-dir "build-test/$row" -j 2 --output-on-failure $select; then
+        tests=$(ctest --test-dir "build-test/$row" -N $select | sed -n 's/^Total Tests: *//p')
         note "$row" "all $tests tests passed in $(($(date +%s) - start)) s ($what)"
     else
         log=build-test/$row/Testing/Temporary/LastTestsFailed.log
@@ -105,11 +109,14 @@ if [ "$mode" = --coverage ]; then
     run coverage "gcc -O1 --coverage" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_COVERAGE=ON
     python3 tests/coverage.py "$PWD" "$PWD/build-test/coverage"
 else
+    [ "$mode" != --backend ] || select=$of_backend
     run release "gcc, oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_BUILD_EXAMPLES=ON
 fi
 if [ -z "$mode" ] || [ "$mode" = --long ]; then
+    select=$of_backend
     run native "gcc, without oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=OFF \
         -DJEM_BUILD_EXAMPLES=ON
+    select=
     run sanitizers "gcc, oneDNN, address and undefined" -DCMAKE_C_COMPILER=gcc \
         -DJEM_WITH_ONEDNN=ON -DJEM_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
     run threads "clang, without oneDNN" -DCMAKE_C_COMPILER=clang -DJEM_WITH_ONEDNN=OFF \
