@@ -58,17 +58,16 @@ build() {
     ! grep -n 'warning:' "build-test/$row.build.log" || { echo "warnings are errors here"; return 1; }
 }
 
-# run ROW WHAT CMAKE-OPTION...: a row that fails does not keep the others from running. `select` says
-# which of its tests ctest leaves out; tests/CMakeLists.txt has the list.
-select=
-of_backend="-LE any-backend"
+# run ROW WHAT CMAKE-OPTION...: a row that fails does not keep the others from running. `leave_out` says
+# which label the tests have that are left out; tests/CMakeLists.txt has the list.
+leave_out=none
 run() {
     row=$1 what=$2 start=$(date +%s)
     shift 2
     if ! build "$row" "$@"; then
         note "$row" "FAILED to build ($what)"
-    elif ctest --test-dir "build-test/$row" -j 2 --output-on-failure $select; then
-        tests=$(ctest --test-dir "build-test/$row" -N $select | sed -n 's/^Total Tests: *//p')
+    elif ctest --test-dir "build-test/$row" -j 2 --output-on-failure -LE "$leave_out"; then
+        tests=$(ctest --test-dir "build-test/$row" -N -LE "$leave_out" | sed -n 's/^Total Tests: *//p')
         note "$row" "all $tests tests passed in $(($(date +%s) - start)) s ($what)"
     else
         log=build-test/$row/Testing/Temporary/LastTestsFailed.log
@@ -109,14 +108,14 @@ if [ "$mode" = --coverage ]; then
     run coverage "gcc -O1 --coverage" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_COVERAGE=ON
     python3 tests/coverage.py "$PWD" "$PWD/build-test/coverage"
 else
-    [ "$mode" != --backend ] || select=$of_backend
+    [ "$mode" != --backend ] || leave_out=any-backend
     run release "gcc, oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=ON -DJEM_BUILD_EXAMPLES=ON
 fi
 if [ -z "$mode" ] || [ "$mode" = --long ]; then
-    select=$of_backend
+    leave_out=any-backend
     run native "gcc, without oneDNN" -DCMAKE_C_COMPILER=gcc -DJEM_WITH_ONEDNN=OFF \
         -DJEM_BUILD_EXAMPLES=ON
-    select=
+    leave_out=none
     run sanitizers "gcc, oneDNN, address and undefined" -DCMAKE_C_COMPILER=gcc \
         -DJEM_WITH_ONEDNN=ON -DJEM_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
     run threads "clang, without oneDNN" -DCMAKE_C_COMPILER=clang -DJEM_WITH_ONEDNN=OFF \
