@@ -873,7 +873,7 @@ enum {
 };
 
 /** What is known of a row. No field is ever NaN. */
-typedef struct jem_detection {
+typedef struct jem_verdict {
     float score;   /* higher = more out-of-distribution; may be +infinity */
     float p_value; /* 1 / (n_calibrated + 1) .. 1: for an in-distribution row, the chance of one as
                           small is at most p_value */
@@ -881,18 +881,18 @@ typedef struct jem_detection {
     int32_t label;     /* the most probable class; -1 of a row that is not finite or overflows */
     int32_t flag;      /* JEM_FLAG_*; the last that applies */
     int32_t kind; /* JEM_SCORE_*, the most surprising one; 0 where the flag has another reason */
-} jem_detection;
+} jem_verdict;
 
 /**
  * Decides. Rows may hold anything: what is not finite is flagged.
  *
- * @param detections  Out. (n), `size` = sizeof(jem_detection) apart.
+ * @param verdicts  Out. (n), `size` = sizeof(jem_verdict) apart.
  * @return JEM_OK; JEM_EINVAL, also before the calibration; JEM_EMISMATCH when the model has other
  *         parameters or another precision than the one that was calibrated; JEM_ENOMEM,
  *         JEM_EBACKEND.
  */
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
-                              const float *x, jem_detection *detections, size_t size);
+                              const float *x, jem_verdict *verdicts, size_t size);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Sampler                                                                                      */

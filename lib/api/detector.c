@@ -222,14 +222,14 @@ JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_mo
 }
 
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
-                              const float *x, jem_detection *detections, size_t size)
+                              const float *x, jem_verdict *verdicts, size_t size)
 {
     JEMI_OWN_ENVIRONMENT;
     JEMI_TRY(check_call(detector, model, n, x));
     JEMI_TRY(jemi_detector_check_calibrated(detector));
-    JEMI_TRY(jemi_check_array(n, detections, "detections"));
-    if (size < sizeof(jem_detection))
-        return jemi_fail(JEM_EINVAL, "size is %lld; expected at least %lld, sizeof(jem_detection)",
-                         (long long)size, (long long)sizeof(jem_detection));
-    return n > 0 ? jemi_detect(detector, model, n, x, detections, size) : JEM_OK;
+    JEMI_TRY(jemi_check_array(n, verdicts, "verdicts"));
+    if (size < sizeof(jem_verdict))
+        return jemi_fail(JEM_EINVAL, "size is %lld; expected at least %lld, sizeof(jem_verdict)",
+                         (long long)size, (long long)sizeof(jem_verdict));
+    return n > 0 ? jemi_detect(detector, model, n, x, verdicts, size) : JEM_OK;
 }

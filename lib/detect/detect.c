@@ -22,7 +22,7 @@ typedef struct call {
     int32_t kind; // of raw scores, -1 = combined
     float *scores;
     float *finite; // (JEMI_DETECTOR_ROWS, row_len), made when first needed
-    jem_detection *detections;
+    jem_verdict *verdicts;
     size_t stride;
 } call;
 
@@ -99,13 +99,13 @@ static jem_status make_finite(call *c, int64_t n, const float **x)
 }
 
 // By the scores alone.
-static jem_detection judge(const call *c, int64_t i)
+static jem_verdict judge(const call *c, int64_t i)
 {
     const jem_detector *d = c->detector;
     const int64_t n_classes = jemi_model_classes(c->model);
     const float *logits = c->work.values.logits + i * n_classes;
     int32_t top;
-    jem_detection out = {.label = (int32_t)jemi_detector_label(n_classes, logits)};
+    jem_verdict out = {.label = (int32_t)jemi_detector_label(n_classes, logits)};
     out.score = jemi_calibration_combine(&d->calibration, c->work.scores + i * d->n_kinds, &top);
     out.kind = d->kinds[top]->kind;
     const jemi_conformal group = jemi_calibration_group(&d->calibration, out.label);
@@ -123,13 +123,13 @@ static jem_detection judge(const call *c, int64_t i)
 }
 
 // Of a row that nothing can be said about.
-static jem_detection reject(const call *c)
+static jem_verdict reject(const call *c)
 {
     const jemi_conformal group = jemi_calibration_group(&c->detector->calibration, -1);
-    return (jem_detection){.score = INFINITY,
-                           .p_value = (float)jemi_conformal_p_value(&group, INFINITY),
-                           .label = -1,
-                           .flag = JEM_FLAG_NOT_FINITE};
+    return (jem_verdict){.score = INFINITY,
+                         .p_value = (float)jemi_conformal_p_value(&group, INFINITY),
+                         .label = -1,
+                         .flag = JEM_FLAG_NOT_FINITE};
 }
 
 static jem_status judge_block(call *c, int64_t first, int64_t n, const float *x)
@@ -143,22 +143,22 @@ static jem_status judge_block(call *c, int64_t first, int64_t n, const float *x)
     if (c->detector->config.flag_range)
         jemi_model_input_outside(c->model, n, finite, outside, &low, &high);
     for (int64_t i = 0; i < n; i++) {
-        jem_detection out = judge(c, i);
+        jem_verdict out = judge(c, i);
         if (outside[i] && out.flag != JEM_FLAG_OVERFLOW) {
             out.flag = JEM_FLAG_RANGE;
             out.kind = 0;
         }
         if (finite != x && !jemi_all_finite(x + i * row_len, row_len, NULL))
             out = reject(c);
-        memcpy((char *)c->detections + (size_t)(first + i) * c->stride, &out, sizeof out);
+        memcpy((char *)c->verdicts + (size_t)(first + i) * c->stride, &out, sizeof out);
     }
     return JEM_OK;
 }
 
 jem_status jemi_detect(const jem_detector *detector, const jem_model *model, int64_t n,
-                       const float *x, jem_detection *detections, size_t stride)
+                       const float *x, jem_verdict *verdicts, size_t stride)
 {
     return run_call(
-        &(call){.detector = detector, .model = model, .detections = detections, .stride = stride},
-        n, x, judge_block);
+        &(call){.detector = detector, .model = model, .verdicts = verdicts, .stride = stride}, n, x,
+        judge_block);
 }

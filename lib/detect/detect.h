@@ -10,8 +10,8 @@
 jem_status jemi_detector_score(const jem_detector *detector, const jem_model *model, int32_t k,
                                int64_t n, const float *x, float *scores);
 
-/** @param x  Of any content. @param stride  Bytes from one detection to the next. */
+/** @param x  Of any content. @param stride  Bytes from one verdict to the next. */
 jem_status jemi_detect(const jem_detector *detector, const jem_model *model, int64_t n,
-                       const float *x, jem_detection *detections, size_t stride);
+                       const float *x, jem_verdict *verdicts, size_t stride);
 
 #endif

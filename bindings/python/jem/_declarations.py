@@ -215,7 +215,7 @@ STRUCTS = {
         ("per_class", "int32_t"),
         ("bytes", "size_t"),
     ),
-    "jem_detection": (
+    "jem_verdict": (
         ("score", "float"),
         ("p_value", "float"),
         ("probability", "float"),
@@ -478,7 +478,7 @@ FUNCTIONS = {
     ),
     "jem_detect": (
         "jem_status", "const jem_detector *", "const jem_model *", "int64_t", "const float *",
-        "jem_detection *", "size_t",
+        "jem_verdict *", "size_t",
     ),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (

@@ -15,7 +15,7 @@ from .model import Model
 
 DetectorInfo = _values.result_class("DetectorInfo", "jem_detector_info", "A detector's state.")
 
-_DETECTION = struct_type("jem_detection")
+_VERDICT = struct_type("jem_verdict")
 
 
 def _bits(kinds: Iterable[str | int] | None, name: str) -> int | None:
@@ -102,16 +102,16 @@ class Detector(Handle):
         return out
 
     def detect(self, x: ArrayLike, *, model: Model | None = None) -> np.ndarray:
-        """What is known of each row: a record array (n,) with the fields of jem_detection.
+        """What is known of each row: a record array (n,) with the fields of jem_verdict.
 
         score, p_value, probability (of the label), label, flag (0 = in-distribution, else a
         JEM_FLAG_ number), kind (the number of the most surprising score).
         """
         used = model if model is not None else self.model
         inputs = _values.rows(x, self.model.shape)
-        out = np.zeros(len(inputs), np.dtype(_DETECTION))
+        out = np.zeros(len(inputs), np.dtype(_VERDICT))
         for rows in _rows.blocks(len(inputs), used.info.macs):
             part = out[rows]
-            place = part.ctypes.data_as(ctypes.POINTER(_DETECTION))
-            call("jem_detect", self, used, len(part), inputs[rows], place, ctypes.sizeof(_DETECTION))
+            place = part.ctypes.data_as(ctypes.POINTER(_VERDICT))
+            call("jem_detect", self, used, len(part), inputs[rows], place, ctypes.sizeof(_VERDICT))
         return out
