@@ -32,6 +32,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
     JEMI_RANDOM_DROPOUT_DATA = 18,
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
+    JEMI_RANDOM_BOOTSTRAP =
+        20, /* rows of classification, or in-distribution ones: step = resample */
+    JEMI_RANDOM_BOOTSTRAP_OUT = 21, /* out-of-distribution rows */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

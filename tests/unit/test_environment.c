@@ -130,7 +130,7 @@ typedef struct subject {
 typedef struct results {
     float logits[ROWS * CLASSES], energy[ROWS], grad[ROWS * PIXELS], scores[ROWS];
     float chains[ROWS * PIXELS], drawn[ROWS * PIXELS], started[ROWS * PIXELS];
-    jem_metrics metrics;
+    jem_classification metrics;
     double auroc;
     uint64_t params;
 } results;
@@ -171,7 +171,8 @@ static void score(const subject *s, results *out, const state *before)
     QUIET(jem_energy_grad(s->model, ROWS, s->x, NULL, NULL, out->grad));
     QUIET(jem_score(s->model, JEM_SCORE_GRADIENT_NORM, ROWS, s->x, out->scores));
     out->metrics.struct_size = sizeof out->metrics;
-    QUIET(jem_classification_metrics(ROWS, CLASSES, out->logits, s->labels, &out->metrics));
+    QUIET(
+        jem_classification_metrics(ROWS, CLASSES, out->logits, s->labels, 1.0, 15, &out->metrics));
     QUIET(jem_auroc(ROWS / 2, out->energy, ROWS / 2, out->energy + ROWS / 2, &out->auroc));
 }
 

@@ -48,8 +48,8 @@ static const int64_t labels[ROWS] = {
  */
 START_TEST(test_figures)
 {
-    jem_metrics metrics = {.struct_size = sizeof metrics};
-    MUST(jem_classification_metrics(ROWS, CLASSES, logits, labels, &metrics));
+    jem_classification metrics = {.struct_size = sizeof metrics};
+    MUST(jem_classification_metrics(ROWS, CLASSES, logits, labels, 1.0, 15, &metrics));
     NEAR(metrics.accuracy, 0.775, 1e-12);
     NEAR(metrics.nll, 0.6418480727324062, 1e-6);
     NEAR(metrics.brier, 0.35078021524770625, 1e-6);
@@ -66,8 +66,8 @@ START_TEST(test_single_bins)
         const float rows[] = {0.0f, (float)log(low / (1.0 - low)), 0.0f,
                               (float)log(high / (1.0 - high))};
         const int64_t right_wrong[] = {1, 0};
-        jem_metrics metrics = {.struct_size = sizeof metrics};
-        MUST(jem_classification_metrics(2, 2, rows, right_wrong, &metrics));
+        jem_classification metrics = {.struct_size = sizeof metrics};
+        MUST(jem_classification_metrics(2, 2, rows, right_wrong, 1.0, 15, &metrics));
         NEAR(metrics.ece, fabs(low - 1.0 + high) / 2.0, 1e-6);
     }
 }

@@ -51,6 +51,8 @@ CONSTANTS = {
     "JEM_SCORE_ENERGY": 1,
     "JEM_SCORE_MAX_SOFTMAX": 2,
     "JEM_SCORE_GRADIENT_NORM": 3,
+    "JEM_BINS_WIDTH": 1,
+    "JEM_BINS_MASS": 2,
     "JEM_START_UNIFORM": 1,
     "JEM_START_GAUSSIAN": 2,
     "JEM_START_MIXTURE": 3,
@@ -140,12 +142,36 @@ STRUCTS = {
         ("offset", "int64_t"),
         ("count", "int64_t"),
     ),
-    "jem_metrics": (
+    "jem_classification": (
         ("struct_size", "size_t"),
         ("accuracy", "double"),
         ("nll", "double"),
         ("brier", "double"),
         ("ece", "double"),
+        ("ece_adaptive", "double"),
+        ("ece_classwise", "double"),
+    ),
+    "jem_detection": (
+        ("struct_size", "size_t"),
+        ("auroc", "double"),
+        ("aupr_out", "double"),
+        ("aupr_in", "double"),
+        ("fpr_in_positive", "double"),
+        ("fpr_out_positive", "double"),
+    ),
+    "jem_selection": (
+        ("struct_size", "size_t"),
+        ("risk", "double"),
+        ("aurc", "double"),
+        ("eaurc", "double"),
+        ("augrc", "double"),
+    ),
+    "jem_bootstrap_config": (
+        ("struct_size", "size_t"),
+        ("seed", "uint64_t"),
+        ("level", "double"),
+        ("resamples", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_sampler_config": (
         ("struct_size", "size_t"),
@@ -365,10 +391,48 @@ FUNCTIONS = {
         "jem_status", "const jem_model *", "int32_t", "int64_t", "const float *", "float *",
     ),
     "jem_classification_metrics": (
-        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "jem_metrics *",
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
+        "int32_t", "jem_classification *",
+    ),
+    "jem_reliability": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
+        "int32_t", "int32_t", "int64_t *", "double *", "double *",
+    ),
+    "jem_detection_metrics": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double",
+        "jem_detection *",
     ),
     "jem_auroc": (
         "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double *",
+    ),
+    "jem_roc_curve": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t",
+        "int64_t *", "double *", "double *",
+    ),
+    "jem_selective_metrics": (
+        "jem_status", "int64_t", "const float *", "const float *", "jem_selection *",
+    ),
+    "jem_risk_coverage_curve": (
+        "jem_status", "int64_t", "const float *", "const float *", "int64_t", "int64_t *",
+        "double *", "double *",
+    ),
+    "jem_bootstrap_config_init": ("jem_status", "jem_bootstrap_config *", "size_t"),
+    "jem_classification_intervals": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
+        "int32_t", "const jem_bootstrap_config *", "jem_classification *", "jem_classification *",
+    ),
+    "jem_detection_intervals": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double",
+        "const jem_bootstrap_config *", "jem_detection *", "jem_detection *",
+    ),
+    "jem_frechet_distance": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t",
+        "double *",
+    ),
+    "jem_inception_score": ("jem_status", "int64_t", "int32_t", "const float *", "double *"),
+    "jem_precision_recall": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t",
+        "int32_t", "double *", "double *",
     ),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (
