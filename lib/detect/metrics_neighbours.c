@@ -9,24 +9,9 @@
 #include "base/parallel.h"
 #include "base/status.h"
 #include "detect/metrics.h"
+#include "kernels/vector.h"
 
 enum { TILE = 16 };
-
-static double squared_distance(const float *a, const float *b, int64_t width)
-{
-    enum { CHAINS = 8 };
-    double chains[CHAINS] = {0.0};
-    int64_t k = 0;
-    for (; k + CHAINS <= width; k += CHAINS)
-        for (int c = 0; c < CHAINS; c++) {
-            const double d = (double)a[k + c] - (double)b[k + c];
-            chains[c] += d * d;
-        }
-    for (int c = 0; k < width; k++, c++)
-        chains[c] += ((double)a[k] - b[k]) * ((double)a[k] - b[k]);
-    return ((chains[0] + chains[4]) + (chains[2] + chains[6])) +
-           ((chains[1] + chains[5]) + (chains[3] + chains[7]));
-}
 
 // ---- radii --------------------------------------------------------------------------------------
 
@@ -59,8 +44,8 @@ static void radii_of_tile(const radii *r, int64_t first, int64_t end, double *he
     for (int64_t j = 0; j < set->n; j++)
         for (int64_t i = first; i < end; i++) {
             double *heap = heaps + (i - first) * r->k;
-            const double d =
-                squared_distance(set->x + i * set->width, set->x + j * set->width, set->width);
+            const double d = jemi_sum_squares_difference(set->x + i * set->width,
+                                                         set->x + j * set->width, set->width);
             if (i != j && d < heap[0])
                 replace_root(heap, r->k, d);
         }
@@ -102,8 +87,9 @@ static void look_up_tile(const manifold *m, int64_t first, int64_t end)
         m->inside[i] = 0;
     for (int64_t j = 0; j < m->set->n; j++)
         for (int64_t i = first; i < end; i++)
-            if (!m->inside[i] && squared_distance(m->rows->x + i * width, m->set->x + j * width,
-                                                  width) <= m->squares[j])
+            if (!m->inside[i] &&
+                jemi_sum_squares_difference(m->rows->x + i * width, m->set->x + j * width, width) <=
+                    m->squares[j])
                 m->inside[i] = 1;
 }
 
