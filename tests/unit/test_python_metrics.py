@@ -276,6 +276,11 @@ def test_classification_against_sklearn():
           2 * sklearn.brier_score_loss(labels, p))
 
 
+def test_prediction_is_the_first_of_several():
+    assert jem.classification_metrics([[0, 2, 2]], [1]).accuracy == 1
+    assert jem.classification_metrics([[0, 2, 2]], [2]).accuracy == 0
+
+
 def test_extreme_temperatures():
     logits, labels = [[3.0e38, -3.0e38], [0, 1]], [1, 1]
     cold = jem.classification_metrics(logits, labels, temperature=1e-6)
@@ -309,13 +314,14 @@ def check_intervals(found, draws, names):
         assert abs(getattr(found.high, name) - high) < allowed, name
 
 
-def test_detection_intervals():
+@pytest.mark.parametrize("n_in, n_out", [(300, 60), (60, 300)])
+def test_detection_intervals(n_in, n_out):
     r = rng(6)
-    scores_in, scores_out = r.normal(size=300), r.normal(size=60) + 1
+    scores_in, scores_out = r.normal(size=n_in), r.normal(size=n_out) + 1
     found = jem.detection_intervals(scores_in, scores_out, resamples=RESAMPLES, level=0.9, seed=1)
     draws = []
     for _ in range(1000):
-        low, high = r.choice(scores_in, 300), r.choice(scores_out, 60)
+        low, high = r.choice(scores_in, n_in), r.choice(scores_out, n_out)
         m = jem.detection_metrics(low, high)
         draws.append({"auroc": m.auroc, "aupr_in": m.aupr_in, "aupr_out": m.aupr_out,
                       "fpr_in_positive": m.fpr_in_positive})
@@ -335,6 +341,41 @@ def test_classification_intervals():
         draws.append({name: getattr(m, name) for name in ("accuracy", "nll", "brier", "ece",
                                                           "ece_adaptive", "ece_classwise")})
     check_intervals(found, draws, draws[0])
+
+
+def check_extremes(found, draws):
+    """With more resamples than there are draws, a level of almost 1 ends at the extremes."""
+    for name in draws[0]:
+        values = [draw[name] for draw in draws]
+        close([getattr(found.low, name), getattr(found.high, name)], [min(values), max(values)],
+              1e-7)
+
+
+def test_classification_intervals_over_all_draws():
+    logits, labels = np.float32([[0, 0.1], [0, 2.2], [0, 1]]), np.array([1, 0, 1])
+    found = jem.classification_intervals(logits, labels, bins=2, level=1 - 1e-9, resamples=3000)
+    draws = [list(rows) for rows in itertools.product(range(3), repeat=3)]
+    check_extremes(found, [naive_classification(logits[d], labels[d], 1, 2) for d in draws])
+
+
+def test_detection_intervals_over_all_draws():
+    scores_in, scores_out = np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0])
+    found = jem.detection_intervals(scores_in, scores_out, level=1 - 1e-9, resamples=3000)
+    draws = itertools.product(itertools.product(scores_in, repeat=3),
+                              itertools.product(scores_out, repeat=2))
+    check_extremes(found, [naive_detection(*draw, 0.95) for draw in draws])
+
+
+def test_quantiles_are_interpolated():
+    """Of three values a < b < c: quantile q of 0 .. 0.5 is a + 2 q (b - a)."""
+    r = rng(15)
+    scores = r.normal(size=50), r.normal(size=50) + 1
+    ends = jem.detection_intervals(*scores, resamples=3, level=1 - 1e-12)
+    middle = jem.detection_intervals(*scores, resamples=3, level=1e-12).low.auroc
+    half = jem.detection_intervals(*scores, resamples=3, level=0.5)
+    low, high = ends.low.auroc, ends.high.auroc
+    assert low < middle < high
+    close([half.low.auroc, half.high.auroc], [(low + middle) / 2, (middle + high) / 2], 1e-9)
 
 
 def test_interval_settings():
@@ -403,7 +444,8 @@ def test_frechet_distance_of_low_rank_sets():
 def test_inception_score():
     r = rng(13)
     for logits in (r.normal(size=(70, 6)) * 3, r.normal(size=(1, 6)), np.zeros((5, 3)),
-                   r.normal(size=(20, 1)), r.normal(size=(50, 4)) * 1000):
+                   r.normal(size=(20, 1)), r.normal(size=(50, 4)) * 1000,
+                   [[0, 1, -1e4], [2, 0, -1e5]]):
         p = probabilities(logits, 1.0)
         marginal = p.mean(axis=0)
         with np.errstate(all="ignore"):
