@@ -631,9 +631,9 @@ JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, co
  * each figure says what it makes of ties.
  *
  * Those that take long (intervals, jem_frechet_distance, jem_precision_recall) use the default
- * threads of jem_exec_config. All return JEM_OK, JEM_EINVAL or JEM_ENOMEM. Every count of rows is at
- * least 1, because there are no figures of nothing. A struct that is filled has its struct_size set
- * by the caller.
+ * threads of jem_exec_config. All return JEM_OK, JEM_EINVAL or JEM_ENOMEM. Every count of rows is
+ * at least 1, because there are no figures of nothing. A struct that is filled has its struct_size
+ * set by the caller.
  */
 
 /* Classification ------------------------------------------------------------------------------- */
@@ -647,22 +647,27 @@ JEM_API jem_status jem_score(const jem_model *model, int32_t kind, int64_t n, co
  */
 typedef struct jem_classification {
     size_t struct_size;
-    double accuracy;      /* 0..1 */
-    double nll;           /* mean -log p(y|x), nats */
-    double brier;         /* mean squared distance of p(.|x) to the one-hot label, 0..2 */
-    double ece;           /* of confidences, JEM_BINS_WIDTH, 0..1 (Guo et al. 2017, eq. 3) */
-    double ece_adaptive;  /* of confidences, JEM_BINS_MASS, 0..1 (after Nixon et al. 2019) */
-    double ece_classwise; /* of each class's probability against the share of rows with that label,
-                             JEM_BINS_WIDTH, the mean over all classes, those without rows included,
-                             0..1 (Kull et al. 2019; the SCE of Nixon et al. 2019) */
+    double accuracy; /* 0..1 */
+    double nll;      /* mean -log p(y|x), nats */
+    double brier;    /* mean squared distance of p(.|x) to the one-hot label, 0..2 */
+    /** Expected calibration error, 0..1: of confidences, JEM_BINS_WIDTH (Guo et al. 2017, eq. 3). */
+    double ece;
+    /** The same with JEM_BINS_MASS (after Nixon et al. 2019). */
+    double ece_adaptive;
+    /** Of each class's probability against the share of rows with that label, JEM_BINS_WIDTH; the
+     *  mean over all classes, those without rows included, 0..1 (Kull et al. 2019; the SCE of Nixon
+     *  et al. 2019). */
+    double ece_classwise;
 } jem_classification;
 
-/** How values of 0..1 are put into B bins, numbered from 0. */
-enum {
-    JEM_BINS_WIDTH = 1, /* of equal width: p is in bin floor(p B), and 1 in the last */
-    JEM_BINS_MASS = 2 /* of equal mass: a row with r of n rows below it is in bin floor(r B / n), so
-                           that equal confidences share a bin */
-};
+/**
+ * How values of 0..1 are put into B bins, numbered from 0.
+ *
+ *   WIDTH  of equal width: p is in bin floor(p B), and 1 in the last
+ *   MASS   of equal mass: a row with r of n rows below it is in bin floor(r B / n), so that equal
+ *          confidences share a bin
+ */
+enum { JEM_BINS_WIDTH = 1, JEM_BINS_MASS = 2 };
 
 /**
  * @param classes      1..100000.
@@ -701,14 +706,19 @@ JEM_API jem_status jem_reliability(int64_t n, int32_t classes, const float *logi
  */
 typedef struct jem_detection {
     size_t struct_size;
-    double auroc;    /* as jem_auroc() */
-    double aupr_out; /* average precision, sum of (R_t - R_{t-1}) P_t over the thresholds t, where
-                        out-of-distribution rows are the positives */
-    double aupr_in; /* the same where in-distribution rows are the positives, by minus the scores */
-    double fpr_in_positive; /* share of out rows accepted when a share `tpr` of in rows is accepted,
-                                which are those with low scores (Liang et al. 2018) */
-    double fpr_out_positive; /* share of in rows flagged when a share `tpr` of out rows is flagged,
-                                which are those with high scores (Hendrycks et al. 2019) */
+    /** As of jem_auroc(). */
+    double auroc;
+    /** Average precision where out rows are the positives: the sum of (R_t - R_{t-1}) P_t over the
+     *  thresholds t from the highest score on, with recall R and precision P. */
+    double aupr_out;
+    /** The same where in rows are the positives, by minus the scores. */
+    double aupr_in;
+    /** In rows are the positives, which are accepted for their low scores: the share of out rows
+     *  that are accepted when a share `tpr` of in rows is (Liang et al. 2018). */
+    double fpr_in_positive;
+    /** Out rows are the positives, which are flagged for their high scores: the share of in rows
+     *  that are flagged when a share `tpr` of out rows is (Hendrycks et al. 2019). */
+    double fpr_out_positive;
 } jem_detection;
 
 /**
@@ -722,16 +732,16 @@ JEM_API jem_status jem_detection_metrics(int64_t n_in, const float *scores_in, i
                                          jem_detection *metrics);
 
 /**
- * Area under the ROC curve of telling out-of-distribution from in-distribution rows by their outlier
- * scores: the probability that an out row scores higher, ties counted half. Infinite scores count
- * like others; NaN is JEM_EINVAL.
+ * Area under the ROC curve of telling out-of-distribution from in-distribution rows by their
+ * outlier scores: the probability that an out row scores higher, ties counted half. Infinite scores
+ * count like others; NaN is JEM_EINVAL.
  */
 JEM_API jem_status jem_auroc(int64_t n_in, const float *scores_in, int64_t n_out,
                              const float *scores_out, double *auroc);
 
 /**
- * The points of that ROC curve, from (0, 0) to (1, 1): one for each distinct score s from the highest
- * to the lowest, of flagging all rows with scores >= s. At most n_in + n_out + 1.
+ * The points of that ROC curve, from (0, 0) to (1, 1): one for each distinct score s from the
+ * highest to the lowest, of flagging all rows with scores >= s. At most n_in + n_out + 1.
  *
  * @param room      Points that the arrays have room for. If they are too few, that is JEM_EINVAL; 0
  *                  asks for n_points alone, and the arrays may be NULL.
@@ -747,24 +757,27 @@ JEM_API jem_status jem_roc_curve(int64_t n_in, const float *scores_in, int64_t n
 
 /**
  * How well an uncertainty says which predictions to leave out. Rows are accepted from the least
- * uncertain on. S(k) is the sum of the losses of the first k of n rows, S(k) / k the risk at coverage
- * k / n, and S(k) / n the generalised risk. Among rows of equal uncertainty each counts with their
- * mean loss, which is what random orders of them give on average.
+ * uncertain on. S(k) is the sum of the losses of the first k of n rows, S(k) / k the risk at
+ * coverage k / n, and S(k) / n the generalised risk. Among rows of equal uncertainty each counts
+ * with their mean loss, which is what random orders of them give on average.
  */
 typedef struct jem_selection {
     size_t struct_size;
-    double risk;  /* S(n) / n, that of accepting everything */
-    double aurc;  /* the mean of S(k) / k over k = 1..n (Geifman et al. 2019) */
-    double eaurc; /* aurc minus that of accepting rows in the order of their losses,
-                     >= 0 (ibid.) */
-    double augrc; /* area below the generalised risk, by straight lines from (0, 0). For losses of 0
-                     and 1 and the accuracy a it is (1 - A) a (1 - a) + (1 - a)^2 / 2, where A is the
-                     AUROC of telling wrong from right predictions (Traub et al. 2024) */
+    /** S(n) / n, that of accepting everything. */
+    double risk;
+    /** The mean of S(k) / k over k = 1..n (Geifman et al. 2019). */
+    double aurc;
+    /** aurc minus that of accepting rows in the order of their losses, >= 0 (ibid.). */
+    double eaurc;
+    /** Area below the generalised risk, by straight lines from (0, 0). For losses of 0 and 1 and
+     *  the accuracy a it is (1 - A) a (1 - a) + (1 - a)^2 / 2, where A is the AUROC of telling wrong
+     *  from right predictions (Traub et al. 2024). */
+    double augrc;
 } jem_selection;
 
 /**
- * @param uncertainty  In. (n). High = uncertain: a score of jem_score() for example. May be infinite;
- *                     NaN is JEM_EINVAL.
+ * @param uncertainty  In. (n). High = uncertain: a score of jem_score() for example. May be
+ *                     infinite; NaN is JEM_EINVAL.
  * @param loss         In. (n). 0..1: 1 for a wrong prediction and 0 for a right one, for example.
  * @param metrics      Out.
  */
@@ -789,9 +802,9 @@ JEM_API jem_status jem_risk_coverage_curve(int64_t n, const float *uncertainty, 
 /**
  * Percentile intervals by the bootstrap (Efron & Tibshirani 1993, chapter 13): rows are drawn with
  * replacement, as many as there are, and each figure is computed from them, `resamples` times. The
- * interval of a figure reaches from its (1 - level) / 2 to its (1 + level) / 2 quantile, by straight
- * lines between the sorted values. It says what other rows from the same source might give, and
- * nothing about other models. NULL wherever one is taken means these defaults.
+ * interval of a figure reaches from its (1 - level) / 2 to its (1 + level) / 2 quantile, by
+ * straight lines between the sorted values. It says what other rows from the same source might
+ * give, and nothing about other models. NULL wherever one is taken means these defaults.
  */
 typedef struct jem_bootstrap_config {
     size_t struct_size;
@@ -842,8 +855,8 @@ JEM_API jem_status jem_frechet_distance(int64_t n_a, const float *a, int64_t n_b
 
 /**
  * Score of samples by a classifier's logits: exp of the mean over the rows of KL(p(y|x) || p(y)),
- * where p(y) is the mean of p(y|x) (Salimans et al. 2016, section 4). 1 where all rows look alike or
- * undecided, `classes` where they are decided and of all classes alike. With the logits of the
+ * where p(y) is the mean of p(y|x) (Salimans et al. 2016, section 4). 1 where all rows look alike
+ * or undecided, `classes` where they are decided and of all classes alike. With the logits of the
  * Inception network it is the Inception score.
  *
  * @param logits  In. (n, classes).
@@ -854,10 +867,10 @@ JEM_API jem_status jem_inception_score(int64_t n, int32_t classes, const float *
 
 /**
  * Precision and recall of samples by features (Kynkaanniemi et al. 2019, eq. 1 and 2). The manifold
- * of a set is the union of the closed balls around its rows that reach to the k-th nearest other row
- * of the set. Precision is the share of samples within the manifold of the real rows, recall the
- * share of real rows within that of the samples. Takes time for n_real^2 + n_samples^2 + 2 n_real
- * n_samples distances.
+ * of a set is the union of the closed balls around its rows that reach to the k-th nearest other
+ * row of the set. Precision is the share of samples within the manifold of the real rows, recall
+ * the share of real rows within that of the samples. Takes time for n_real^2 + n_samples^2 + 2
+ * n_real n_samples distances.
  *
  * @param real       In. (n_real, width). @param samples  In. (n_samples, width).
  * @param width      Features of a row, 1..16384.

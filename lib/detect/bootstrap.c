@@ -39,7 +39,7 @@ static void resample_task(void *context, int64_t begin, int64_t end, int worker)
         t->compute(t->context, (int32_t)r, worker, t->figures + r * t->n_figures);
 }
 
-// By straight lines between sorted values, the first of which is the quantile of 0 and the last of 1.
+// By straight lines between sorted values. The first is the quantile of 0, the last that of 1.
 static double quantile(double share, int64_t n, const double *sorted)
 {
     const double place = share * (double)(n - 1);

@@ -1,6 +1,6 @@
 /*
- * Figures of merit: of a classifier's probabilities, of outlier scores, of uncertainties, of samples.
- * jem.h defines each of them. Arguments are checked; struct_size is left alone.
+ * Figures of merit: of a classifier's probabilities, of outlier scores, of uncertainties, of
+ * samples. jem.h defines each of them. Arguments are checked; struct_size is left alone.
  */
 #ifndef JEMI_DETECT_METRICS_H
 #define JEMI_DETECT_METRICS_H

@@ -1,7 +1,7 @@
 /*
- * A classifier's probabilities against the labels. A row is judged once; a figure is then a sum over
- * the judged rows, each as often as it was drawn. Rows are sorted by confidence, as bins of equal
- * mass need it.
+ * A classifier's probabilities against the labels. A row is judged once; a figure is then a sum
+ * over the judged rows, each as often as it was drawn. Rows are sorted by confidence, as bins of
+ * equal mass need it.
  */
 #include <math.h>
 #include <stdlib.h>

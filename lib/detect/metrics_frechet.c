@@ -1,10 +1,10 @@
 /*
  * Frechet distance between the Gaussians of two sets of features.
  *
- * (C_a C_b)^(1/2) has the eigenvalues of (F C_b F^T)^(1/2), where F^T F = C_a. F has one row for each
- * eigenvalue of C_a that is more than rounding, the root of it times its vector. The set with fewer
- * rows is taken for a, because its rank is the lower: the square root of an eigenvalue that should be
- * 0 would be an error.
+ * (C_a C_b)^(1/2) has the eigenvalues of (F C_b F^T)^(1/2), where F^T F = C_a. F has one row for
+ * each eigenvalue of C_a that is more than rounding, the root of it times its vector. The set with
+ * fewer rows is taken for a, because its rank is the lower: the square root of an eigenvalue that
+ * should be 0 would be an error.
  */
 #include <float.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /*
- * Precision and recall of samples by the balls around rows that reach to their k-th neighbours. Rows
- * are compared in tiles that stay in a cache while all others pass by. Distances are squared, and
- * exactly 0 between equal rows.
+ * Precision and recall of samples by the balls around rows that reach to their k-th neighbours.
+ * Rows are compared in tiles that stay in a cache while all others pass by. Distances are squared,
+ * and exactly 0 between equal rows.
  */
 #include <math.h>
 

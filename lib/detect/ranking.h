@@ -1,6 +1,6 @@
 /*
- * Values sorted once: which values are equal, and in which order they come. Whatever is then counted
- * per group of equal values does not depend on the order of the rows.
+ * Values sorted once: which values are equal, and in which order they come. Whatever is then
+ * counted per group of equal values does not depend on the order of the rows.
  */
 #ifndef JEMI_DETECT_RANKING_H
 #define JEMI_DETECT_RANKING_H

@@ -20,8 +20,8 @@
 #include "kernels/isa.h"
 
 // Of elementary functions in double, of metrics, of all networks together. The last two change when
-// kernels, or their choice, do: that is a change for users, whose runs go on to other bits, and belongs into the
-// changelog.
+// kernels, or their choice, do: that is a change for users, whose runs go on to other bits, and
+// belongs into the changelog.
 static const uint64_t elementary_bits = 0xa4dfd891331b6adcu, metrics_bits = 0x4b2d08fb43e4699bu;
 static const uint64_t scoring_bits = 0x7bb4620c3d38672eu, training_bits = 0xc160b111fa9ebbc1u;
 

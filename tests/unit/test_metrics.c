@@ -1,6 +1,6 @@
 /*
- * The metrics of a classifier against numbers that numpy has computed from the same logits; all that
- * use threads by any number of them. The other figures are test_python_metrics.py's.
+ * The metrics of a classifier against numbers that numpy has computed from the same logits; all
+ * that use threads by any number of them. The other figures are test_python_metrics.py's.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
- * Metrics against wrong arguments: each gives JEM_EINVAL and a fresh message that names the argument.
- * A row's name is the call itself. What the figures are is test_metrics.c's, and test_python_metrics.py's.
+ * Metrics against wrong arguments: each gives JEM_EINVAL and a fresh message that names the
+ * argument. A row's name is the call itself. What the figures are is test_metrics.c's, and
+ * test_python_metrics.py's.
  */
 #include <math.h>
 

@@ -1,7 +1,7 @@
 """Metrics against scikit-learn where it has them, and against numpy that follows the definitions.
 
-The oracles are naive: all pairs, all thresholds, all orders. Scores of few distinct values make ties
-everywhere.
+The oracles are naive: all pairs, all thresholds, all orders. Scores of few distinct values make
+ties everywhere.
 """
 
 import itertools
@@ -467,7 +467,8 @@ def naive_precision_recall(real, samples, k):
 
 
 @pytest.mark.parametrize("n, m, width, k", [
-    (60, 80, 2, 3), (100, 33, 19, 1), (2, 2, 3, 1), (40, 40, 8, 39), (17, 16, 1, 5), (90, 70, 5, 12)])
+    (60, 80, 2, 3), (100, 33, 19, 1), (2, 2, 3, 1), (40, 40, 8, 39), (17, 16, 1, 5),
+    (90, 70, 5, 12)])
 def test_precision_recall(n, m, width, k):
     r = rng(n * m)
     real, samples = r.normal(size=(n, width)), r.normal(size=(m, width)) * 1.3 + 0.5

@@ -1,4 +1,4 @@
-"""Figures of merit made of logits, scores and features, as the library computes them for every host.
+"""Figures of merit made of logits, scores and features, as the library computes them everywhere.
 
 No function needs a model: all take what Model.logits(), Model.score() and Model.features() gave, or
 arrays from anywhere else. What each figure is, and where it comes from, is told in jem.h.
