@@ -650,7 +650,7 @@ typedef struct jem_classification {
     double accuracy; /* 0..1 */
     double nll;      /* mean -log p(y|x), nats */
     double brier;    /* mean squared distance of p(.|x) to the one-hot label, 0..2 */
-    /** Expected calibration error, 0..1: of confidences, JEM_BINS_WIDTH (Guo et al. 2017, eq. 3). */
+    /** Expected calibration error, 0..1: of confidences, JEM_BINS_WIDTH (Guo et al. 2017). */
     double ece;
     /** The same with JEM_BINS_MASS (after Nixon et al. 2019). */
     double ece_adaptive;
@@ -770,8 +770,8 @@ typedef struct jem_selection {
     /** aurc minus that of accepting rows in the order of their losses, >= 0 (ibid.). */
     double eaurc;
     /** Area below the generalised risk, by straight lines from (0, 0). For losses of 0 and 1 and
-     *  the accuracy a it is (1 - A) a (1 - a) + (1 - a)^2 / 2, where A is the AUROC of telling wrong
-     *  from right predictions (Traub et al. 2024). */
+     *  the accuracy a it is (1 - A) a (1 - a) + (1 - a)^2 / 2, where A is the AUROC of telling
+     *  wrong from right predictions (Traub et al. 2024). */
     double augrc;
 } jem_selection;
 

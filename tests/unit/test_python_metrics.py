@@ -421,7 +421,7 @@ def test_frechet_distance(n_a, n_b, width):
 def test_frechet_distance_of_known_sets():
     r = rng(11)
     a = r.normal(size=(100, 20))
-    assert jem.frechet_distance(a, a) <= 1e-6
+    assert jem.frechet_distance(a, a) <= 1e-12 * naive_frechet(a, a)[1]
     moved = np.float32(a) + np.float32(2)
     close(jem.frechet_distance(a, moved), 80, 1e-5)
     constant = np.full((9, 4), 2.0)
@@ -438,7 +438,7 @@ def test_frechet_distance_of_low_rank_sets():
     a = r.normal(size=(200, 3)) @ r.normal(size=(3, 50))
     b = r.normal(size=(300, 2)) @ r.normal(size=(2, 50))
     expected, traces = naive_frechet(a, b)
-    assert abs(jem.frechet_distance(a, b) - expected) <= 1e-6 * traces
+    assert abs(jem.frechet_distance(a, b) - expected) <= 1e-7 * traces  # as jem.h says
 
 
 def test_inception_score():
