@@ -117,7 +117,7 @@ static cli_status score(evaluation *e, const rows *r, float *const *scores, floa
 
 // ---- the test set ------------------------------------------------------------------------------
 
-static void report_metrics(cli_report *report, const jem_metrics *metrics)
+static void report_metrics(cli_report *report, const jem_classification *metrics)
 {
     cli_report_number(report, "accuracy", "accuracy", metrics->accuracy, 4, "");
     cli_report_number(report, "nll", "NLL", metrics->nll, 4, "nats");
@@ -125,7 +125,7 @@ static void report_metrics(cli_report *report, const jem_metrics *metrics)
     cli_report_number(report, "brier", "Brier score", metrics->brier, 4, "");
 }
 
-static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_metrics,
+static cli_status evaluate_test(evaluation *e, jem_classification *metrics, bool *has_metrics,
                                 cli_error *err)
 {
     const rows test = {.name = e->args->data, .n = e->test.n, .data = &e->test};
@@ -136,10 +136,10 @@ static cli_status evaluate_test(evaluation *e, jem_metrics *metrics, bool *has_m
     if (*has_metrics)
         CLI_TRY(cli_alloc(&logits, e->test.n * e->classes, sizeof *logits, err));
     cli_status status = score(e, &test, e->scores, logits, err);
-    *metrics = (jem_metrics){.struct_size = sizeof *metrics};
+    *metrics = (jem_classification){.struct_size = sizeof *metrics};
     if (status == CLI_OK && *has_metrics)
         status = cli_jem(err, jem_classification_metrics(e->test.n, e->classes, logits,
-                                                         e->test.labels, metrics));
+                                                         e->test.labels, 1.0, 15, metrics));
     free(logits);
     return status;
 }
@@ -276,7 +276,7 @@ static double mean_energy(const evaluation *e)
     return sum / (double)e->test.n;
 }
 
-static cli_status report_all(const evaluation *e, const jem_metrics *metrics,
+static cli_status report_all(const evaluation *e, const jem_classification *metrics,
                              const auroc_row *rows_out, int n_rows, cli_error *err)
 {
     cli_report report;
@@ -301,7 +301,7 @@ static cli_status report_all(const evaluation *e, const jem_metrics *metrics,
 
 static cli_status evaluate(evaluation *e, cli_error *err)
 {
-    jem_metrics metrics;
+    jem_classification metrics;
     bool has_metrics;
     auroc_row table[CLI_LIST_MAX];
     int n_rows = 0;

@@ -710,28 +710,266 @@ JEM_API jem_status jem_score(const jem_model *model, int32_t kind, const jem_sco
 JEM_API jem_status jem_score_logits(int32_t kind, const jem_score_config *config, int64_t n,
                                     int32_t classes, const float *logits, float *scores);
 
-/* Metrics over logits and scores that the calls above gave. ------------------------------------ */
+/* ------------------------------------------------------------------------------------------- */
+/* Metrics                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
 
-typedef struct jem_metrics {
+/*
+ * Figures of merit of logits, scores and features that the calls above gave, or of anybody else's.
+ * None needs a model. All sums are in double and in a fixed order, so a figure has the same bits on
+ * every machine and at any thread count. The order of the rows does not matter, but for rounding:
+ * each figure says what it makes of ties.
+ *
+ * Those that take long (intervals, jem_frechet_distance, jem_precision_recall) use the default
+ * threads of jem_exec_config. All return JEM_OK, JEM_EINVAL or JEM_ENOMEM. Every count of rows is
+ * at least 1, because there are no figures of nothing. A struct that is filled has its struct_size
+ * set by the caller.
+ */
+
+/* Classification ------------------------------------------------------------------------------- */
+
+/**
+ * How good the probabilities p(y|x) = softmax(logits / T) are. A row's confidence is the largest of
+ * them, and its prediction the class that has it, the first of several.
+ *
+ * The calibration errors put confidences, or probabilities, into bins and average, over the rows of
+ * the bins, | mean probability - share of rows that were right |.
+ */
+typedef struct jem_classification {
     size_t struct_size;
     double accuracy; /* 0..1 */
     double nll;      /* mean -log p(y|x), nats */
     double brier;    /* mean squared distance of p(.|x) to the one-hot label, 0..2 */
-    double ece;      /* expected calibration error, 15 equal-width bins, 0..1 (Guo et al. 2017) */
-} jem_metrics;
-
-/** @param logits In. (n, classes). @param labels In. (n). @param metrics Out, struct_size set. n
- * >= 1. */
-JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
-                                              const int64_t *labels, jem_metrics *metrics);
+    /** Expected calibration error, 0..1: of confidences, JEM_BINS_WIDTH (Guo et al. 2017). */
+    double ece;
+    /** The same with JEM_BINS_MASS (after Nixon et al. 2019). */
+    double ece_adaptive;
+    /** Of each class's probability against the share of rows with that label, JEM_BINS_WIDTH; the
+     *  mean over all classes, those without rows included, 0..1 (Kull et al. 2019; the SCE of Nixon
+     *  et al. 2019). */
+    double ece_classwise;
+} jem_classification;
 
 /**
- * Area under the ROC curve of telling unusual from usual rows by their outlier scores: the
- * probability that an unusual row scores higher, ties counted half. Both counts >= 1. Infinite
- * scores count like others; NaN is JEM_EINVAL.
+ * How values of 0..1 are put into B bins, numbered from 0.
+ *
+ *   WIDTH  of equal width: p is in bin floor(p B), and 1 in the last
+ *   MASS   of equal mass: a row with r of n rows below it is in bin floor(r B / n), so that equal
+ *          confidences share a bin
  */
-JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
-                             const float *unusual, double *auroc);
+enum { JEM_BINS_WIDTH = 1, JEM_BINS_MASS = 2 };
+
+/**
+ * @param classes      1..100000.
+ * @param logits       In. (n, classes).
+ * @param labels       In. (n).
+ * @param temperature  T, 1e-6..1e6; 1 leaves the logits as they are.
+ * @param bins         B of the calibration errors, 1..10000; 15 is customary.
+ * @param metrics      Out.
+ */
+JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
+                                              const int64_t *labels, double temperature,
+                                              int32_t bins, jem_classification *metrics);
+
+/**
+ * The bins of a reliability diagram: what `ece` or `ece_adaptive` is made of.
+ *
+ * @param kind        JEM_BINS_*.
+ * @param count       Out. (bins). Rows of the bin.
+ * @param confidence  Out. (bins). Their mean confidence; 0 in a bin without rows.
+ * @param accuracy    Out. (bins). The share of them whose prediction is right; 0 likewise.
+ */
+JEM_API jem_status jem_reliability(int64_t n, int32_t classes, const float *logits,
+                                   const int64_t *labels, double temperature, int32_t kind,
+                                   int32_t bins, int64_t *count, double *confidence,
+                                   double *accuracy);
+
+/* Detection of out-of-distribution rows -------------------------------------------------------- */
+
+/**
+ * How well outlier scores tell out-of-distribution ("out") from in-distribution ("in") rows. High =
+ * out-of-distribution, as jem_score() gives them. Equal scores are one threshold: a threshold takes
+ * all of them or none.
+ *
+ * Both false positive rates are of the first threshold at which the share of true positives is at
+ * least `tpr`, 0.95 as a rule. Papers mean either by "FPR at 95 % TPR".
+ */
+typedef struct jem_detection {
+    size_t struct_size;
+    /** As of jem_auroc(). */
+    double auroc;
+    /** Average precision where out rows are the positives: the sum of (R_t - R_{t-1}) P_t over the
+     *  thresholds t from the highest score on, with recall R and precision P. */
+    double aupr_out;
+    /** The same where in rows are the positives, by minus the scores. */
+    double aupr_in;
+    /** In rows are the positives, which are accepted for their low scores: the share of out rows
+     *  that are accepted when a share `tpr` of in rows is (Liang et al. 2018). */
+    double fpr_in_positive;
+    /** Out rows are the positives, which are flagged for their high scores: the share of in rows
+     *  that are flagged when a share `tpr` of out rows is (Hendrycks et al. 2019). */
+    double fpr_out_positive;
+} jem_detection;
+
+/**
+ * @param scores_in   In. (n_in). Scores may be infinite; NaN is JEM_EINVAL.
+ * @param scores_out  In. (n_out).
+ * @param tpr         Above 0, at most 1.
+ * @param metrics     Out.
+ */
+JEM_API jem_status jem_detection_metrics(int64_t n_in, const float *scores_in, int64_t n_out,
+                                         const float *scores_out, double tpr,
+                                         jem_detection *metrics);
+
+/**
+ * Area under the ROC curve of telling out-of-distribution from in-distribution rows by their
+ * outlier scores: the probability that an out row scores higher, ties counted half. Infinite scores
+ * count like others; NaN is JEM_EINVAL.
+ */
+JEM_API jem_status jem_auroc(int64_t n_in, const float *scores_in, int64_t n_out,
+                             const float *scores_out, double *auroc);
+
+/**
+ * The points of that ROC curve, from (0, 0) to (1, 1): one for each distinct score s from the
+ * highest to the lowest, of flagging all rows with scores >= s. At most n_in + n_out + 1.
+ *
+ * @param room      Points that the arrays have room for. If they are too few, that is JEM_EINVAL; 0
+ *                  asks for n_points alone, and the arrays may be NULL.
+ * @param n_points  Out. Also when the room is too small.
+ * @param fpr       Out. (room). Share of in-distribution rows that are flagged.
+ * @param tpr       Out. (room). Share of out-of-distribution rows that are flagged.
+ */
+JEM_API jem_status jem_roc_curve(int64_t n_in, const float *scores_in, int64_t n_out,
+                                 const float *scores_out, int64_t room, int64_t *n_points,
+                                 double *fpr, double *tpr);
+
+/* Selective classification --------------------------------------------------------------------- */
+
+/**
+ * How well an uncertainty says which predictions to leave out. Rows are accepted from the least
+ * uncertain on. S(k) is the sum of the losses of the first k of n rows, S(k) / k the risk at
+ * coverage k / n, and S(k) / n the generalised risk. Among rows of equal uncertainty each counts
+ * with their mean loss, which is what random orders of them give on average.
+ */
+typedef struct jem_selection {
+    size_t struct_size;
+    /** S(n) / n, that of accepting everything. */
+    double risk;
+    /** The mean of S(k) / k over k = 1..n (Geifman et al. 2019). */
+    double aurc;
+    /** aurc minus that of accepting rows in the order of their losses, >= 0 (ibid.). */
+    double eaurc;
+    /** Area below the generalised risk, by straight lines from (0, 0). For losses of 0 and 1 and
+     *  the accuracy a it is (1 - A) a (1 - a) + (1 - a)^2 / 2, where A is the AUROC of telling
+     *  wrong from right predictions (Traub et al. 2024). */
+    double augrc;
+} jem_selection;
+
+/**
+ * @param uncertainty  In. (n). High = uncertain: a score of jem_score() for example. May be
+ *                     infinite; NaN is JEM_EINVAL.
+ * @param loss         In. (n). 0..1: 1 for a wrong prediction and 0 for a right one, for example.
+ * @param metrics      Out.
+ */
+JEM_API jem_status jem_selective_metrics(int64_t n, const float *uncertainty, const float *loss,
+                                         jem_selection *metrics);
+
+/**
+ * The points of the risk-coverage curve: one for each distinct uncertainty u from the lowest to the
+ * highest, of accepting all rows with uncertainties <= u. At most n. The generalised risk is
+ * coverage * risk.
+ *
+ * @param room, n_points  As of jem_roc_curve().
+ * @param coverage        Out. (room). Share of rows that are accepted.
+ * @param risk            Out. (room). Their mean loss.
+ */
+JEM_API jem_status jem_risk_coverage_curve(int64_t n, const float *uncertainty, const float *loss,
+                                           int64_t room, int64_t *n_points, double *coverage,
+                                           double *risk);
+
+/* Intervals ------------------------------------------------------------------------------------ */
+
+/**
+ * Percentile intervals by the bootstrap (Efron & Tibshirani 1993, chapter 13): rows are drawn with
+ * replacement, as many as there are, and each figure is computed from them, `resamples` times. The
+ * interval of a figure reaches from its (1 - level) / 2 to its (1 + level) / 2 quantile, by
+ * straight lines between the sorted values. It says what other rows from the same source might
+ * give, and nothing about other models. NULL wherever one is taken means these defaults.
+ */
+typedef struct jem_bootstrap_config {
+    size_t struct_size;
+    uint64_t seed;     /* default 0; the same seed draws the same rows */
+    double level;      /* above 0, below 1; default 0.95 */
+    int32_t resamples; /* 1..1000000; default 1000 */
+    int32_t reserved;  /* must be 0 */
+} jem_bootstrap_config;
+
+JEM_API jem_status jem_bootstrap_config_init(jem_bootstrap_config *config, size_t struct_size);
+
+/**
+ * Intervals of what jem_classification_metrics() gives for the same arguments. Takes (n, classes)
+ * doubles of memory, and time for n * classes terms in each resample.
+ *
+ * @param low, high  Out. The ends of the interval of each figure.
+ */
+JEM_API jem_status jem_classification_intervals(int64_t n, int32_t classes, const float *logits,
+                                                const int64_t *labels, double temperature,
+                                                int32_t bins, const jem_bootstrap_config *bootstrap,
+                                                jem_classification *low, jem_classification *high);
+
+/** Intervals of what jem_detection_metrics() gives; in and out rows are drawn separately. */
+JEM_API jem_status jem_detection_intervals(int64_t n_in, const float *scores_in, int64_t n_out,
+                                           const float *scores_out, double tpr,
+                                           const jem_bootstrap_config *bootstrap,
+                                           jem_detection *low, jem_detection *high);
+
+/* Samples -------------------------------------------------------------------------------------- */
+
+/**
+ * Frechet distance between Gaussians with the means and covariances of two sets of features:
+ * |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Heusel et al. 2017, eq. 6). By the features of
+ * the Inception network it is the FID; by those of another network it compares only with values of
+ * the same network, and of as many rows: with few rows it is too large.
+ *
+ * Covariances divide by n - 1; that of one row is 0. They may be singular, as with fewer rows than
+ * features. Rounding decides about eigenvalues that are 1e-15 of the largest, so the distance of
+ * sets that have many of these is off by up to some 1e-7 of tr(C_a + C_b); of others by much less.
+ * Takes 3 * width^2 doubles of memory.
+ *
+ * @param width     Features of a row, 1..16384.
+ * @param a         In. (n_a, width). @param b  In. (n_b, width).
+ * @param distance  Out. >= 0.
+ */
+JEM_API jem_status jem_frechet_distance(int64_t n_a, const float *a, int64_t n_b, const float *b,
+                                        int64_t width, double *distance);
+
+/**
+ * Score of samples by a classifier's logits: exp of the mean over the rows of KL(p(y|x) || p(y)),
+ * where p(y) is the mean of p(y|x) (Salimans et al. 2016, section 4). 1 where all rows look alike
+ * or undecided, `classes` where they are decided and of all classes alike. With the logits of the
+ * Inception network it is the Inception score.
+ *
+ * @param logits  In. (n, classes).
+ * @param score   Out. 1..classes.
+ */
+JEM_API jem_status jem_inception_score(int64_t n, int32_t classes, const float *logits,
+                                       double *score);
+
+/**
+ * Precision and recall of samples by features (Kynkaanniemi et al. 2019, eq. 1 and 2). The manifold
+ * of a set is the union of the closed balls around its rows that reach to the k-th nearest other
+ * row of the set. Precision is the share of samples within the manifold of the real rows, recall
+ * the share of real rows within that of the samples. Takes time for n_real^2 + n_samples^2 + 2
+ * n_real n_samples distances.
+ *
+ * @param real       In. (n_real, width). @param samples  In. (n_samples, width).
+ * @param width      Features of a row, 1..16384.
+ * @param k          1 .. the smaller number of rows - 1; the paper has 3.
+ * @param precision  Out. 0..1. @param recall  Out. 0..1.
+ */
+JEM_API jem_status jem_precision_recall(int64_t n_real, const float *real, int64_t n_samples,
+                                        const float *samples, int64_t width, int32_t k,
+                                        double *precision, double *recall);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Detector                                                                                     */

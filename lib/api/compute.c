@@ -1,11 +1,8 @@
 /*
- * Logits, energies, gradients, and the figures made of them.
+ * Logits, energies and gradients of rows.
  */
-#include <math.h>
-
 #include "api/check.h"
 #include "base/environment.h"
-#include "detect/metrics.h"
 #include "ebm/batch.h"
 
 JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits)
@@ -80,44 +77,4 @@ JEM_API jem_status jem_input_range(const jem_model *model, int64_t n, const floa
     if (high != NULL)
         *high = own_high;
     return JEM_OK;
-}
-
-JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const float *logits,
-                                              const int64_t *labels, jem_metrics *metrics)
-{
-    JEMI_OWN_ENVIRONMENT;
-    JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
-    JEMI_TRY(jemi_check_range_int(classes, 1, 100000, "classes"));
-    JEMI_TRY(jemi_check_finite(logits, n, classes, "logits"));
-    JEMI_TRY(jemi_check_pointer(labels, "labels"));
-    JEMI_TRY(jemi_check_labels(labels, n, classes, "labels"));
-    JEMI_TRY(jemi_check_pointer(metrics, "metrics"));
-    JEMI_TRY(jemi_config_check_out(metrics, "jem_metrics"));
-    jem_metrics own;
-    jemi_classification_metrics(n, classes, logits, labels, &own);
-    jemi_config_write(metrics, &own, sizeof own);
-    return JEM_OK;
-}
-
-// Infinite scores have a place among the others; NaN has none.
-static jem_status check_scores(int64_t n, const float *scores, const char *name)
-{
-    JEMI_TRY(jemi_check_pointer(scores, name));
-    for (int64_t i = 0; i < n; i++)
-        if (isnan(scores[i]))
-            return jemi_fail(JEM_EINVAL, "%s is nan at row %lld; expected scores", name,
-                             (long long)i);
-    return JEM_OK;
-}
-
-JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
-                             const float *unusual, double *auroc)
-{
-    JEMI_OWN_ENVIRONMENT;
-    JEMI_TRY(jemi_check_range_int(n_usual, 1, INT32_MAX, "n_usual"));
-    JEMI_TRY(jemi_check_range_int(n_unusual, 1, INT32_MAX, "n_unusual"));
-    JEMI_TRY(check_scores(n_usual, usual, "usual"));
-    JEMI_TRY(check_scores(n_unusual, unusual, "unusual"));
-    JEMI_TRY(jemi_check_pointer(auroc, "auroc"));
-    return jemi_auroc(n_usual, usual, n_unusual, unusual, auroc);
 }

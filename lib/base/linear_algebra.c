@@ -265,8 +265,8 @@ static double shift_from_end(const eigen *e, int64_t l, int64_t m)
     return e->diagonal[m] - e->diagonal[l] + below / (g + (g >= 0.0 ? r : -r));
 }
 
-// One implicit QL step on the block l .. m. Its rotations of rows i and i + 1 are left in h (cosine)
-// and work (sine); returns the last i that has one.
+// One implicit QL step on the block l .. m. Its rotations of rows i and i + 1 are left in h
+// (cosine) and work (sine); returns the last i that has one.
 static int64_t sweep(const eigen *e, int64_t l, int64_t m)
 {
     double *d = e->diagonal, *sub = e->subdiagonal;

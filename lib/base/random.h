@@ -34,6 +34,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
     JEMI_RANDOM_DIRECTIONS = 30,  /* test matrix for the leading directions of features */
     JEMI_RANDOM_CALIBRATION = 31, /* which held-out rows calibrate the combination: row */
+    JEMI_RANDOM_BOOTSTRAP =
+        20, /* rows of classification, or in-distribution ones: step = resample */
+    JEMI_RANDOM_BOOTSTRAP_OUT = 21, /* out-of-distribution rows */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

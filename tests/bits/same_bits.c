@@ -16,12 +16,13 @@
 #include <jem/jem.h>
 
 #include "base/elementary.h"
+#include "base/threads.h"
 #include "kernels/isa.h"
 
-// Of elementary functions in double, of all networks together. The last two change when kernels, or
-// their choice, do: that is a change for users, whose runs go on to other bits, and belongs into the
-// changelog.
-static const uint64_t elementary_bits = 0xa4dfd891331b6adcu;
+// Of elementary functions in double, of metrics, of all networks together. The last two change when
+// kernels, or their choice, do: that is a change for users, whose runs go on to other bits, and
+// belongs into the changelog.
+static const uint64_t elementary_bits = 0xa4dfd891331b6adcu, metrics_bits = 0x4b2d08fb43e4699bu;
 static const uint64_t scoring_bits = 0x7bb4620c3d38672eu, training_bits = 0xc160b111fa9ebbc1u;
 
 enum { ROWS = 9, CLASSES = 5, CHAIN_STEPS = 2, TRAINING_STEPS = 2, BUFFER = 20 };
@@ -278,6 +279,45 @@ static uint64_t compute_elementary(void)
     return digest;
 }
 
+// All metrics, of the same values as logits, scores, losses and features.
+static uint64_t compute_metrics(void)
+{
+    enum { N = 200, WIDTH = 24, BINS = 7 };
+    uint64_t digest = 14695981039346656037u;
+    float *x = make_values(2 * N * WIDTH, 11), *y = x + N * WIDTH, loss[N];
+    int64_t labels[N], count[BINS], n_points;
+    for (int i = 0; i < N; i++) {
+        labels[i] = i * i % WIDTH;
+        loss[i] = x[i] * x[i];
+    }
+    jem_classification c[3] = {
+        {.struct_size = sizeof c[0]}, {.struct_size = sizeof c[0]}, {.struct_size = sizeof c[0]}};
+    jem_detection d[3] = {
+        {.struct_size = sizeof d[0]}, {.struct_size = sizeof d[0]}, {.struct_size = sizeof d[0]}};
+    jem_selection s = {.struct_size = sizeof s};
+    double curves[4][2 * N + 1] = {{0}}, bins[2][BINS], others[4];
+    MUST(jem_classification_metrics(N, WIDTH, x, labels, 0.75, BINS, &c[0]));
+    MUST(jem_classification_intervals(N, WIDTH, x, labels, 0.75, BINS, NULL, &c[1], &c[2]));
+    MUST(jem_reliability(N, WIDTH, x, labels, 0.75, JEM_BINS_MASS, BINS, count, bins[0], bins[1]));
+    MUST(jem_detection_metrics(N, x, N, y, 0.95, &d[0]));
+    MUST(jem_detection_intervals(N, x, N, y, 0.95, NULL, &d[1], &d[2]));
+    MUST(jem_roc_curve(N, x, N, y, 2 * N + 1, &n_points, curves[0], curves[1]));
+    MUST(jem_selective_metrics(N, y, loss, &s));
+    MUST(jem_risk_coverage_curve(N, y, loss, N, &n_points, curves[2], curves[3]));
+    MUST(jem_frechet_distance(N, x, N / 10, y, WIDTH, &others[0]));
+    MUST(jem_inception_score(N, WIDTH, x, &others[1]));
+    MUST(jem_precision_recall(N, x, N, y, WIDTH, 3, &others[2], &others[3]));
+    join(&digest, c, sizeof c / 4);
+    join(&digest, d, sizeof d / 4);
+    join(&digest, &s, sizeof s / 4);
+    join(&digest, count, sizeof count / 4);
+    join(&digest, bins, sizeof bins / 4);
+    join(&digest, curves, sizeof curves / 4);
+    join(&digest, others, sizeof others / 4);
+    free(x);
+    return digest;
+}
+
 // ---- the comparison ----------------------------------------------------------------------------
 
 typedef uint64_t (*compute_fn)(const network *net, int32_t threads);
@@ -308,6 +348,7 @@ int main(int argc, char **argv)
     bool good = check("elementary functions", 1, compute_elementary(), elementary_bits);
     for (int set = 0; set < jemi_isa_count(); set++) {
         jemi_isa_limit(jemi_isa_name(set));
+        good &= check("metrics", jemi_threads_default(), compute_metrics(), metrics_bits);
         for (int32_t threads = 1; threads <= 3; threads += 2) {
             good &= check("scoring", threads,
                           digest_all(scored, SCORED, score_network, threads, tells), scoring_bits);

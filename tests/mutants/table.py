@@ -193,12 +193,16 @@ MUTANTS = [
      "momentum * (double)values[i] + (1.0 - momentum) * (double)batch[i]", "test_golden"),
 
     # ---- detect ---------------------------------------------------------------------------------
-    ("ECE bins shifted by half a bin", "lib/detect/metrics.c",
-     "int bin = (int)(confidence * ECE_BINS);", "int bin = (int)(confidence * ECE_BINS + 0.5);",
-     "test_metrics"),
-    ("ties count as wins", "lib/detect/metrics.c",
-     "pairs += 0.5 * ((double)below + (double)not_above);", "pairs += (double)not_above;",
-     "test_metrics"),
+    ("ECE bins shifted by half a bin", "lib/detect/metrics_classification.c",
+     "(int32_t)(p * bins);", "(int32_t)(p * bins + 0.5);", "test_metrics"),
+    ("ties count as wins", "lib/detect/metrics_detection.c",
+     "pairs += t->out[g] * (below + 0.5 * t->in[g]);",
+     "pairs += t->out[g] * (below + t->in[g]);", "test_python_metrics_py"),
+    ("rows of one resample for all", "lib/detect/bootstrap.c",
+     "jemi_random_u32x4(key, (uint32_t)(i / 4), 0, (uint64_t)resample, numbers);",
+     "jemi_random_u32x4(key, (uint32_t)(i / 4), 0, 0, numbers);", "test_python_metrics_py"),
+    ("a row is its own neighbour", "lib/detect/metrics_neighbours.c",
+     "if (i != j && d < heap[0])", "if (d < heap[0])", "test_python_metrics_py"),
     ("a score that is lower for outliers", "lib/detect/score.c",
      "? -max_softmax(row, n_classes)", "? max_softmax(row, n_classes)", "test_golden"),
 

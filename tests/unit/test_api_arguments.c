@@ -1,7 +1,8 @@
 /*
  * The public functions against wrong arguments: each gives the documented status, a fresh message
  * that names the argument, and leaves the handles as they were. A row's name is the call itself.
- * The fields of config structs and their sizes are test_api_structs.c's.
+ * The fields of config structs and their sizes are test_api_structs.c's, metrics are
+ * test_metrics_arguments.c's.
  */
 #include <math.h>
 #include <stdio.h>
@@ -132,10 +133,8 @@ START_TEST(test_energy)
 }
 END_TEST
 
-START_TEST(test_score_and_metrics)
+START_TEST(test_score)
 {
-    jem_metrics metrics = {.struct_size = sizeof metrics};
-    double auroc;
     REFUSED(JEM_EINVAL, "model", jem_score(NULL, JEM_SCORE_ENERGY, NULL, 1, f.x, f.out));
     REFUSED(JEM_EINVAL, "kind is 0", jem_score(f.model, 0, NULL, 1, f.x, f.out));
     REFUSED(JEM_EINVAL, "kind is 18", jem_score(f.model, 18, NULL, 1, f.x, f.out));
@@ -144,23 +143,6 @@ START_TEST(test_score_and_metrics)
     REFUSED(JEM_EINVAL, "x is NULL", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, NULL, f.out));
     REFUSED(JEM_EINVAL, "scores", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, f.x, NULL));
     REFUSED(JEM_EINVAL, "x is nan", jem_score(f.model, 2, NULL, ROWS, f.with_nan, f.out));
-    REFUSED(JEM_EINVAL, "n is 0", jem_classification_metrics(0, 3, f.out, f.labels, &metrics));
-    REFUSED(JEM_EINVAL, "classes is 0",
-            jem_classification_metrics(ROWS, 0, f.logits, f.labels, &metrics));
-    REFUSED(JEM_EINVAL, "logits", jem_classification_metrics(ROWS, 3, NULL, f.labels, &metrics));
-    REFUSED(JEM_EINVAL, "logits is nan",
-            jem_classification_metrics(ROWS, 3, f.with_nan, f.labels, &metrics));
-    REFUSED(JEM_EINVAL, "labels is NULL",
-            jem_classification_metrics(ROWS, 3, f.logits, NULL, &metrics));
-    REFUSED(JEM_EINVAL, "labels is 3",
-            jem_classification_metrics(ROWS, 3, f.logits, f.past_end, &metrics));
-    REFUSED(JEM_EINVAL, "metrics", jem_classification_metrics(ROWS, 3, f.logits, f.labels, NULL));
-    REFUSED(JEM_EINVAL, "n_usual is 0", jem_auroc(0, f.x, 2, f.x, &auroc));
-    REFUSED(JEM_EINVAL, "n_unusual is -1", jem_auroc(2, f.x, -1, f.x, &auroc));
-    REFUSED(JEM_EINVAL, "usual is NULL", jem_auroc(2, NULL, 2, f.x, &auroc));
-    REFUSED(JEM_EINVAL, "unusual is NULL", jem_auroc(2, f.x, 2, NULL, &auroc));
-    REFUSED(JEM_EINVAL, "usual is nan", jem_auroc(ROWS * FEATURES, f.with_nan, 2, f.x, &auroc));
-    REFUSED(JEM_EINVAL, "auroc", jem_auroc(2, f.x, 2, f.x, NULL));
 }
 END_TEST
 
@@ -475,7 +457,7 @@ static void add_tests(TCase *tcase)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_logits);
     tcase_add_test(tcase, test_energy);
-    tcase_add_test(tcase, test_score_and_metrics);
+    tcase_add_test(tcase, test_score);
     tcase_add_test(tcase, test_model_create);
     tcase_add_test(tcase, test_model_copies);
     tcase_add_test(tcase, test_model_parameters);

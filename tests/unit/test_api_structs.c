@@ -128,6 +128,17 @@ static jem_status use_batch(const void *batch)
     return jem_train_step(model, optimizer, sampler, NULL, batch, NULL);
 }
 
+static jem_status init_bootstrap(void *config, size_t size)
+{
+    return jem_bootstrap_config_init(config, size);
+}
+
+static jem_status use_bootstrap(const void *config)
+{
+    jem_detection low = {.struct_size = sizeof low}, high = {.struct_size = sizeof high};
+    return jem_detection_intervals(ROWS, x, ROWS, x + ROWS, 0.95, config, &low, &high);
+}
+
 typedef struct config_row {
     const char *name;
     size_t size;
@@ -135,7 +146,7 @@ typedef struct config_row {
     jem_status (*use)(const void *config);
 } config_row;
 
-enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH };
+enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP };
 static const config_row configs[] = {
     [MODEL] = {"jem_model_config", sizeof(jem_model_config), init_model, use_model},
     [EXEC] = {"jem_exec_config", sizeof(jem_exec_config), init_exec, use_exec},
@@ -144,11 +155,13 @@ static const config_row configs[] = {
                    use_optimizer},
     [TRAIN] = {"jem_train_config", sizeof(jem_train_config), init_train, use_train},
     [BATCH] = {"jem_train_batch", sizeof(jem_train_batch), init_batch, use_batch},
+    [BOOTSTRAP] = {"jem_bootstrap_config", sizeof(jem_bootstrap_config), init_bootstrap,
+                   use_bootstrap},
 };
 
 // ---- fields -------------------------------------------------------------------------------------
 
-typedef enum { INT, LONG, FLOAT, POINTER } field_type;
+typedef enum { INT, LONG, FLOAT, DOUBLE, POINTER } field_type;
 
 typedef struct field_row {
     int config; /* index of configs */
@@ -167,6 +180,7 @@ typedef struct field_row {
 #define OF_OPTIMIZER(member)        FIELD(OPTIMIZER, jem_optimizer_config, member)
 #define OF_TRAIN(member)            FIELD(TRAIN, jem_train_config, member)
 #define OF_BATCH(member)            FIELD(BATCH, jem_train_batch, member)
+#define OF_BOOTSTRAP(member)        FIELD(BOOTSTRAP, jem_bootstrap_config, member)
 
 // clang-format off
 static const field_row fields[] = {
@@ -289,6 +303,12 @@ static const field_row fields[] = {
     {OF_BATCH(n_data), LONG, 2, JEM_EINVAL, "x_data"},
     {OF_BATCH(n_samples), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_samples), LONG, ROWS + 1, JEM_EINVAL, "samples is 5; expected 1..4"},
+    {OF_BOOTSTRAP(level), DOUBLE, 0, JEM_EINVAL, NULL},
+    {OF_BOOTSTRAP(level), DOUBLE, 1, JEM_EINVAL, NULL},
+    {OF_BOOTSTRAP(level), DOUBLE, NAN, JEM_EINVAL, NULL},
+    {OF_BOOTSTRAP(resamples), INT, 0, JEM_EINVAL, NULL},
+    {OF_BOOTSTRAP(resamples), INT, 1000001, JEM_EINVAL, NULL},
+    {OF_BOOTSTRAP(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
 };
 // clang-format on
 
@@ -304,6 +324,8 @@ static void poke(void *config, const field_row *row)
         memcpy(at, &as_long, sizeof as_long);
     else if (row->type == FLOAT)
         memcpy(at, &as_float, sizeof as_float);
+    else if (row->type == DOUBLE)
+        memcpy(at, &row->value, sizeof row->value);
     else
         memset(at, 0, sizeof(void *));
 }
@@ -449,9 +471,32 @@ static jem_status get_tensor(void *out)
     return jem_model_tensor(model, 1, out);
 }
 
-static jem_status get_metrics(void *out)
+static jem_status get_classification(void *out)
 {
-    return jem_classification_metrics(ROWS, CLASSES, x, labels, out);
+    return jem_classification_metrics(ROWS, CLASSES, x, labels, 1.0, 15, out);
+}
+
+static jem_status get_classification_low(void *out)
+{
+    jem_classification high = {.struct_size = sizeof high};
+    return jem_classification_intervals(ROWS, CLASSES, x, labels, 1.0, 15, NULL, out, &high);
+}
+
+static jem_status get_detection(void *out)
+{
+    return jem_detection_metrics(ROWS, x, ROWS, x + ROWS, 0.95, out);
+}
+
+static jem_status get_detection_high(void *out)
+{
+    jem_detection low = {.struct_size = sizeof low};
+    return jem_detection_intervals(ROWS, x, ROWS, x + ROWS, 0.95, NULL, &low, out);
+}
+
+static jem_status get_selection(void *out)
+{
+    static const float loss[ROWS] = {0, 1, 0.5f, 0};
+    return jem_selective_metrics(ROWS, x, loss, out);
 }
 
 static jem_status get_stats(void *out)
@@ -475,7 +520,13 @@ typedef struct output_row {
 static const output_row outputs[] = {
     {"jem_model_info", sizeof(jem_model_info), get_info, sizeof(jem_model_info)},
     {"jem_tensor_info", sizeof(jem_tensor_info), get_tensor, sizeof(jem_tensor_info)},
-    {"jem_metrics", sizeof(jem_metrics), get_metrics, sizeof(jem_metrics)},
+    {"jem_classification", sizeof(jem_classification), get_classification,
+     sizeof(jem_classification)},
+    {"jem_classification", sizeof(jem_classification), get_classification_low,
+     sizeof(jem_classification)},
+    {"jem_detection", sizeof(jem_detection), get_detection, sizeof(jem_detection)},
+    {"jem_detection", sizeof(jem_detection), get_detection_high, sizeof(jem_detection)},
+    {"jem_selection", sizeof(jem_selection), get_selection, sizeof(jem_selection)},
     {"jem_train_stats", sizeof(jem_train_stats), get_stats, sizeof(size_t)},
     {"jem_preset_info", sizeof(jem_preset_info), get_preset, sizeof(jem_preset_info)},
 };

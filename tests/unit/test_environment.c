@@ -130,8 +130,9 @@ typedef struct subject {
 typedef struct results {
     float logits[ROWS * CLASSES], energy[ROWS], grad[ROWS * PIXELS], scores[ROWS];
     float chains[ROWS * PIXELS], drawn[ROWS * PIXELS], started[ROWS * PIXELS];
-    jem_metrics metrics;
-    double auroc;
+    jem_classification metrics, low;
+    jem_detection detection;
+    double auroc, distance, inception;
     uint64_t params;
 } results;
 
@@ -171,8 +172,18 @@ static void score(const subject *s, results *out, const state *before)
     QUIET(jem_energy_grad(s->model, ROWS, s->x, NULL, NULL, out->grad));
     QUIET(jem_score(s->model, JEM_SCORE_GRADIENT_NORM, NULL, ROWS, s->x, out->scores));
     out->metrics.struct_size = sizeof out->metrics;
-    QUIET(jem_classification_metrics(ROWS, CLASSES, out->logits, s->labels, &out->metrics));
+    QUIET(
+        jem_classification_metrics(ROWS, CLASSES, out->logits, s->labels, 1.0, 15, &out->metrics));
     QUIET(jem_auroc(ROWS / 2, out->energy, ROWS / 2, out->energy + ROWS / 2, &out->auroc));
+    out->low.struct_size = sizeof out->low;
+    out->detection.struct_size = sizeof out->detection;
+    jem_classification high = {.struct_size = sizeof high};
+    QUIET(jem_classification_intervals(ROWS, CLASSES, out->logits, s->labels, 1.0, 15, NULL,
+                                       &out->low, &high));
+    QUIET(
+        jem_detection_metrics(ROWS / 2, out->energy, ROWS / 2, out->scores, 0.95, &out->detection));
+    QUIET(jem_frechet_distance(ROWS, s->x, ROWS / 2, out->grad, PIXELS, &out->distance));
+    QUIET(jem_inception_score(ROWS, CLASSES, out->logits, &out->inception));
 }
 
 static void sample_and_train(const subject *s, results *out, const state *before)

@@ -176,8 +176,8 @@ START_TEST(test_unbalanced_labels)
     static int64_t labels[TEST_ROWS];
     draw_blobs(TEST_ROWS, rows, labels, &state);
     MUST(jem_logits(model, TEST_ROWS, rows, logits));
-    jem_metrics metrics = {.struct_size = sizeof metrics};
-    MUST(jem_classification_metrics(TEST_ROWS, CLASSES, logits, labels, &metrics));
+    jem_classification metrics = {.struct_size = sizeof metrics};
+    MUST(jem_classification_metrics(TEST_ROWS, CLASSES, logits, labels, 1.0, 15, &metrics));
     double largest = 0.0;
     for (int i = 0; i < TEST_ROWS * CLASSES; i++)
         largest = fmax(largest, fabs(logits[i]));

@@ -117,6 +117,34 @@ static uint64_t script_compute(void)
     return support_hash(out, sizeof out);
 }
 
+static uint64_t script_metrics(void)
+{
+    jem_classification c[3];
+    jem_detection d[3];
+    jem_selection s = {.struct_size = sizeof s};
+    for (int i = 0; i < COUNT(c); i++) {
+        c[i] = (jem_classification){.struct_size = sizeof c[i]};
+        d[i] = (jem_detection){.struct_size = sizeof d[i]};
+    }
+    double points[2 * FEATURES][2 * ROWS + 1] = {{0}}, figures[4];
+    float loss[ROWS] = {0, 1, 0.5f};
+    int64_t count[3];
+    STEP(jem_classification_metrics(ROWS, CLASSES, x, labels, 1.0, 3, &c[0]));
+    STEP(jem_classification_intervals(ROWS, CLASSES, x, labels, 1.0, 3, NULL, &c[1], &c[2]));
+    STEP(jem_reliability(ROWS, CLASSES, x, labels, 1.0, 1, 3, count, points[0], points[1]));
+    STEP(jem_detection_metrics(ROWS, x, ROWS, x + ROWS, 0.95, &d[0]));
+    STEP(jem_detection_intervals(ROWS, x, ROWS, x + ROWS, 0.95, NULL, &d[1], &d[2]));
+    STEP(jem_roc_curve(ROWS, x, ROWS, x + ROWS, 2 * ROWS + 1, count, points[2], points[3]));
+    STEP(jem_selective_metrics(ROWS, x, loss, &s));
+    STEP(jem_risk_coverage_curve(ROWS, x, loss, ROWS, count, points[4], points[5]));
+    STEP(jem_frechet_distance(ROWS, x, 2, x, FEATURES, &figures[0]));
+    STEP(jem_inception_score(ROWS, CLASSES, x, &figures[1]));
+    STEP(jem_precision_recall(ROWS, x, 3, x, FEATURES, 2, &figures[2], &figures[3]));
+    return support_hash(c, sizeof c) ^ 3 * support_hash(d, sizeof d) ^
+           5 * support_hash(&s, sizeof s) ^ 7 * support_hash(points, sizeof points) ^
+           9 * support_hash(figures, sizeof figures) ^ 11 * support_hash(count, sizeof count);
+}
+
 static uint64_t script_sampler(void)
 {
     jem_model *model = create_model();
@@ -317,6 +345,7 @@ typedef struct script_row {
 static const script_row scripts[] = {
     {"compute", script_compute}, {"sampler", script_sampler}, {"train", script_train},
     {"copies", script_copies},   {"files", script_files},     {"checkpoint", script_checkpoint},
+    {"metrics", script_metrics},
 };
 
 // Runs a script from a clean slate; returns its hash and whether an allocation failed.

@@ -1,7 +1,13 @@
 /*
- * The metrics of a classifier against numbers that numpy has computed from the same logits.
+ * The metrics of a classifier against numbers that numpy has computed from the same logits; all
+ * that use threads by any number of them. The other figures are test_python_metrics.py's.
  */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/environment.h"
+#include "detect/metrics.h"
 
 #include "support.h"
 
@@ -48,8 +54,8 @@ static const int64_t labels[ROWS] = {
  */
 START_TEST(test_figures)
 {
-    jem_metrics metrics = {.struct_size = sizeof metrics};
-    MUST(jem_classification_metrics(ROWS, CLASSES, logits, labels, &metrics));
+    jem_classification metrics = {.struct_size = sizeof metrics};
+    MUST(jem_classification_metrics(ROWS, CLASSES, logits, labels, 1.0, 15, &metrics));
     NEAR(metrics.accuracy, 0.775, 1e-12);
     NEAR(metrics.nll, 0.6418480727324062, 1e-6);
     NEAR(metrics.brier, 0.35078021524770625, 1e-6);
@@ -66,10 +72,58 @@ START_TEST(test_single_bins)
         const float rows[] = {0.0f, (float)log(low / (1.0 - low)), 0.0f,
                               (float)log(high / (1.0 - high))};
         const int64_t right_wrong[] = {1, 0};
-        jem_metrics metrics = {.struct_size = sizeof metrics};
-        MUST(jem_classification_metrics(2, 2, rows, right_wrong, &metrics));
+        jem_classification metrics = {.struct_size = sizeof metrics};
+        MUST(jem_classification_metrics(2, 2, rows, right_wrong, 1.0, 15, &metrics));
         NEAR(metrics.ece, fabs(low - 1.0 + high) / 2.0, 1e-6);
     }
+}
+END_TEST
+
+enum {
+    N = 400,
+    WIDTH = 70,
+    FIGURES = 2 * (sizeof(jem_classification) + sizeof(jem_detection)) + 24
+};
+
+// Everything that is shared among threads, as bytes.
+static void compute_all(int threads, const float *x, unsigned char figures[FIGURES])
+{
+    int64_t classes[N];
+    for (int i = 0; i < N; i++)
+        classes[i] = i % WIDTH;
+    const jemi_labelled_logits judged = {N, WIDTH, 9, x, classes, 1.0};
+    const jemi_detection_scores scores = {N, 3 * N, x, x + N};
+    const jemi_features a = {N, WIDTH, x}, b = {N / 2, WIDTH, x + N * WIDTH};
+    jem_bootstrap_config config;
+    MUST(jem_bootstrap_config_init(&config, sizeof config));
+    config.resamples = 201;
+    jem_classification c[2] = {{0}};
+    jem_detection d[2] = {{0}};
+    double samples[3];
+    support_threads(threads);
+    jemi_environment_enter();
+    MUST(jemi_classification_intervals(&judged, &config, &c[0], &c[1]));
+    MUST(jemi_detection_intervals(&scores, 0.95, &config, &d[0], &d[1]));
+    MUST(jemi_frechet_distance(&a, &b, &samples[0]));
+    MUST(jemi_precision_recall(&a, &b, 4, &samples[1], &samples[2]));
+    jemi_environment_leave();
+    memcpy(figures, c, sizeof c);
+    memcpy(figures + sizeof c, d, sizeof d);
+    memcpy(figures + sizeof c + sizeof d, samples, sizeof samples);
+}
+
+START_TEST(test_bits_at_any_thread_count)
+{
+    unsigned char by_one[FIGURES], by_more[FIGURES];
+    float *x = support_uniform(2 * N * WIDTH, 5);
+    for (int i = 0; i < 4 * N; i++)
+        x[i] = roundf(8.0f * x[i]) / 8.0f; // ties
+    compute_all(1, x, by_one);
+    for (int threads = 2; threads <= 7; threads += 5) {
+        compute_all(threads, x, by_more);
+        support_same_bits(by_one, by_more, sizeof by_one, "figures");
+    }
+    free(x);
 }
 END_TEST
 
@@ -77,6 +131,7 @@ static void add_tests(TCase *tcase)
 {
     tcase_add_test(tcase, test_figures);
     tcase_add_test(tcase, test_single_bins);
+    tcase_add_test(tcase, test_bits_at_any_thread_count);
 }
 
 int main(void)

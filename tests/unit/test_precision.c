@@ -48,8 +48,8 @@ static jem_model *train(const jem_exec_config *exec)
 
 static void check_accuracy(const float *logits)
 {
-    jem_metrics metrics = {.struct_size = sizeof metrics};
-    MUST(jem_classification_metrics(ROWS, CLASSES, logits, y, &metrics));
+    jem_classification metrics = {.struct_size = sizeof metrics};
+    MUST(jem_classification_metrics(ROWS, CLASSES, logits, y, 1.0, 15, &metrics));
     ck_assert_msg(metrics.accuracy > 0.9, "nothing learned: accuracy %g", metrics.accuracy);
 }
 

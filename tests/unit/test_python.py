@@ -358,7 +358,7 @@ ERRORS = [  # name, exception, words of the message, what to do
         m, total_steps=9).set_progress(0.5)),
     ("average", jem.JemInvalidError, "ema_decay is 0", lambda m: jem.Optimizer(m).ema()),
     ("no rows", jem.JemInvalidError, "no labelled", lambda m: jem.train_step(m, jem.Optimizer(m))),
-    ("auroc", jem.JemInvalidError, "n_usual is 0", lambda m: jem.auroc([], [1])),
+    ("auroc", jem.JemInvalidError, "n_in is 0", lambda m: jem.auroc([], [1])),
     ("sampler shape", jem.JemMismatchError, "sampler", lambda m: jem.Sampler(m).draw(
         2, model=wide())),
     # Found by the binding, before the library is called:

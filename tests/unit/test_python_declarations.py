@@ -131,7 +131,7 @@ HEADER_CHANGES = [
     ("argument order", r"int32_t kind, int64_t n,", "int64_t n, int32_t kind,"),
     ("const removed", r"const float \*x, float \*logits", "float *x, float *logits"),
     ("pointer level", r"jem_model \*\*out", "jem_model *out"),
-    ("struct added", r"typedef struct jem_metrics \{", "typedef struct y { int a; } y;\n\\g<0>"),
+    ("struct added", r"typedef struct jem_detection \{", "typedef struct y { int a; } y;\n\\g<0>"),
     ("field added at the end", r"double ece;", "double ece; double more;"),
     ("field added before", r"int64_t macs;", "int64_t cost, macs;"),
     ("field removed", r"float momentum;", ""),

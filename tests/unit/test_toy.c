@@ -51,9 +51,9 @@ START_TEST(test_toy_problem)
         gaps += i >= STEPS - 100 ? stats.gap / 100 : 0.0;
     }
     draw_blobs(TEST_ROWS, rows, labels, &state);
-    jem_metrics metrics = {.struct_size = sizeof metrics};
+    jem_classification metrics = {.struct_size = sizeof metrics};
     MUST(jem_logits(model, TEST_ROWS, rows, logits));
-    MUST(jem_classification_metrics(TEST_ROWS, CLASSES, logits, labels, &metrics));
+    MUST(jem_classification_metrics(TEST_ROWS, CLASSES, logits, labels, 1.0, 15, &metrics));
     ck_assert_double_gt(metrics.accuracy, 0.95);
     // Chains that keep up with the data: F of both stays within a few nats.
     ck_assert_double_lt(fabs(gaps), 3.0);

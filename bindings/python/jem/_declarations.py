@@ -68,6 +68,8 @@ CONSTANTS = {
     "JEM_SOURCE_LOGITS": 1,
     "JEM_SOURCE_GRADIENT": 2,
     "JEM_SOURCE_FEATURES": 3,
+    "JEM_BINS_WIDTH": 1,
+    "JEM_BINS_MASS": 2,
     "JEM_COMBINE_LARGEST": 1,
     "JEM_COMBINE_SUM": 2,
     "JEM_FLAG_NONE": 0,
@@ -182,12 +184,36 @@ STRUCTS = {
         ("scale_percentile", "float"),
         ("reserved", "int32_t"),
     ),
-    "jem_metrics": (
+    "jem_classification": (
         ("struct_size", "size_t"),
         ("accuracy", "double"),
         ("nll", "double"),
         ("brier", "double"),
         ("ece", "double"),
+        ("ece_adaptive", "double"),
+        ("ece_classwise", "double"),
+    ),
+    "jem_detection": (
+        ("struct_size", "size_t"),
+        ("auroc", "double"),
+        ("aupr_out", "double"),
+        ("aupr_in", "double"),
+        ("fpr_in_positive", "double"),
+        ("fpr_out_positive", "double"),
+    ),
+    "jem_selection": (
+        ("struct_size", "size_t"),
+        ("risk", "double"),
+        ("aurc", "double"),
+        ("eaurc", "double"),
+        ("augrc", "double"),
+    ),
+    "jem_bootstrap_config": (
+        ("struct_size", "size_t"),
+        ("seed", "uint64_t"),
+        ("level", "double"),
+        ("resamples", "int32_t"),
+        ("reserved", "int32_t"),
     ),
     "jem_detector_config": (
         ("struct_size", "size_t"),
@@ -451,10 +477,47 @@ FUNCTIONS = {
         "float *",
     ),
     "jem_classification_metrics": (
-        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "jem_metrics *",
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
+        "int32_t", "jem_classification *",
+    ),
+    "jem_reliability": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
+        "int32_t", "int32_t", "int64_t *", "double *", "double *",
+    ),
+    "jem_detection_metrics": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double",
+        "jem_detection *",
     ),
     "jem_auroc": (
         "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double *",
+    ),
+    "jem_roc_curve": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t",
+        "int64_t *", "double *", "double *",
+    ),
+    "jem_selective_metrics": (
+        "jem_status", "int64_t", "const float *", "const float *", "jem_selection *",
+    ),
+    "jem_risk_coverage_curve": (
+        "jem_status", "int64_t", "const float *", "const float *", "int64_t", "int64_t *",
+        "double *", "double *",
+    ),
+    "jem_bootstrap_config_init": ("jem_status", "jem_bootstrap_config *", "size_t"),
+    "jem_classification_intervals": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double", "int32_t",
+        "const jem_bootstrap_config *", "jem_classification *", "jem_classification *",
+    ),
+    "jem_detection_intervals": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double",
+        "const jem_bootstrap_config *", "jem_detection *", "jem_detection *",
+    ),
+    "jem_frechet_distance": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t", "double *",
+    ),
+    "jem_inception_score": ("jem_status", "int64_t", "int32_t", "const float *", "double *"),
+    "jem_precision_recall": (
+        "jem_status", "int64_t", "const float *", "int64_t", "const float *", "int64_t", "int32_t",
+        "double *", "double *",
     ),
     "jem_detector_config_init": ("jem_status", "jem_detector_config *", "size_t"),
     "jem_detector_create": (

@@ -83,6 +83,14 @@ def matrix(values: ArrayLike, n: int, width: int, name: str) -> np.ndarray:
     return array
 
 
+def table(values: ArrayLike, columns: str, name: str) -> np.ndarray:
+    """float32 (n, any width); `columns` names the width in the message."""
+    array = floats(values, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; expected (n, {columns})")
+    return array
+
+
 def vector(values: ArrayLike, name: str) -> np.ndarray:
     """One-dimensional float32."""
     array = floats(values, name)
@@ -219,7 +227,8 @@ def _field_value(struct: str, field: str, spelling: str, value: Any) -> Any:
         return text(value, field)
     if spelling.endswith("]"):
         return _float_array(value, _native.value_type(spelling), field)
-    return float(value) if spelling in ("float", "double") else integer(value, spelling, field)
+    is_float = spelling in ("float", "double")
+    return float(value) if is_float else integer(value, spelling, field)
 
 
 def configs(what: str, structs: tuple[str, ...], keywords: Mapping[str, Any]) -> list[Any]:
