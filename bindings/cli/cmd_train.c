@@ -114,6 +114,21 @@ static const cli_option options[] = {
                  "--crop and --flip for the images of the density too"),
     CLI_ROW_FLAG("no-augment", args_t, no_augment, "leave out the --crop and --flip of a preset"),
 
+    CLI_ROW_HEADING("Outliers that are known"),
+    CLI_ROW_INPUT("outliers", args_t, outliers, "PATH",
+                  "rows that are none of the data, see above; their labels are not looked at. "
+                  "Energies of usual rows are drawn below --outlier-in, theirs driven above "
+                  "--outlier-out (Liu et al. 2020)",
+                  CLI_SESSION),
+    CLI_ROW_NUMBER(
+        "outlier-weight", args_t, outlier_weight, 0, FLT_MAX,
+        "of that term of the loss; otherwise " TEXT_OF(CLI_TRAIN_OUTLIER_WEIGHT) " with --outliers",
+        CLI_ABOVE),
+    CLI_ROW_NUMBER("outlier-in", args_t, outlier_in, -FLT_MAX, FLT_MAX,
+                   "highest energy that costs a usual row nothing", 0),
+    CLI_ROW_NUMBER("outlier-out", args_t, outlier_out, -FLT_MAX, FLT_MAX,
+                   "lowest energy that costs an outlier nothing", 0),
+
     CLI_ROW_HEADING("Optimizer"),
     CLI_ROW_CHOICE("optimizer", args_t, optimizer, optimizers, "its kind", 0),
     CLI_ROW_NUMBER("lr", args_t, lr, 0, FLT_MAX, "learning rate", CLI_ABOVE),
@@ -170,6 +185,9 @@ static void set_defaults(void *out)
                      .w_pyx = 1.0,
                      .energy_l2 = 0.02,
                      .input_noise = 0.03,
+                     .outlier_weight = NAN,
+                     .outlier_in = -5.0,
+                     .outlier_out = 0.0,
                      .sgld_steps = 5,
                      .chains = 32,
                      .capacity = 500,
@@ -183,6 +201,14 @@ static void set_defaults(void *out)
 
 // ---- after the loop ----------------------------------------------------------------------------
 
+static void describe_outliers(const args_t *args, json_t *json)
+{
+    json_object_set_new(json, "outliers", cli_json_text(args->outliers));
+    json_object_set_new(json, "w_outlier", json_real(args->outlier_weight));
+    json_object_set_new(json, "outlier_m_in", json_real(args->outlier_in));
+    json_object_set_new(json, "outlier_m_out", json_real(args->outlier_out));
+}
+
 // How the model came to be, kept in its file; no times, so that equal runs give equal files.
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
@@ -193,6 +219,8 @@ static cli_status describe(const cli_train_run *run, const cli_train_result *res
                              args->w_px, "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
                              args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
                              args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
+    if (args->outliers != NULL)
+        describe_outliers(args, json);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -314,10 +342,12 @@ static cli_status train(const void *given, cli_error *err)
         fclose(run.log);
     cli_train_rows_free(&run.all);
     cli_train_rows_free(&run.labelled);
+    cli_train_rows_free(&run.outlier_rows);
     jem_sampler_destroy(run.sampler);
     jem_optimizer_destroy(run.optimizer);
     jem_model_destroy(run.model);
     cli_data_free(&run.data);
+    cli_data_free(&run.outliers);
     return status;
 }
 
@@ -336,8 +366,9 @@ const cli_command cli_train = {
         "The line of progress shows means over the last hundred steps: loss, which is "
         "minimised; ce, the cross entropy of the labels in nats; gap, by how much F(x) = "
         "logsumexp f(x) is higher for data than for samples, which stays around 0 while "
-        "chains keep up with the data and runs away from it when training diverges; and "
-        "acc, the accuracy on the training rows.\n\n"
+        "chains keep up with the data and runs away from it when training diverges; "
+        "out, with --outliers, what energies beyond their margins cost; and acc, the accuracy on "
+        "the training rows.\n\n"
         "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
         "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
     .print_more = cli_train_print_presets,

@@ -10,8 +10,9 @@
 #include "groups.h"
 #include "train_rows.h"
 
-#define CLI_TRAIN_IMAGE_ARCH "cnn-16-32-64"
-#define CLI_TRAIN_TABLE_ARCH "mlp-256-256"
+#define CLI_TRAIN_IMAGE_ARCH     "cnn-16-32-64"
+#define CLI_TRAIN_TABLE_ARCH     "mlp-256-256"
+#define CLI_TRAIN_OUTLIER_WEIGHT 0.1 /* Liu et al. 2020 */
 enum { CLI_TRAIN_GUARD_TRIES_MAX = 1000 };
 
 /*
@@ -40,6 +41,9 @@ typedef struct cli_train_args {
     bool sam_adaptive;
     double w_px, w_pyx, w_pxy, energy_l2, input_noise;
     bool classifier;
+    const char *outliers;  /* NULL = none */
+    double outlier_weight; /* NaN = not given */
+    double outlier_in, outlier_out;
     int64_t crop;
     bool flip, augment_data, no_augment;
     int64_t sgld_steps, chains, capacity;
@@ -71,18 +75,20 @@ typedef struct cli_train_run {
     jem_sampler *sampler;    /* NULL for a plain classifier */
     cli_train_rows all;      /* of the data */
     cli_train_rows labelled; /* those of the terms with labels; n = 0: `all` serve both */
-    FILE *log;               /* NULL = none */
-    bool log_is_file;        /* of its own, which can be emptied and cut; no pipe, no descriptor */
-    int64_t batches;         /* taken from the data so far, in all sessions */
-    double seconds;          /* trained so far */
-    bool short_by_default;   /* no length was given */
-    char advice[512];        /* about the scales of the data; "" = none is needed */
+    cli_data outliers;
+    cli_train_rows outlier_rows; /* n = 0: there are none */
+    FILE *log;                   /* NULL = none */
+    bool log_is_file;      /* of its own, which can be emptied and cut; no pipe, no descriptor */
+    int64_t batches;       /* taken from the data so far, in all sessions */
+    double seconds;        /* trained so far */
+    bool short_by_default; /* no length was given */
+    char advice[512];      /* about the scales of the data; "" = none is needed */
 } cli_train_run;
 
 /** Running means of what the steps report. */
 typedef struct cli_train_means {
     double weight; /* 0 before the first step */
-    double loss, loss_pyx, gap, accuracy;
+    double loss, loss_pyx, gap, loss_outlier, accuracy;
 } cli_train_means;
 
 typedef struct cli_train_result {

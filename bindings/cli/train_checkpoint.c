@@ -53,6 +53,8 @@ static cli_status set_note(const cli_train_run *run, cli_error *err)
     json_t *note = json_pack("{s:o s:I s:I s:f s:I}", "options", options_of(run), "data",
                              data_digest(&run->data), "batches", (json_int_t)run->batches,
                              "seconds", run->seconds, "log", (json_int_t)cli_train_log_size(run));
+    if (run->outlier_rows.n > 0)
+        json_object_set_new(note, "outliers", json_integer(data_digest(&run->outliers)));
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     if (text == NULL)
@@ -147,6 +149,10 @@ static cli_status take_note(cli_train_run *run, const json_t *note, int64_t step
     if (json_integer_value(json_object_get(note, "data")) != data_digest(&run->data))
         return cli_usage(err, "%s was made with other data than %s holds now",
                          run->args->checkpoint, run->args->data);
+    const json_int_t outliers = run->outlier_rows.n > 0 ? data_digest(&run->outliers) : 0;
+    if (json_integer_value(json_object_get(note, "outliers")) != outliers)
+        return cli_usage(err, "%s was made with other outliers than %s", run->args->checkpoint,
+                         run->args->outliers != NULL ? run->args->outliers : "none");
     run->batches = json_integer_value(json_object_get(note, "batches"));
     return check_batches(run, steps, err);
 }

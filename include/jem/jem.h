@@ -869,6 +869,7 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  *       + w_pyx * CE(f(x_labelled), y_labelled)
  *       + w_pxy * -sum_c n_c / n * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
  *       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+ *       + w_outlier * ( mean max(0, E(x_in) - m_in)^2 + mean max(0, m_out - E(x_outlier))^2 )
  *
  * Samples are constants: no gradient flows through the chains. The same ones serve all terms; w_pxy
  * wants them class-conditional, w_px takes either kind.
@@ -879,8 +880,23 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  * class, whatever the shares of the classes are. Classes without a sample in the step are left out;
  * the buffer holds all classes alike, so with many let n_samples be several times their number.
  *
- * With batch normalisation each of the three batches is normalised by its own statistics (of up to
- * 256 rows at a time), and labelled and data rows move the running ones, with momentum 0.1.
+ * The term of w_outlier (Liu et al. 2020, arXiv 2010.03759, eq. 7) draws usual rows below the energy
+ * outlier_m_in and drives rows that are known to be none, x_outliers of the batch, above
+ * outlier_m_out; between and beyond nothing is asked of a row, so the term is 0 once all comply. It
+ * combines with all others, and with those of labels alone it makes an outlier-aware classifier. x_in
+ * are the rows whose mean F is f_data in jem_train_stats: the data rows, if w_px or energy_l2 look
+ * at them or the batch has them apart; otherwise the labelled rows, as the cross entropy sees them.
+ * Outliers get the same noise and augmentation as x_in.
+ *
+ * The margins of the paper, -23 and -5, fit the energies that a wide ResNet trained on 10 classes
+ * has anyway; its weight is 0.1. A network begins at E(x) = -log K or so, when all its logits are
+ * near 0, and energy_l2 holds energies near 0 as well: hence the defaults -5 and 0, to either side of
+ * -log K for ten classes. For a classifier that is trained already, margins between the mean energies
+ * of its usual rows and of the outliers, which jem_energy() tells, change it least.
+ *
+ * With batch normalisation each of the batches is normalised by its own statistics (of up to 256
+ * rows at a time), and labelled and data rows move the running ones, with momentum 0.1. Scoring uses
+ * the running ones, also for outliers, which is not how the term of w_outlier has seen them.
  *
  * Augmented rows are moved by up to augment_crop pixels each way, the edges filled by reflection,
  * then mirrored left-right with probability 1/2, then get their noise. The caller's rows stay.
@@ -902,7 +918,9 @@ typedef struct jem_train_config {
     int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
     int32_t guard_tries;  /* R, 1..1000, default 5 */
     int32_t guard_every;  /* S, steps between snapshots at least, 1..10^6, default 100 */
-    int32_t reserved;     /* must be 0 */
+    float w_outlier;      /* >= 0, default 0; above, the batch must have outliers */
+    float outlier_m_in;   /* energies of usual rows shall lie below, default -5 */
+    float outlier_m_out;  /* those of outliers above, default 0; above outlier_m_in */
 } jem_train_config;
 
 /** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.
@@ -920,6 +938,8 @@ typedef struct jem_train_batch {
     int64_t n_samples;        /* chains to draw; 0 = as many as data rows */
     const float *x_samples;   /* (n_samples, C, H, W) to use instead of drawing; NULL = draw */
     const int64_t *y_samples; /* (n_samples), their classes; needed with x_samples if w_pxy > 0 */
+    int64_t n_outliers;       /* rows that are none of the data; needed when w_outlier > 0 */
+    const float *x_outliers;
 } jem_train_batch;
 
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
@@ -942,7 +962,7 @@ typedef struct jem_train_stats {
     double loss_px;         /* weighted */
     double loss_pyx;        /* weighted */
     double loss_l2;         /* weighted */
-    double f_data;          /* mean F of the data rows */
+    double f_data;          /* mean F of the data rows; without any, of the labelled ones */
     double f_samples;       /* mean F of the samples */
     double gap;             /* f_data - f_samples */
     double accuracy;        /* of the labelled rows, 0..1, before the update */
@@ -950,12 +970,14 @@ typedef struct jem_train_stats {
     double chain_grad_norm; /* mean 2-norm of dE/dx per row in the chains' last step */
     double seconds_sampling;
     double seconds_updating;
-    double loss_pxy;    /* weighted */
-    double param_norm;  /* 2-norm of the parameters before the update */
-    double update_norm; /* 2-norm of their change */
-    double sample_max;  /* largest |x| of the samples */
-    double clamped;     /* part of the drawn samples' elements that lie on x_low or x_high, 0..1 */
-    double chain_age;   /* mean number of Langevin steps since a drawn chain's last start */
+    double loss_pxy;     /* weighted */
+    double param_norm;   /* 2-norm of the parameters before the update */
+    double update_norm;  /* 2-norm of their change */
+    double sample_max;   /* largest |x| of the samples */
+    double clamped;      /* part of the drawn samples' elements that lie on x_low or x_high, 0..1 */
+    double chain_age;    /* mean number of Langevin steps since a drawn chain's last start */
+    double loss_outlier; /* weighted */
+    double f_outliers;   /* mean F of the outliers */
 } jem_train_stats;
 
 /**

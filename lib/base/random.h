@@ -32,6 +32,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
     JEMI_RANDOM_DROPOUT_DATA = 18,
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
+    JEMI_RANDOM_NOISE_OUTLIERS = 20, /* the three of the outliers of a step, as those above */
+    JEMI_RANDOM_AUGMENT_OUTLIERS = 21,
+    JEMI_RANDOM_DROPOUT_OUTLIERS = 22,
 } jemi_purpose;
 
 typedef struct jemi_random_key {

@@ -1,6 +1,7 @@
 /*
  * With p = softmax f: dF/df = p, d(F^2)/df = 2 F p, dCE/df = p - onehot(y). So a row's gradient is
- * (px + 2 l2 F + pyx) p + (pxy[y] - pyx) onehot(y).
+ * (px + 2 l2 F + pyx) p + (pxy[y] - pyx) onehot(y), where it lies beyond its bound by `excess` and
+ * -2 weight side excess p, as E = -F.
  */
 #include "train/objective.h"
 
@@ -46,13 +47,26 @@ static double pxy_of(const jemi_row_weights *weights, int64_t label)
     return weights->pxy != NULL ? weights->pxy[label] : 0.0;
 }
 
+// By how much the energy -f lies beyond its bound.
+static double excess_of(const jemi_energy_bound *bound, double f)
+{
+    const double excess = bound->side * (-f - bound->energy);
+    return excess > 0.0 ? excess : 0.0;
+}
+
+static double bound_slope(const jemi_energy_bound *bound, double f)
+{
+    return -2.0 * bound->weight * bound->side * excess_of(bound, f);
+}
+
 void jemi_objective_gradient(int64_t n, int64_t n_classes, const float *logits,
                              const int64_t *labels, const jemi_row_weights *weights, float *dlogits)
 {
     for (int64_t i = 0; i < n; i++) {
         float *drow = dlogits + i * n_classes;
         const double f = jemi_logsumexp(logits + i * n_classes, n_classes, drow);
-        const double on_p = weights->px + 2.0 * weights->l2 * f + weights->pyx;
+        const double on_p =
+            weights->px + 2.0 * weights->l2 * f + weights->pyx + bound_slope(&weights->bound, f);
         for (int64_t k = 0; k < n_classes; k++)
             drow[k] = (float)(on_p * drow[k]);
         if (labels != NULL)
@@ -66,8 +80,10 @@ void jemi_objective_add(int64_t n, int64_t n_classes, const float *logits, const
     for (int64_t i = 0; i < n; i++) {
         const float *row = logits + i * n_classes;
         const double f = jemi_logsumexp(row, n_classes, NULL);
+        const double excess = excess_of(&weights->bound, f);
         sums->px += weights->px * f;
         sums->l2 += weights->l2 * f * f;
+        sums->bound += weights->bound.weight * excess * excess;
         sums->f += f;
         if (labels != NULL) {
             sums->pyx += weights->pyx * (f - row[labels[i]]);

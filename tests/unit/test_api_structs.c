@@ -279,7 +279,13 @@ static const field_row fields[] = {
     {OF_TRAIN(augment_crop), INT, 1, JEM_EINVAL, NULL}, // inputs of height 1
     {OF_TRAIN(augment_flip), INT, 2, JEM_EINVAL, NULL},
     {OF_TRAIN(augment_data), INT, -1, JEM_EINVAL, NULL},
-    {OF_TRAIN(reserved), INT, 256, JEM_EUNSUPPORTED, NULL},
+    {OF_TRAIN(w_outlier), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_TRAIN(w_outlier), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_TRAIN(w_outlier), FLOAT, 1, JEM_EINVAL, "no outliers"},
+    {OF_TRAIN(outlier_m_in), FLOAT, -INFINITY, JEM_EINVAL, NULL},
+    {OF_TRAIN(outlier_m_in), FLOAT, 0, JEM_EINVAL, NULL}, // = m_out
+    {OF_TRAIN(outlier_m_out), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_TRAIN(outlier_m_out), FLOAT, -6, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 2147483648.0, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 0, JEM_EINVAL, "labelled"},
@@ -288,6 +294,8 @@ static const field_row fields[] = {
     {OF_BATCH(n_data), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_data), LONG, 2, JEM_EINVAL, "x_data"},
     {OF_BATCH(n_samples), LONG, -1, JEM_EINVAL, NULL},
+    {OF_BATCH(n_outliers), LONG, -1, JEM_EINVAL, NULL},
+    {OF_BATCH(n_outliers), LONG, 2, JEM_EINVAL, "x_outliers"},
     {OF_BATCH(n_samples), LONG, ROWS + 1, JEM_EINVAL, "samples is 5; expected 1..4"},
 };
 // clang-format on

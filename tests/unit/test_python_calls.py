@@ -102,6 +102,23 @@ def test_train_step_is_the_loss_it_says(model, x, y):
     close(stats.loss_l2, 0.25 * squares)
 
 
+def test_outlier_term(model, x, y):
+    usual, outliers = x[:4], 3 * x[4:]
+    with jem.Optimizer(model, kind="sgd", lr=1e-3) as optimizer:
+        above = np.maximum(0, twin_energy(model, usual) + 6)
+        below = np.maximum(0, 2 - twin_energy(model, outliers))
+        f_outliers = -twin_energy(model, outliers).mean()
+        stats = jem.train_step(
+            model, optimizer, x_labelled=usual, y_labelled=y[:4], x_outliers=outliers, w_px=0,
+            energy_l2=0, input_noise=0, w_outlier=0.5, outlier_m_in=-6, outlier_m_out=2,
+        )
+        assert above.max() > 0 and below.max() > 0
+        close(stats.loss_outlier, 0.5 * ((above**2).mean() + (below**2).mean()))
+        close(stats.f_outliers, f_outliers)
+        with pytest.raises(jem.JemInvalidError, match="no outliers"):
+            jem.train_step(model, optimizer, x_labelled=x, y_labelled=y, w_outlier=1)
+
+
 def test_failed_step_changes_nothing(model, x, y):
     before = model.params
     optimizer = jem.Optimizer(model, kind="sgd", lr=1e38, momentum=0)

@@ -203,7 +203,9 @@ STRUCTS = {
         ("guard", "int32_t"),
         ("guard_tries", "int32_t"),
         ("guard_every", "int32_t"),
-        ("reserved", "int32_t"),
+        ("w_outlier", "float"),
+        ("outlier_m_in", "float"),
+        ("outlier_m_out", "float"),
     ),
     "jem_train_batch": (
         ("struct_size", "size_t"),
@@ -215,6 +217,8 @@ STRUCTS = {
         ("n_samples", "int64_t"),
         ("x_samples", "const float *"),
         ("y_samples", "const int64_t *"),
+        ("n_outliers", "int64_t"),
+        ("x_outliers", "const float *"),
     ),
     "jem_train_stats": (
         ("struct_size", "size_t"),
@@ -239,6 +243,8 @@ STRUCTS = {
         ("sample_max", "double"),
         ("clamped", "double"),
         ("chain_age", "double"),
+        ("loss_outlier", "double"),
+        ("f_outliers", "double"),
     ),
     "jem_preset_info": (
         ("struct_size", "size_t"),

@@ -6,8 +6,11 @@ The loss of a step, with F(x) = -E(x):
       + w_pyx * CE(f(x_labelled), y_labelled)
       + w_pxy * -sum_c share_c * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+      + w_outlier * ( mean max(0, E(x_in) - outlier_m_in)^2
+                      + mean max(0, outlier_m_out - E(x_outlier))^2 )
 
 share_c is the part of the labelled rows that are of class c; classes without a sample are left out.
+x_in are the data rows where there are any, otherwise the labelled ones.
 """
 
 from __future__ import annotations
@@ -151,6 +154,7 @@ def train_step(
     x_data: ArrayLike | None = None,
     x_samples: ArrayLike | None = None,
     y_samples: ArrayLike | None = None,
+    x_outliers: ArrayLike | None = None,
     n_samples: int = 0,
     progress: Progress | None = None,
     **config: Any,
@@ -167,15 +171,16 @@ def train_step(
         x_data: Rows of the density term, without labels; by default the labelled rows serve both.
         x_samples: Samples to use instead of drawing.
         y_samples: Their classes; needed with x_samples if w_pxy > 0.
+        x_outliers: Rows that are none of the data, for w_outlier; needed when that is above 0.
         n_samples: Chains to draw; 0 = as many as data rows.
         progress: progress(done, total), called between chain steps. A true result cancels, and
             so does an exception, which is raised again.
         **config: w_px, w_pyx, w_pxy, energy_l2, input_noise, augment_crop, augment_flip,
-            augment_data; guard, guard_tries, guard_every. jem.h explains them at
-            jem_train_config.
+            augment_data; w_outlier, outlier_m_in, outlier_m_out; guard, guard_tries,
+            guard_every. jem.h explains them at jem_train_config.
 
     Returns:
-        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, gap, accuracy, ...; with
+        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, loss_outlier, gap, accuracy, ...; with
             guard=1 `event` is "rollback" when the step was undone, else "none".
 
     Raises:
@@ -187,6 +192,7 @@ def train_step(
     labelled = _optional_rows(x_labelled, model, "x_labelled")
     data = _optional_rows(x_data, model, "x_data")
     samples = _optional_rows(x_samples, model, "x_samples")
+    outliers = _optional_rows(x_outliers, model, "x_outliers")
     labels = _values.labels(y_labelled, _length(labelled), "y_labelled")
     classes = _values.labels(y_samples, _length(samples), "y_samples")
     if samples is not None and n_samples not in (0, len(samples)):
@@ -202,6 +208,8 @@ def train_step(
     batch.n_samples = _values.integer(n_samples or _length(samples), "int64_t", "n_samples")
     batch.x_samples = _values.field_pointer(samples)
     batch.y_samples = _values.field_pointer(classes)
+    batch.n_outliers = _length(outliers)
+    batch.x_outliers = _values.field_pointer(outliers)
     with progress_function(progress) as report:
         settings.progress = report
         return _values.result_of(
