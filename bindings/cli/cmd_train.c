@@ -114,6 +114,11 @@ static const cli_option options[] = {
                  "--crop and --flip for the images of the density too"),
     CLI_ROW_FLAG("no-augment", args_t, no_augment, "leave out the --crop and --flip of a preset"),
 
+    CLI_ROW_NUMBER("logit-norm", args_t, logit_norm, 0, FLT_MAX,
+                   "of --classifier: the cross entropy of logits f / (X |f|), which cannot be "
+                   "lowered by longer ones (LogitNorm, Wei et al. 2022, who take 0.04); 0 = of f",
+                   0),
+
     CLI_ROW_HEADING("Outliers that are known"),
     CLI_ROW_INPUT("outliers", args_t, outliers, "PATH",
                   "rows that are none of the data, see above; their labels are not looked at. "
@@ -221,6 +226,8 @@ static cli_status describe(const cli_train_run *run, const cli_train_result *res
                              args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
     if (args->outliers != NULL)
         describe_outliers(args, json);
+    if (args->logit_norm > 0.0)
+        json_object_set_new(json, "logit_norm", json_real(args->logit_norm));
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)

@@ -41,6 +41,7 @@ typedef struct cli_train_args {
     bool sam_adaptive;
     double w_px, w_pyx, w_pxy, energy_l2, input_noise;
     bool classifier;
+    double logit_norm;
     const char *outliers;  /* NULL = none */
     double outlier_weight; /* NaN = not given */
     double outlier_in, outlier_out;

@@ -168,6 +168,7 @@ static cli_status make_config(const cli_train_args *args, jem_train_config *out,
     config.w_outlier = args->outliers != NULL ? (float)args->outlier_weight : 0.0f;
     config.outlier_m_in = (float)args->outlier_in;
     config.outlier_m_out = (float)args->outlier_out;
+    config.logit_norm = (float)args->logit_norm;
     config.guard = !args->no_guard;
     config.guard_tries = (int32_t)args->guard_tries;
     config.guard_every = (int32_t)args->guard_every;

@@ -22,6 +22,10 @@ static cli_status check_together(const args_t *args, cli_error *err)
         args->outliers == NULL)
         return cli_usage(err, "--w-px, --w-pyx, --w-pxy and --energy-l2 are all 0; expected "
                               "something to learn");
+    if (args->logit_norm > 0.0 && (args->w_px > 0.0 || args->w_pxy > 0.0 || args->energy_l2 > 0.0))
+        return cli_usage(err, "--logit-norm is for plain classifiers; expected --classifier");
+    if (args->logit_norm > 0.0 && args->w_pyx == 0.0)
+        return cli_usage(err, "--logit-norm is of the cross entropy; expected --w-pyx above 0");
     if (args->w_pxy > 0.0 && !args->class_conditional)
         return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
     if (args->augment_data && args->crop == 0 && !args->flip)

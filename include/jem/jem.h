@@ -894,6 +894,14 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  * -log K for ten classes. For a classifier that is trained already, margins between the mean energies
  * of its usual rows and of the outliers, which jem_energy() tells, change it least.
  *
+ * With logit_norm the cross entropy is that of normalised logits (Wei et al. 2022, arXiv 2205.09310,
+ * eq. 5), f / (tau |f| + tau 1e-7) in place of f. A classifier lowers the plain one without end by
+ * making its logits longer, on rows that it has never seen, too; this one only turns them, which
+ * makes JEM_SCORE_MAX_SOFTMAX tell outliers better. As nothing fits their length, softmax f(x) is no
+ * estimate of probabilities. It is for plain classifiers: where f is an energy too, p(y|x) is softmax
+ * f by eq. 6 of Grathwohl et al., and a cross entropy of other logits would be that of another model.
+ * With w_outlier, which looks at one number of all logits, it does combine.
+ *
  * With batch normalisation each of the batches is normalised by its own statistics (of up to 256
  * rows at a time), and labelled and data rows move the running ones, with momentum 0.1. Scoring uses
  * the running ones, also for outliers, which is not how the term of w_outlier has seen them.
@@ -921,6 +929,8 @@ typedef struct jem_train_config {
     float w_outlier;      /* >= 0, default 0; above, the batch must have outliers */
     float outlier_m_in;   /* energies of usual rows shall lie below, default -5 */
     float outlier_m_out;  /* those of outliers above, default 0; above outlier_m_in */
+    float logit_norm;     /* tau, >= 0, default 0 = plain cross entropy; 0.04 in the paper */
+    int32_t reserved;     /* must be 0 */
 } jem_train_config;
 
 /** Defaults: the loss of Grathwohl et al. with an energy penalty, without augmentation or guard.

@@ -42,11 +42,26 @@ static jem_status check_outlier_term(const jem_train_config *config)
     return JEM_OK;
 }
 
+static jem_status check_logit_norm(const jem_train_config *config)
+{
+    JEMI_TRY(jemi_check_range(config->logit_norm, 0.0, 1e30, "logit_norm"));
+    if (config->logit_norm > 0.0f && (config->w_pxy > 0.0f || jemi_train_uses_density(config)))
+        return jemi_fail(JEM_EINVAL,
+                         "logit_norm is %g beside terms of a density; expected w_px, w_pxy and "
+                         "energy_l2 to be 0",
+                         (double)config->logit_norm);
+    if (config->logit_norm > 0.0f && config->w_pyx == 0.0f)
+        return jemi_fail(JEM_EINVAL, "logit_norm is %g, but w_pyx is 0; expected it above 0",
+                         (double)config->logit_norm);
+    return JEM_OK;
+}
+
 static jem_status read_train(const jem_train_config *config, jem_train_config *own)
 {
     JEMI_TRY(jem_train_config_init(own, sizeof *own));
     if (config != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_train_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_train_config"));
     JEMI_TRY(jemi_check_range(own->w_px, 0.0, 1e30, "w_px"));
     JEMI_TRY(jemi_check_range(own->w_pyx, 0.0, 1e30, "w_pyx"));
     JEMI_TRY(jemi_check_range(own->energy_l2, 0.0, 1e30, "energy_l2"));
@@ -59,6 +74,7 @@ static jem_status read_train(const jem_train_config *config, jem_train_config *o
     JEMI_TRY(jemi_check_range_int(own->guard_tries, 1, 1000, "guard_tries"));
     JEMI_TRY(jemi_check_range_int(own->guard_every, 1, 1000000, "guard_every"));
     JEMI_TRY(check_outlier_term(own));
+    JEMI_TRY(check_logit_norm(own));
     if (!jemi_train_uses_labels(own) && !jemi_train_uses_density(own) &&
         !jemi_train_uses_outliers(own))
         return jemi_fail(JEM_EINVAL, "w_px, w_pyx, w_pxy, energy_l2 and w_outlier are all 0; "

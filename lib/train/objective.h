@@ -39,6 +39,7 @@ typedef struct jemi_row_weights {
     double px, l2, pyx;
     const double *pxy; /* (K), by the row's label; NULL = 0 */
     jemi_energy_bound bound;
+    double logit_norm; /* tau; above 0 CE is that of logit_norm.h */
 } jemi_row_weights;
 
 /** Sums over rows; the first five are weighted, the others are not. */

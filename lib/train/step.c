@@ -138,7 +138,8 @@ static row_group labelled_rows(const jem_train_config *config, const jem_train_b
     return (row_group){.n = batch->n_labelled,
                        .x = batch->x_labelled,
                        .labels = batch->y_labelled,
-                       .weights = {.pyx = config->w_pyx / (double)batch->n_labelled},
+                       .weights = {.pyx = config->w_pyx / (double)batch->n_labelled,
+                                   .logit_norm = config->logit_norm},
                        .noise = JEMI_RANDOM_NOISE_LABELLED,
                        .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
                        .moves_running = true};

@@ -286,6 +286,10 @@ static const field_row fields[] = {
     {OF_TRAIN(outlier_m_in), FLOAT, 0, JEM_EINVAL, NULL}, // = m_out
     {OF_TRAIN(outlier_m_out), FLOAT, NAN, JEM_EINVAL, NULL},
     {OF_TRAIN(outlier_m_out), FLOAT, -6, JEM_EINVAL, NULL},
+    {OF_TRAIN(logit_norm), FLOAT, -0.1, JEM_EINVAL, NULL},
+    {OF_TRAIN(logit_norm), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_TRAIN(logit_norm), FLOAT, 1, JEM_EINVAL, "energy_l2 to be 0"},
+    {OF_TRAIN(reserved), INT, 256, JEM_EUNSUPPORTED, NULL},
     {OF_BATCH(n_labelled), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 2147483648.0, JEM_EINVAL, NULL},
     {OF_BATCH(n_labelled), LONG, 0, JEM_EINVAL, "labelled"},

@@ -56,8 +56,9 @@ typedef struct weights_row {
 static const weights_row weighings[] = {
     {"usual rows", {.bound = {0.7, -2.0, 1.0}}},
     {"outliers", {.bound = {0.7, -1.0, -1.0}}},
-    {"beside all terms", {-0.5, 0.3, 2.0, pxy, {1.3, -2.0, 1.0}}},
-    {"all terms without a bound", {-0.5, 0.3, 2.0, pxy, {0, 0, 0}}},
+    {"beside all terms",
+     {.px = -0.5, .l2 = 0.3, .pyx = 2.0, .pxy = pxy, .bound = {1.3, -2.0, 1.0}}},
+    {"all terms without a bound", {.px = -0.5, .l2 = 0.3, .pyx = 2.0, .pxy = pxy}},
 };
 
 static double loss_of_row(const jemi_row_weights *weights, const float *logits, int64_t label)

@@ -399,7 +399,7 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("load", TypeError, "'seed'.*threads", lambda m: jem.Model.load("x", seed=2)),
     ("sampler", TypeError, "'step'; valid are seed.*step_size", lambda m: jem.Sampler(m, step=2)),
     ("optimizer", TypeError, "'decay'.*weight_decay", lambda m: jem.Optimizer(m, decay=2)),
-    ("train", TypeError, "'noise'.*w_px.*outlier_m_out$", lambda m: jem.train_step(
+    ("train", TypeError, "'noise'.*w_px.*logit_norm$", lambda m: jem.train_step(
         m, jem.Optimizer(m), noise=1)),
     ("struct size", TypeError, "'struct_size'", lambda m: jem.Sampler(m, struct_size=8)),
 ]

@@ -20,7 +20,7 @@ import jem
 from jem import _native
 from python_support import model, x, y  # noqa: F401 (fixtures)
 from python_support import CLASSES, FEATURES, close, live_handles, run_threads
-from python_support import twin_energy, twin_grad
+from python_support import twin_energy, twin_grad, twin_logits
 
 # ---- sampler and training --------------------------------------------------------------------
 
@@ -100,6 +100,17 @@ def test_train_step_is_the_loss_it_says(model, x, y):
     close(stats.loss_pyx, 2 * ce)
     close(stats.loss_pxy, 0.75 * joint)
     close(stats.loss_l2, 0.25 * squares)
+
+
+def test_normalised_cross_entropy(model, x, y):
+    f = twin_logits(model, x).astype(np.float64)
+    g = f / (0.04 * np.linalg.norm(f, axis=1, keepdims=True))
+    g -= g.max(1, keepdims=True)
+    ce = np.log(np.exp(g).sum(1)) - g[np.arange(len(y)), y]
+    with jem.Optimizer(model, kind="sgd", lr=1e-6) as optimizer:
+        stats = jem.train_step(model, optimizer, x_labelled=x, y_labelled=y, w_px=0, energy_l2=0,
+                               input_noise=0, logit_norm=0.04)
+    assert stats.loss_pyx == pytest.approx(ce.mean(), rel=1e-3)
 
 
 def test_outlier_term(model, x, y):

@@ -206,6 +206,8 @@ STRUCTS = {
         ("w_outlier", "float"),
         ("outlier_m_in", "float"),
         ("outlier_m_out", "float"),
+        ("logit_norm", "float"),
+        ("reserved", "int32_t"),
     ),
     "jem_train_batch": (
         ("struct_size", "size_t"),

@@ -176,7 +176,7 @@ def train_step(
         progress: progress(done, total), called between chain steps. A true result cancels, and
             so does an exception, which is raised again.
         **config: w_px, w_pyx, w_pxy, energy_l2, input_noise, augment_crop, augment_flip,
-            augment_data; w_outlier, outlier_m_in, outlier_m_out; guard, guard_tries,
+            augment_data; w_outlier, outlier_m_in, outlier_m_out; logit_norm; guard, guard_tries,
             guard_every. jem.h explains them at jem_train_config.
 
     Returns:
