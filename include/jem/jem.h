@@ -304,13 +304,13 @@ JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_s
 JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *config,
                                     const jem_exec_config *exec);
 
-/** An independent copy: same network, parameters and metadata, run as `exec` says. */
+/** An independent copy: same network, parameters, temperature and metadata, run as `exec` says. */
 JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
                                    const jem_exec_config *exec);
 
 /**
- * Reads a model file written by jem_model_save(): safetensors, with architecture, input range and
- * class names in its metadata.
+ * Reads a model file written by jem_model_save(): safetensors, with architecture, input range,
+ * temperature and class names in its metadata.
  *
  * The header is read first and strictly: a file that is none of ours, or whose tensors are not
  * those of its architecture, costs no more than its header, of at most 16 MiB. A file that was
@@ -393,7 +393,7 @@ typedef struct jem_model_info {
     int32_t threads;
     int32_t backend;
     float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
-    int32_t reserved;            /* 0 */
+    float temperature;           /* 1 unless jem_model_set_temperature() gave another */
     int64_t macs;                /* multiply-adds of one row's forward pass, direct algorithm */
     int64_t state_count;         /* the last of param_count; no optimizer changes them */
     int64_t feature_count;       /* penultimate features of a row, see jem_features() */
@@ -491,6 +491,19 @@ JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t labe
  */
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
                                                  const float *mean, const float *std);
+
+/**
+ * Stores a temperature T with the parameters: probabilities that are meant as such are softmax of
+ * f(x) / T. Nothing in this library divides by it: logits, energies, scores, chains and training are
+ * those of f. A host that shows probabilities does, as jem eval and Python's predict_proba() do.
+ *
+ * It is part of what was fitted to the parameters: model files and clones have it, a file of a model
+ * at 1 has no trace of it, and every write of parameters, a training step or a checkpoint that is
+ * loaded for example, puts it back to 1.
+ *
+ * @param temperature  0.01..100, from jem_fit_temperature() for example. jem_model_info tells it.
+ */
+JEM_API jem_status jem_model_set_temperature(jem_model *model, float temperature);
 
 enum { JEM_LAYOUT_NCHW = 1, JEM_LAYOUT_NHWC = 2 };
 
@@ -642,6 +655,25 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
  */
 JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unusual,
                              const float *unusual, double *auroc);
+
+/**
+ * Fits a temperature to rows that were not trained on: the T of least mean NLL of softmax(logits / T)
+ * (temperature scaling, Guo et al. 2017, arXiv 1706.04599, section 4.2). The order of the classes of
+ * a row, and so the accuracy, does not change.
+ *
+ * The NLL is convex in 1 / T, so there is one minimum; it is looked for within 0.01..100. Where the
+ * NLL falls on beyond, T is that bound: 0.01 when every row's largest logit is the label's, 100 when
+ * the logits say less than nothing of the labels. It is 1 when T makes no difference.
+ *
+ * @param n            Rows, >= 1; a few hundred give T within some percent.
+ * @param classes      2..100000.
+ * @param logits       In. (n, classes). Finite.
+ * @param labels       In. (n).
+ * @param temperature  Out. For jem_model_set_temperature().
+ * @return JEM_OK, JEM_EINVAL.
+ */
+JEM_API jem_status jem_fit_temperature(int64_t n, int32_t classes, const float *logits,
+                                       const int64_t *labels, float *temperature);
 
 /* ------------------------------------------------------------------------------------------- */
 /* Sampler                                                                                      */
@@ -898,7 +930,7 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  * eq. 5), f / (tau |f| + tau 1e-7) in place of f. A classifier lowers the plain one without end by
  * making its logits longer, on rows that it has never seen, too; this one only turns them, which
  * makes JEM_SCORE_MAX_SOFTMAX tell outliers better. As nothing fits their length, softmax f(x) is no
- * estimate of probabilities. It is for plain classifiers: where f is an energy too, p(y|x) is softmax
+ * estimate of probabilities before jem_fit_temperature() has fitted it. It is for plain classifiers: where f is an energy too, p(y|x) is softmax
  * f by eq. 6 of Grathwohl et al., and a cross entropy of other logits would be that of another model.
  * With w_outlier, which looks at one number of all logits, it does combine.
  *

@@ -7,6 +7,7 @@
 #include "base/environment.h"
 #include "detect/metrics.h"
 #include "detect/score.h"
+#include "detect/temperature.h"
 #include "ebm/batch.h"
 
 JEM_API jem_status jem_logits(const jem_model *model, int64_t n, const float *x, float *logits)
@@ -107,6 +108,20 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
     jem_metrics own;
     jemi_classification_metrics(n, classes, logits, labels, &own);
     jemi_config_write(metrics, &own, sizeof own);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_fit_temperature(int64_t n, int32_t classes, const float *logits,
+                                       const int64_t *labels, float *temperature)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
+    JEMI_TRY(jemi_check_range_int(classes, 2, 100000, "classes"));
+    JEMI_TRY(jemi_check_finite(logits, n, classes, "logits"));
+    JEMI_TRY(jemi_check_pointer(labels, "labels"));
+    JEMI_TRY(jemi_check_labels(labels, n, classes, "labels"));
+    JEMI_TRY(jemi_check_pointer(temperature, "temperature"));
+    *temperature = (float)jemi_fit_temperature(n, classes, logits, labels);
     return JEM_OK;
 }
 

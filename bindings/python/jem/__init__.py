@@ -35,7 +35,7 @@ from .errors import (
     JemUnsupportedError,
 )
 from ._rows import JemWarning
-from .metrics import Metrics, auroc, classification_metrics
+from .metrics import Metrics, auroc, classification_metrics, fit_temperature
 from .model import Model, ModelInfo, StepInfo
 from .sampler import Chains, Sampler
 from .training import (
@@ -89,6 +89,7 @@ __all__ = [
     "auroc",
     "build_info",
     "classification_metrics",
+    "fit_temperature",
     "library_version",
     "load_checkpoint",
     "preset",

@@ -126,7 +126,7 @@ STRUCTS = {
         ("backend", "int32_t"),
         ("input_low", "float"),
         ("input_high", "float"),
-        ("reserved", "int32_t"),
+        ("temperature", "float"),
         ("macs", "int64_t"),
         ("state_count", "int64_t"),
         ("feature_count", "int64_t"),
@@ -335,6 +335,7 @@ FUNCTIONS = {
     "jem_model_set_standardization": (
         "jem_status", "jem_model *", "int32_t", "const float *", "const float *",
     ),
+    "jem_model_set_temperature": ("jem_status", "jem_model *", "float"),
     "jem_input_from_u8": (
         "jem_status", "const jem_model *", "int64_t", "const uint8_t *", "int32_t", "float *",
     ),
@@ -377,6 +378,9 @@ FUNCTIONS = {
     ),
     "jem_auroc": (
         "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double *",
+    ),
+    "jem_fit_temperature": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "float *",
     ),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (
