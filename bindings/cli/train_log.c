@@ -46,7 +46,8 @@ static void set_number(json_t *line, const char *name, double value)
     json_object_set_new(line, name, isfinite(value) ? json_real(value) : json_null());
 }
 
-void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
+void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds,
+                   const cli_train_figures *figures)
 {
     json_t *line = json_object();
     json_object_set_new(line, "step", json_integer(stats->step));
@@ -56,6 +57,10 @@ void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
     for (int i = 0; i < N_FIELDS; i++) {
         const void *value = (const char *)stats + fields[i].offset;
         set_number(line, fields[i].name, *(const double *)value);
+    }
+    if (figures != NULL) {
+        set_number(line, "val_accuracy", figures->accuracy);
+        set_number(line, "val_nll", figures->nll);
     }
     json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7));
     fputc('\n', log);

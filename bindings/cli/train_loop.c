@@ -90,15 +90,19 @@ static void show_progress(loop *l, const cli_train_result *result)
     const double left =
         l->steps_max > 0 ? elapsed * (1.0 / fraction - 1.0) : l->run->args->seconds - elapsed;
     const cli_train_means *means = &result->means;
-    char eta[32], out[32] = "";
+    const cli_train_figures *val = &l->run->latest;
+    char eta[32], out[32] = "", validation[64] = "";
+    if (val->step > 0)
+        snprintf(validation, sizeof validation, "  val acc %.1f%%  nll %.3f", 100.0 * val->accuracy,
+                 val->nll);
     if (l->run->outlier_rows.n > 0)
         snprintf(out, sizeof out, "  out %.3f", means->loss_outlier);
     cli_progress_show(
         &l->progress,
-        "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f%s  acc %.1f%%",
+        "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f%s  acc %.1f%%%s",
         100.0 * (fraction < 1.0 ? fraction : 1.0), (long long)result->steps,
         (double)result->steps / elapsed, cli_progress_time(left > 0.0 ? left : 0.0, eta),
-        means->loss, means->loss_pyx, means->gap, out, 100.0 * means->accuracy);
+        means->loss, means->loss_pyx, means->gap, out, 100.0 * means->accuracy, validation);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------
@@ -114,6 +118,19 @@ static void save_when_due(loop *l, const cli_train_result *result)
     if (cli_train_save_checkpoint(l->run, &err) != CLI_OK)
         cli_progress_say(&l->progress, "no checkpoint of step %lld, training goes on: %s",
                          (long long)result->steps, err.text);
+}
+
+// Lack of memory for it does not cost the run either.
+static bool validate_when_due(loop *l, int64_t step)
+{
+    cli_error err;
+    if (!cli_train_validation_due(l->run, step))
+        return false;
+    if (cli_train_validate(l->run, step, &err) == CLI_OK)
+        return true;
+    cli_progress_say(&l->progress, "no validation of step %lld, training goes on: %s",
+                     (long long)step, err.text);
+    return false;
 }
 
 static cli_status one_step(loop *l, const jem_train_config *config, cli_train_result *result,
@@ -133,8 +150,10 @@ static cli_status one_step(loop *l, const jem_train_config *config, cli_train_re
         return CLI_OK; // the caller decides what to save
     result->steps = stats.step;
     result->new_steps = result->steps - l->steps_begun;
+    const bool validated = !undone && validate_when_due(l, result->steps);
     if (run->log != NULL)
-        cli_train_log(run->log, &stats, cli_seconds() - l->started);
+        cli_train_log(run->log, &stats, cli_seconds() - l->started,
+                      validated ? &run->latest : NULL);
     if (!undone) {
         update_means(&result->means, &stats);
         save_when_due(l, result);

@@ -119,7 +119,8 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
                          args->data);
     if (!uses_labels(run, *classes))
         cli_data_drop_labels(data);
-    return CLI_OK;
+    run->data_digest = cli_train_digest(data);
+    return cli_train_hold_out(run, err);
 }
 
 // What was understood of rows, for whoever meant something else.

@@ -890,6 +890,20 @@ JEM_API jem_status jem_optimizer_get(jem_optimizer *optimizer, float *lr, int64_
  */
 JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params);
 
+/**
+ * Parameters that the program wants to have again, those that have scored best so far for example:
+ * kept with the optimizer and its checkpoints until others are. Nothing in the library uses them,
+ * and rollbacks of the guard leave them alone.
+ *
+ * @param count   param_count of the model.
+ * @param params  In. Finite. NULL = keep none, whatever count is; so it is at first.
+ */
+JEM_API jem_status jem_optimizer_set_kept(jem_optimizer *optimizer, int64_t count,
+                                          const float *params);
+
+/** Copies the kept parameters out. JEM_ENOTFOUND when there are none. */
+JEM_API jem_status jem_optimizer_get_kept(jem_optimizer *optimizer, int64_t count, float *params);
+
 /* ------------------------------------------------------------------------------------------- */
 /* Training                                                                                     */
 /* ------------------------------------------------------------------------------------------- */
@@ -1178,14 +1192,14 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
 
 /**
  * Writes all that a training run needs to go on: parameters and the state behind them (running
- * statistics); the optimizer's state, learning rate, seed, position in the schedule, average and
- * note; the sampler's replay buffer, fitted starts, seed and position in its random streams; the
- * guard's means, its count of tries and its snapshots, up to two. Safetensors, with a digest over
- * every byte.
+ * statistics); the optimizer's state, learning rate, seed, position in the schedule, average, kept
+ * parameters and note; the sampler's replay buffer, fitted starts, seed and position in its random
+ * streams; the guard's means, its count of tries and its snapshots, up to two. Safetensors, with a
+ * digest over every byte.
  *
  * Its size in floats: the parameters, what the optimizer remembers (Adam 2, SGD 1, an average 1
- * more for each parameter) and the replay buffer, three times with two snapshots of the guard; and
- * the data that JEM_START_DATA was fitted to.
+ * more for each parameter) and the replay buffer, three times with two snapshots of the guard; the
+ * kept parameters; and the data that JEM_START_DATA was fitted to.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
  * stays as `path` with ".prev" added, unless it is one that could not be loaded. Links, devices and

@@ -140,6 +140,19 @@ def test_failed_step_changes_nothing(model, x, y):
     assert np.array_equal(model.params, before)
 
 
+def test_kept_parameters(model, tmp_path):
+    with jem.Optimizer(model) as optimizer, jem.Optimizer(model) as other:
+        assert optimizer.kept is None
+        optimizer.kept = 2 * model.params
+        jem.save_checkpoint(tmp_path / "c", model, optimizer)
+        jem.load_checkpoint(tmp_path / "c", model, other)
+        assert np.array_equal(other.kept, 2 * model.params)
+        with pytest.raises(jem.JemInvalidError, match="count is 1"):
+            optimizer.kept = [0.0]
+        optimizer.kept = None
+        assert optimizer.kept is None and other.kept is not None
+
+
 def test_learning_rate(model):
     with jem.Optimizer(model, lr=0.5) as optimizer:
         assert optimizer.lr == 0.5

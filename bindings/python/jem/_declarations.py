@@ -422,6 +422,8 @@ FUNCTIONS = {
     "jem_optimizer_set_progress": ("jem_status", "jem_optimizer *", "float"),
     "jem_optimizer_get": ("jem_status", "jem_optimizer *", "float *", "int64_t *"),
     "jem_optimizer_get_ema": ("jem_status", "jem_optimizer *", "int64_t", "float *"),
+    "jem_optimizer_set_kept": ("jem_status", "jem_optimizer *", "int64_t", "const float *"),
+    "jem_optimizer_get_kept": ("jem_status", "jem_optimizer *", "int64_t", "float *"),
     "jem_train_config_init": ("jem_status", "jem_train_config *", "size_t"),
     "jem_train_batch_init": ("jem_status", "jem_train_batch *", "size_t"),
     "jem_train_step": (

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from . import _values
 from ._native import Handle, Progress, call, create, progress_function, struct_type
+from .errors import JemNotFoundError
 from .model import Model
 from .sampler import Sampler
 
@@ -128,6 +129,27 @@ class Optimizer(Handle):
     @note.setter
     def note(self, value: str) -> None:
         call("jem_optimizer_set_note", self, _values.text(value, "note"))
+
+    @property
+    def kept(self) -> np.ndarray | None:
+        """Parameters that the program wants to have again, as the best so far; None at first.
+
+        Assignable; they stay with checkpoints, and training does nothing with them:
+
+            if score > best:
+                best, optimizer.kept = score, model.params
+        """
+        params = np.empty(self._param_count, np.float32)
+        try:
+            call("jem_optimizer_get_kept", self, params.size, params)
+        except JemNotFoundError:
+            return None
+        return params
+
+    @kept.setter
+    def kept(self, params: ArrayLike | None) -> None:
+        flat = None if params is None else _values.vector(params, "kept")
+        call("jem_optimizer_set_kept", self, 0 if flat is None else flat.size, flat)
 
     def ema(self) -> np.ndarray:
         """The moving average of the parameters, flat, to be assigned to a clone's `params`."""
