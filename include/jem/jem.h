@@ -494,12 +494,13 @@ JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t chann
 
 /**
  * Stores a temperature T with the parameters: probabilities that are meant as such are softmax of
- * f(x) / T. Nothing in this library divides by it: logits, energies, scores, chains and training are
- * those of f. A host that shows probabilities does, as jem eval and Python's predict_proba() do.
+ * f(x) / T. Nothing in this library divides by it: logits, energies, scores, chains and training
+ * are those of f. A host that shows probabilities does, as jem eval and Python's predict_proba()
+ * do.
  *
- * It is part of what was fitted to the parameters: model files and clones have it, a file of a model
- * at 1 has no trace of it, and every write of parameters, a training step or a checkpoint that is
- * loaded for example, puts it back to 1.
+ * It is part of what was fitted to the parameters: model files and clones have it, a file of a
+ * model at 1 has no trace of it, and every write of parameters, a training step or a checkpoint
+ * that is loaded for example, puts it back to 1.
  *
  * @param temperature  0.01..100, from jem_fit_temperature() for example. jem_model_info tells it.
  */
@@ -657,13 +658,13 @@ JEM_API jem_status jem_auroc(int64_t n_usual, const float *usual, int64_t n_unus
                              const float *unusual, double *auroc);
 
 /**
- * Fits a temperature to rows that were not trained on: the T of least mean NLL of softmax(logits / T)
- * (temperature scaling, Guo et al. 2017, arXiv 1706.04599, section 4.2). The order of the classes of
- * a row, and so the accuracy, does not change.
+ * Fits a temperature to rows that were not trained on: the T of least mean NLL of the softmax of
+ * logits / T (temperature scaling, Guo et al. 2017, arXiv 1706.04599, section 4.2). The order of
+ * the classes of a row, and so the accuracy, does not change.
  *
  * The NLL is convex in 1 / T, so there is one minimum; it is looked for within 0.01..100. Where the
- * NLL falls on beyond, T is that bound: 0.01 when every row's largest logit is the label's, 100 when
- * the logits say less than nothing of the labels. It is 1 when T makes no difference.
+ * NLL falls on beyond, T is that bound: 0.01 when every row's largest logit is the label's, 100
+ * when the logits say less than nothing of the labels. It is 1 when T makes no difference.
  *
  * @param n            Rows, >= 1; a few hundred give T within some percent.
  * @param classes      2..100000.
@@ -926,31 +927,32 @@ JEM_API jem_status jem_optimizer_get_kept(jem_optimizer *optimizer, int64_t coun
  * class, whatever the shares of the classes are. Classes without a sample in the step are left out;
  * the buffer holds all classes alike, so with many let n_samples be several times their number.
  *
- * The term of w_outlier (Liu et al. 2020, arXiv 2010.03759, eq. 7) draws usual rows below the energy
- * outlier_m_in and drives rows that are known to be none, x_outliers of the batch, above
+ * The term of w_outlier (Liu et al. 2020, arXiv 2010.03759, eq. 7) draws usual rows below the
+ * energy outlier_m_in and drives rows that are known to be none, x_outliers of the batch, above
  * outlier_m_out; between and beyond nothing is asked of a row, so the term is 0 once all comply. It
- * combines with all others, and with those of labels alone it makes an outlier-aware classifier. x_in
- * are the rows whose mean F is f_data in jem_train_stats: the data rows, if w_px or energy_l2 look
- * at them or the batch has them apart; otherwise the labelled rows, as the cross entropy sees them.
- * Outliers get the same noise and augmentation as x_in.
+ * combines with all others, and with those of labels alone it makes an outlier-aware classifier.
+ * x_in are the rows whose mean F is f_data in jem_train_stats: the data rows, if w_px or energy_l2
+ * look at them or the batch has them apart; otherwise the labelled rows, as the cross entropy sees
+ * them. Outliers get the same noise and augmentation as x_in.
  *
  * The margins of the paper, -23 and -5, fit the energies that a wide ResNet trained on 10 classes
  * has anyway; its weight is 0.1. A network begins at E(x) = -log K or so, when all its logits are
- * near 0, and energy_l2 holds energies near 0 as well: hence the defaults -5 and 0, to either side of
- * -log K for ten classes. For a classifier that is trained already, margins between the mean energies
- * of its usual rows and of the outliers, which jem_energy() tells, change it least.
+ * near 0, and energy_l2 holds energies near 0 as well: hence the defaults -5 and 0, to either side
+ * of -log K for ten classes. For a classifier that is trained already, margins between the mean
+ * energies of its usual rows and of the outliers, which jem_energy() tells, change it least.
  *
- * With logit_norm the cross entropy is that of normalised logits (Wei et al. 2022, arXiv 2205.09310,
- * eq. 5), f / (tau |f| + tau 1e-7) in place of f. A classifier lowers the plain one without end by
- * making its logits longer, on rows that it has never seen, too; this one only turns them, which
- * makes JEM_SCORE_MAX_SOFTMAX tell outliers better. As nothing fits their length, softmax f(x) is no
- * estimate of probabilities before jem_fit_temperature() has fitted it. It is for plain classifiers: where f is an energy too, p(y|x) is softmax
- * f by eq. 6 of Grathwohl et al., and a cross entropy of other logits would be that of another model.
- * With w_outlier, which looks at one number of all logits, it does combine.
+ * With logit_norm the cross entropy is that of normalised logits (Wei et al. 2022, arXiv
+ * 2205.09310, eq. 5), f / (tau |f| + tau 1e-7) in place of f. A classifier lowers the plain one
+ * without end by making its logits longer, on rows that it has never seen, too; this one only turns
+ * them, which makes JEM_SCORE_MAX_SOFTMAX tell outliers better. As nothing fits their length,
+ * softmax f(x) is no estimate of probabilities before jem_fit_temperature() has fitted it. It is
+ * for plain classifiers: where f is an energy too, p(y|x) is softmax f by eq. 6 of Grathwohl et
+ * al., and a cross entropy of other logits would be that of another model. With w_outlier, which
+ * looks at one number of all logits, it does combine.
  *
  * With batch normalisation each of the batches is normalised by its own statistics (of up to 256
- * rows at a time), and labelled and data rows move the running ones, with momentum 0.1. Scoring uses
- * the running ones, also for outliers, which is not how the term of w_outlier has seen them.
+ * rows at a time), and labelled and data rows move the running ones, with momentum 0.1. Scoring
+ * uses the running ones, also for outliers, which is not how the term of w_outlier has seen them.
  *
  * Augmented rows are moved by up to augment_crop pixels each way, the edges filled by reflection,
  * then mirrored left-right with probability 1/2, then get their noise. The caller's rows stay.

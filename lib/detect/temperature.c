@@ -3,8 +3,8 @@
  *
  *     NLL = logsumexp(b f) - b f_y      dNLL/db = E_p[f] - f_y      d2NLL/db2 = Var_p[f] >= 0
  *
- * so its slope rises, and Newton's method finds where it is 0; what is known of the sign of the slope
- * brackets the place, and a step that would leave the bracket halves it instead.
+ * so its slope rises, and Newton's method finds where it is 0; what is known of the sign of the
+ * slope brackets the place, and a step that would leave the bracket halves it instead.
  */
 #include "detect/temperature.h"
 

@@ -1,8 +1,8 @@
 /*
  * Parameter generations. A generation is one immutable set of parameters, what belongs to them
- * (running statistics, a fitted temperature) and their packed weights; readers pin the current one, a writer builds
- * the next and swaps it in. So scoring and training run side by side, and a reader never sees half
- * an update.
+ * (running statistics, a fitted temperature) and their packed weights; readers pin the current one,
+ * a writer builds the next and swaps it in. So scoring and training run side by side, and a reader
+ * never sees half an update.
  *
  * Retired generations are kept and recycled: in the steady state a writer allocates nothing.
  *

@@ -1,5 +1,5 @@
 /*
- * LogitNorm (Wei et al. 2022, arXiv 2205.09310, eq. 5): the cross entropy of logits of a fixed length,
+ * LogitNorm (Wei et al. 2022, arXiv 2205.09310, eq. 5): the cross entropy of logits of one length,
  *
  *     g = f / s,   s = tau |f| + tau 1e-7   (the small number is that of the authors' code)
  *

@@ -5,8 +5,9 @@
  *     L = sum over rows of  px * F(x) + l2 * F(x)^2 + pyx * CE(f(x), y) + pxy[y] * f(x)[y]
  *                           + bound.weight * max(0, bound.side * (E(x) - bound.energy))^2
  *
- * with px = -w_px / n for data and +w_px / n for samples, and so on. The last term is that of Liu et
- * al. 2020, eq. 7: the energies of usual rows are bounded from above, those of outliers from below.
+ * with px = -w_px / n for data and +w_px / n for samples, and so on. The last term is that of Liu
+ * et al. 2020, eq. 7: the energies of usual rows are bounded from above, those of outliers from
+ * below.
  *
  * pxy depends on the class. By eq. 5, p(x|y) = exp(f(x)[y]) / Z(y), and the gradient of maximum
  * likelihood, eq. 2, for a fixed y is

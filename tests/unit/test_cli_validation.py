@@ -1,4 +1,4 @@
-"""jem train --validation: rows that are held out, the best model that they choose, its temperature."""
+"""jem train --validation: rows held out, the best model that they choose, its temperature."""
 
 import json
 import os

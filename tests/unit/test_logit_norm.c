@@ -1,7 +1,7 @@
 /*
- * The cross entropy of normalised logits: its value from its definition, its gradient against numeric
- * differences, on logits and through a network of the reference; that it leaves lengths alone; what
- * it does not combine with.
+ * The cross entropy of normalised logits: its value from its definition, its gradient against
+ * numeric differences, on logits and through a network of the reference; that it leaves lengths
+ * alone; what it does not combine with.
  */
 #include "train/logit_norm.h"
 #include "train_run.h"

@@ -202,8 +202,8 @@ def train_step(
             guard_every. jem.h explains them at jem_train_config.
 
     Returns:
-        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, loss_outlier, gap, accuracy, ...; with
-            guard=1 `event` is "rollback" when the step was undone, else "none".
+        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, loss_outlier, gap, accuracy,
+            ...; with guard=1 `event` is "rollback" when the step was undone, else "none".
 
     Raises:
         JemDivergedError: Something is not finite.
