@@ -70,13 +70,17 @@ def test_default_without_test_rows(table, tmp_path):
 
 
 def test_none_where_there_are_test_rows(tmp_path):
+    x, y = images(210, 1)
     for name, make in {"idx": write_idx, "npy": write_npy}.items():
-        data = make(tmp_path / name)
+        data = make(tmp_path / name, **({"n_train": 210} if name == "idx" else {}))
+        if name == "npy":
+            np.save(data / "X.npy", x)
+            np.save(data / "y.npy", y)
         assert "held out" not in run(data, tmp_path / "plain", steps=20)
         run(data, tmp_path / "m", "--validation", 0, steps=20)
         assert (tmp_path / "m").read_bytes() == (tmp_path / "plain").read_bytes()
         said = run(data, tmp_path / "m", "--validation", 0.3, steps=20)
-        assert "18 of 60 rows are held out" in said and "42 rows of" in said
+        assert "63 of 210 rows are held out" in said and "147 rows of" in said
     data = write_idx(tmp_path / "no test", n_train=210)
     for name in os.listdir(data):
         if name.startswith("t10k"):

@@ -3,6 +3,7 @@
  * that tell nothing. And what a model does with a temperature: kept by files and clones, lost with
  * the parameters that it was fitted to, without effect on all that is computed.
  */
+#define _GNU_SOURCE // memmem
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,9 @@ START_TEST(test_ends_of_the_range)
     for (int i = 0; i < N * CLASSES; i++)
         logits[i] = 0.1f * (float)(i / CLASSES);
     ck_assert_float_eq(fitted(), 1.0f); // all classes alike
+    for (int i = 0; i < N * CLASSES; i++)
+        logits[i] = i % CLASSES == labels[i / CLASSES] ? 20.0f : 0.0f;
+    ck_assert_float_eq(fitted(), 0.01f); // though at less than 0.03 the NLL is 0
     // Beyond what exp can take, and a single row.
     const float far[] = {-3e38f, 3e38f, 0.0f, 1.0f};
     const int64_t right = 1, wrong = 0;
@@ -215,6 +219,7 @@ START_TEST(test_files_and_clones_keep_it)
     for (int i = 0; i < 2; i++)
         files[i] = support_read_file(path[i], &sizes[i]);
     ck_assert_uint_eq(sizes[0], sizes[1]); // at 1 there is no trace of it
+    ck_assert_ptr_null(memmem(files[0], sizes[0], "temperature", strlen("temperature")));
     support_same_bits(files[0], files[1], sizes[0], "files");
     free(files[0]);
     free(files[1]);
