@@ -138,8 +138,9 @@ static cli_status evaluate_test(evaluation *e, jem_classification *metrics, bool
     cli_status status = score(e, &test, e->scores, logits, err);
     *metrics = (jem_classification){.struct_size = sizeof *metrics};
     if (status == CLI_OK && *has_metrics)
-        status = cli_jem(err, jem_classification_metrics(e->test.n, e->classes, logits,
-                                                         e->test.labels, 1.0, 15, metrics));
+        status =
+            cli_jem(err, jem_classification_metrics(e->test.n, e->classes, logits, e->test.labels,
+                                                    (double)e->info.temperature, 15, metrics));
     free(logits);
     return status;
 }
@@ -284,6 +285,9 @@ static cli_status report_all(const evaluation *e, const jem_classification *metr
     cli_report_text(&report, "model", "model", e->args->model);
     cli_report_text(&report, "data", "data", e->args->data);
     cli_report_count(&report, "n", "test rows", e->test.n);
+    if (metrics != NULL && e->info.temperature != 1.0f)
+        cli_report_number(&report, "temperature", "temperature", (double)e->info.temperature, 4,
+                          "(of NLL, ECE and Brier score)");
     if (metrics != NULL)
         report_metrics(&report, metrics);
     else
@@ -342,7 +346,9 @@ const cli_command cli_eval = {
                    "log-likelihood (NLL), expected calibration error (ECE) and Brier score, and "
                    "for every outlier score the area under the ROC curve (AUROC) of telling other "
                    "sets from the test set. Of unlabelled data, or by a model of one class, the "
-                   "mean energy is reported instead of what needs labels.\n\n"
+                   "mean energy is reported instead of what needs labels. Where the model has a "
+                   "temperature (jem train --fit-temperature), NLL, ECE and Brier score are those "
+                   "of probabilities at it; scores never are.\n\n"
                    "Sets: uniform (every pixel at random), constant (one random colour), interp "
                    "(the mean of two test images), inverted (black becomes white), rotated (by 90 "
                    "degrees, square images only), shuffled (pixels in random order), or the test "

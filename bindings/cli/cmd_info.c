@@ -245,6 +245,7 @@ static cli_status fill_report(cli_report *report, const args_t *args, const jem_
     CLI_TRY(report_classes(report, model, info.classes, err));
     cli_report_count(report, "params", "parameters", info.param_count);
     cli_report_count(report, "macs", "multiply-adds", info.macs);
+    cli_report_number(report, "temperature", "temperature", (double)info.temperature, 4, "");
     cli_report_count(report, "tensor_count", "tensors", info.tensor_count);
     cli_report_count(report, "bytes", "bytes in memory", (int64_t)jem_model_bytes(model));
     CLI_TRY(report_training(report, model, err));

@@ -71,6 +71,24 @@ static const cli_option options[] = {
                    CLI_SESSION),
     CLI_EXEC_TRAIN_ROWS(args_t, exec),
 
+    CLI_ROW_HEADING("Validation"),
+    CLI_ROW_NUMBER(
+        "validation", args_t, validation, 0, 0.5,
+        "hold out this part of the rows, of each class alike, and show accuracy and NLL on "
+        "them after each pass over the others (50 steps at least) and at the end; "
+        "otherwise " TEXT_OF(CLI_TRAIN_VALIDATION) " of labelled data that have no test rows of "
+                                                   "their own, if that makes twenty rows, "
+                                                   "and --labels-per-class hides none, else 0",
+        0),
+    CLI_ROW_CHOICE(
+        "keep-best", args_t, keep_best, cli_train_keeps,
+        "the model becomes that of the best figures on them, of equals the latest, instead "
+        "of the last; otherwise accuracy where rows are held out",
+        0),
+    CLI_ROW_FLAG("fit-temperature", args_t, fit_temperature,
+                 "at the end fit to them the temperature at which probabilities are shown (Guo et "
+                 "al. 2017); logits and scores stay as they are"),
+
     CLI_ROW_HEADING("Safety"),
     CLI_ROW_OUTPUT(
         "checkpoint", args_t, checkpoint, "FILE",
@@ -114,6 +132,26 @@ static const cli_option options[] = {
                  "--crop and --flip for the images of the density too"),
     CLI_ROW_FLAG("no-augment", args_t, no_augment, "leave out the --crop and --flip of a preset"),
 
+    CLI_ROW_NUMBER("logit-norm", args_t, logit_norm, 0, FLT_MAX,
+                   "of --classifier: the cross entropy of logits f / (X |f|), which cannot be "
+                   "lowered by longer ones (LogitNorm, Wei et al. 2022, who take 0.04); 0 = of f",
+                   0),
+
+    CLI_ROW_HEADING("Outliers that are known"),
+    CLI_ROW_INPUT("outliers", args_t, outliers, "PATH",
+                  "rows that are none of the data, see above; their labels are not looked at. "
+                  "Energies of usual rows are drawn below --outlier-in, theirs driven above "
+                  "--outlier-out (Liu et al. 2020)",
+                  CLI_SESSION),
+    CLI_ROW_NUMBER(
+        "outlier-weight", args_t, outlier_weight, 0, FLT_MAX,
+        "of that term of the loss; otherwise " TEXT_OF(CLI_TRAIN_OUTLIER_WEIGHT) " with --outliers",
+        CLI_ABOVE),
+    CLI_ROW_NUMBER("outlier-in", args_t, outlier_in, -FLT_MAX, FLT_MAX,
+                   "highest energy that costs a usual row nothing", 0),
+    CLI_ROW_NUMBER("outlier-out", args_t, outlier_out, -FLT_MAX, FLT_MAX,
+                   "lowest energy that costs an outlier nothing", 0),
+
     CLI_ROW_HEADING("Optimizer"),
     CLI_ROW_CHOICE("optimizer", args_t, optimizer, optimizers, "its kind", 0),
     CLI_ROW_NUMBER("lr", args_t, lr, 0, FLT_MAX, "learning rate", CLI_ABOVE),
@@ -156,6 +194,7 @@ static void set_defaults(void *out)
 {
     args_t *args = out;
     *args = (args_t){.seconds = NAN,
+                     .validation = NAN,
                      .batch = 64,
                      .optimizer = JEM_OPTIMIZER_ADAM,
                      .lr = 2e-3,
@@ -170,6 +209,9 @@ static void set_defaults(void *out)
                      .w_pyx = 1.0,
                      .energy_l2 = 0.02,
                      .input_noise = 0.03,
+                     .outlier_weight = NAN,
+                     .outlier_in = -5.0,
+                     .outlier_out = 0.0,
                      .sgld_steps = 5,
                      .chains = 32,
                      .capacity = 500,
@@ -183,6 +225,23 @@ static void set_defaults(void *out)
 
 // ---- after the loop ----------------------------------------------------------------------------
 
+static void describe_outliers(const args_t *args, json_t *json)
+{
+    json_object_set_new(json, "outliers", cli_json_text(args->outliers));
+    json_object_set_new(json, "w_outlier", json_real(args->outlier_weight));
+    json_object_set_new(json, "outlier_m_in", json_real(args->outlier_in));
+    json_object_set_new(json, "outlier_m_out", json_real(args->outlier_out));
+}
+
+static void describe_validation(const cli_train_run *run, json_t *json)
+{
+    const cli_train_figures *figures = run->best.step > 0 ? &run->best : &run->latest;
+    json_object_set_new(json, "validation",
+                        json_pack("{s:I s:I s:f s:f}", "rows", (json_int_t)run->validation.n,
+                                  "step", (json_int_t)figures->step, "accuracy", figures->accuracy,
+                                  "nll", isfinite(figures->nll) ? figures->nll : FLT_MAX));
+}
+
 // How the model came to be, kept in its file; no times, so that equal runs give equal files.
 static cli_status describe(const cli_train_run *run, const cli_train_result *result, cli_error *err)
 {
@@ -193,6 +252,12 @@ static cli_status describe(const cli_train_run *run, const cli_train_result *res
                              args->w_px, "w_pyx", args->w_pyx, "w_pxy", args->w_pxy, "energy_l2",
                              args->energy_l2, "sgld_steps", (json_int_t)args->sgld_steps, "sam_rho",
                              args->sam_rho, "ema", args->ema, "seed", (json_int_t)args->seed);
+    if (args->outliers != NULL)
+        describe_outliers(args, json);
+    if (args->logit_norm > 0.0)
+        json_object_set_new(json, "logit_norm", json_real(args->logit_norm));
+    if (run->latest.step > 0)
+        describe_validation(run, json);
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     if (text == NULL)
@@ -202,18 +267,18 @@ static cli_status describe(const cli_train_run *run, const cli_train_result *res
     return cli_jem(err, status);
 }
 
-// Makes the average of the parameters the parameters.
-static cli_status take_average(const cli_train_run *run, cli_error *err)
+// What cannot be had does not cost the model.
+static void go_on_without(const char *what, cli_status status, const cli_error *err)
 {
-    jem_model_info info;
-    float *params;
-    CLI_TRY(cli_model_info(run->model, &info, err));
-    CLI_TRY(cli_alloc(&params, info.param_count, sizeof *params, err));
-    jem_status status = jem_optimizer_get_ema(run->optimizer, info.param_count, params);
-    if (status == JEM_OK)
-        status = jem_model_set_params(run->model, info.param_count, params);
-    free(params);
-    return cli_jem(err, status);
+    cli_progress none = {.terminal = false};
+    if (status != CLI_OK)
+        cli_progress_say(&none, "no %s: %s", what, err->text);
+}
+
+// The step whose parameters the model has.
+static long long saved_step(const cli_train_run *run, const cli_train_result *result)
+{
+    return (long long)(run->best.step > 0 ? run->best.step : result->steps);
 }
 
 static cli_status save(const cli_train_run *run, const cli_train_result *result, cli_error *err)
@@ -221,15 +286,31 @@ static cli_status save(const cli_train_run *run, const cli_train_result *result,
     char place[CLI_TRAIN_PATH_SIZE];
     cli_error reason;
     describe(run, result, &reason); // it costs no model where there is no memory for it
-    if (run->args->ema > 0.0)
-        CLI_TRY(take_average(run, err));
+    if (run->args->ema > 0.0 || run->best.step > 0)
+        CLI_TRY(cli_train_take_best(run, err));
+    if (run->args->fit_temperature)
+        go_on_without("temperature", cli_train_fit_temperature(run, err), err);
     if (cli_train_save_model(run, place, &reason) == CLI_OK)
         return CLI_OK;
     if (place[0] == '\0')
         return cli_fail(err, "%s; the model of step %lld could not be saved elsewhere either",
-                        reason.text, (long long)result->steps);
+                        reason.text, saved_step(run, result));
     return cli_fail(err, "%s; the model of step %lld was saved to %s instead", reason.text,
-                    (long long)result->steps, place);
+                    saved_step(run, result), place);
+}
+
+static void print_validation(const cli_train_run *run, FILE *to)
+{
+    jem_model_info info = {.struct_size = sizeof info};
+    jem_model_get_info(run->model, &info);
+    const cli_train_figures *figures = run->best.step > 0 ? &run->best : &run->latest;
+    if (figures->step > 0)
+        fprintf(to, "%s step %lld: accuracy %.1f %%, NLL %.3f on %lld rows held out\n",
+                run->best.step > 0 ? "kept the parameters of" : "validation of",
+                (long long)figures->step, 100.0 * figures->accuracy, figures->nll,
+                (long long)run->validation.n);
+    if (run->args->fit_temperature)
+        fprintf(to, "temperature %.4g, fitted to them\n", (double)info.temperature);
 }
 
 static void print_summary(const cli_train_run *run, const cli_train_result *result, bool kept)
@@ -241,6 +322,7 @@ static void print_summary(const cli_train_run *run, const cli_train_result *resu
     fprintf(to, "%s: %s, %lld parameters, %lld steps in %s (%.1f it/s)\n", run->args->out,
             jem_model_arch(run->model), (long long)info.param_count, (long long)result->steps,
             cli_progress_time(run->seconds, time), (double)result->steps / run->seconds);
+    print_validation(run, to);
     if (result->paused && kept)
         fprintf(to, "paused after %lld new steps; --resume goes on from %s\n",
                 (long long)result->new_steps, run->args->checkpoint);
@@ -253,9 +335,9 @@ static cli_status explain(const cli_train_run *run, const cli_train_result *resu
     const long long steps = (long long)result->steps;
     char saved[1024];
     if (steps > 0)
-        snprintf(saved, sizeof saved, "the model of step %lld was saved to %.400s%s%.500s", steps,
-                 run->args->out, lost[0] != '\0' ? ", but there is no checkpoint of it: " : "",
-                 lost);
+        snprintf(saved, sizeof saved, "the model of step %lld was saved to %.400s%s%.500s",
+                 saved_step(run, result), run->args->out,
+                 lost[0] != '\0' ? ", but there is no checkpoint of it: " : "", lost);
     else
         snprintf(saved, sizeof saved, "no model was written");
     if (result->status == JEM_ECANCELLED)
@@ -280,6 +362,10 @@ static cli_status conclude(cli_train_run *run, const cli_train_result *result, c
     // It comes first, as the model may be saved with other parameters, those of --ema.
     if (result->steps > 0 && run->args->checkpoint != NULL && whole)
         cli_train_save_checkpoint(run, &lost);
+    // Only the end of the run counts, so that one that is resumed chooses among the same.
+    if (result->steps > 0 && result->status == JEM_OK && !result->paused)
+        go_on_without("validation of the last step", cli_train_validate(run, result->steps, err),
+                      err);
     if (result->steps > 0)
         CLI_TRY(save(run, result, err));
     const bool kept = lost.text[0] == '\0';
@@ -314,10 +400,14 @@ static cli_status train(const void *given, cli_error *err)
         fclose(run.log);
     cli_train_rows_free(&run.all);
     cli_train_rows_free(&run.labelled);
+    cli_train_rows_free(&run.outlier_rows);
     jem_sampler_destroy(run.sampler);
     jem_optimizer_destroy(run.optimizer);
     jem_model_destroy(run.model);
     cli_data_free(&run.data);
+    cli_data_free(&run.outliers);
+    cli_data_free(&run.validation);
+    jem_model_destroy(run.judge);
     return status;
 }
 
@@ -336,8 +426,9 @@ const cli_command cli_train = {
         "The line of progress shows means over the last hundred steps: loss, which is "
         "minimised; ce, the cross entropy of the labels in nats; gap, by how much F(x) = "
         "logsumexp f(x) is higher for data than for samples, which stays around 0 while "
-        "chains keep up with the data and runs away from it when training diverges; and "
-        "acc, the accuracy on the training rows.\n\n"
+        "chains keep up with the data and runs away from it when training diverges; "
+        "out, with --outliers, what energies beyond their margins cost; acc, the accuracy on the "
+        "training rows; and val, with --validation, accuracy and NLL on the rows held out.\n\n"
         "Ctrl-C saves the model, with --checkpoint also what --resume needs, and ends "
         "with exit code 130; SIGTERM does the same with 143. A second one ends at once.",
     .print_more = cli_train_print_presets,

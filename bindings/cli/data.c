@@ -122,6 +122,7 @@ cli_status cli_data_load(cli_data *data, const char *path, cli_split split, int3
     const cli_data_reader *reader = find_reader(place);
     if (reader == NULL)
         return not_found(path, err);
+    data->has_test = reader->has_test(place);
     cli_status status = reader->load(data, place, split, err);
     if (status == CLI_OK && data->n < 1)
         status = cli_fail(err, "%s has no rows", path);
@@ -142,6 +143,51 @@ void cli_data_limit(cli_data *data, int64_t n)
 {
     if (n > 0 && n < data->n)
         data->n = n;
+}
+
+static cli_status allocate_like(cli_data *out, const cli_data *data, int64_t n, cli_error *err)
+{
+    const int64_t size = cli_data_row_size(data);
+    *out = *data;
+    out->bytes = NULL;
+    out->floats = NULL;
+    out->labels = NULL;
+    out->n = n;
+    if (data->bytes != NULL)
+        CLI_TRY(cli_alloc(&out->bytes, n * size, sizeof *out->bytes, err));
+    if (data->floats != NULL)
+        CLI_TRY(cli_alloc(&out->floats, n * size, sizeof *out->floats, err));
+    return data->labels != NULL ? cli_alloc(&out->labels, n, sizeof *out->labels, err) : CLI_OK;
+}
+
+// The row `from` becomes row `to` of another set, or an earlier one of the same.
+static void move_row(const cli_data *data, int64_t from, cli_data *out, int64_t to)
+{
+    const size_t size = (size_t)cli_data_row_size(data);
+    if (data == out && from == to)
+        return;
+    if (data->bytes != NULL)
+        memcpy(out->bytes + (size_t)to * size, data->bytes + (size_t)from * size, size);
+    if (data->floats != NULL)
+        memcpy(out->floats + (size_t)to * size, data->floats + (size_t)from * size,
+               size * sizeof *data->floats);
+    if (data->labels != NULL)
+        out->labels[to] = data->labels[from];
+}
+
+cli_status cli_data_take_out(cli_data *data, const bool *chosen, cli_data *out, cli_error *err)
+{
+    int64_t n_out = 0, taken = 0, left = 0;
+    for (int64_t i = 0; i < data->n; i++)
+        n_out += chosen[i];
+    CLI_TRY(allocate_like(out, data, n_out, err));
+    for (int64_t i = 0; i < data->n; i++)
+        if (chosen[i])
+            move_row(data, i, out, taken++);
+        else
+            move_row(data, i, data, left++);
+    data->n = left;
+    return CLI_OK;
 }
 
 void cli_data_drop_labels(cli_data *data)

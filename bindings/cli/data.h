@@ -15,6 +15,7 @@ typedef struct cli_data {
     const char *path;        /* what the user called it */
     int32_t layout;          /* of arrays, a JEM_LAYOUT_; 0 = the user did not say */
     bool layout_is_doubtful; /* and the shape does not tell it either */
+    bool has_test;           /* the set that this is a split of has a test split of its own */
     int64_t n;
     int32_t channels, height, width;
     uint8_t *bytes;                 /* either these */
@@ -43,6 +44,9 @@ bool cli_data_exists(const char *path);
 
 /** Keeps the first `n` rows, if there are more. */
 void cli_data_limit(cli_data *data, int64_t n);
+
+/** Moves the rows that are chosen to `out`, in the order they have. @param chosen  In. (n). */
+cli_status cli_data_take_out(cli_data *data, const bool *chosen, cli_data *out, cli_error *err);
 
 /** Elements per row. */
 int64_t cli_data_row_size(const cli_data *data);

@@ -241,4 +241,12 @@ static cli_status load(cli_data *data, const char *path, cli_split split, cli_er
     return status;
 }
 
-const cli_data_reader cli_data_cifar = {recognises, load};
+// An archive is taken to be whole, as it is published.
+static bool has_test(const char *path)
+{
+    place at;
+    find_place(path, &at);
+    return at.is_archive || cli_path_has(at.path, at.form->files[CLI_TEST][0]);
+}
+
+const cli_data_reader cli_data_cifar = {recognises, load, has_test};

@@ -253,4 +253,12 @@ static cli_status load(cli_data *data, const char *path, cli_split split, cli_er
     return check_fashion_labels(data, err);
 }
 
-const cli_data_reader cli_data_idx = {recognises, load};
+static bool has_test(const char *path)
+{
+    char base[CLI_PATH_MAX], file[CLI_PATH_MAX];
+    int n;
+    find_base(path, base, &n);
+    return find_file(base, CLI_TEST, &images, file);
+}
+
+const cli_data_reader cli_data_idx = {recognises, load, has_test};

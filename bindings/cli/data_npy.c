@@ -93,4 +93,9 @@ static cli_status load(cli_data *data, const char *path, cli_split split, cli_er
                                                                     : CLI_OK;
 }
 
-const cli_data_reader cli_data_npy = {recognises, load};
+static bool has_test(const char *path)
+{
+    return cli_path_has(path, "X_test.npy");
+}
+
+const cli_data_reader cli_data_npy = {recognises, load, has_test};

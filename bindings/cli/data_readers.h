@@ -11,6 +11,8 @@ typedef struct cli_data_reader {
     bool (*recognises)(const char *path);
     /** Fills `data`, whose layout is set; on failure the caller frees what is in it. */
     cli_status (*load)(cli_data *data, const char *path, cli_split split, cli_error *err);
+    /** Is there a test split, or are its rows those for training? Only names are looked at. */
+    bool (*has_test)(const char *path);
 } cli_data_reader;
 
 extern const cli_data_reader cli_data_npy;

@@ -2,6 +2,7 @@
  * Checkpoints of jem train. What libjem cannot know, the options and the place in the data, goes
  * into the note as JSON.
  */
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static uint32_t crc(uint32_t before, const void *data, size_t size)
 }
 
 // Of everything that training reads.
-static json_int_t data_digest(const cli_data *data)
+int64_t cli_train_digest(const cli_data *data)
 {
     const size_t count = (size_t)(data->n * cli_data_row_size(data));
     uint32_t digest = crc(0, data->bytes, count);
@@ -48,11 +49,27 @@ static json_t *options_of(const cli_train_run *run)
     return options;
 }
 
+static json_t *figures_note(const cli_train_figures *figures)
+{
+    return json_pack("{s:I s:f s:f}", "step", (json_int_t)figures->step, "accuracy",
+                     figures->accuracy, "nll", isfinite(figures->nll) ? figures->nll : DBL_MAX);
+}
+
+static json_t *validation_note(const cli_train_run *run)
+{
+    return json_pack("{s:I s:o s:o}", "rows", (json_int_t)run->validation.n, "latest",
+                     figures_note(&run->latest), "best", figures_note(&run->best));
+}
+
 static cli_status set_note(const cli_train_run *run, cli_error *err)
 {
     json_t *note = json_pack("{s:o s:I s:I s:f s:I}", "options", options_of(run), "data",
-                             data_digest(&run->data), "batches", (json_int_t)run->batches,
+                             (json_int_t)run->data_digest, "batches", (json_int_t)run->batches,
                              "seconds", run->seconds, "log", (json_int_t)cli_train_log_size(run));
+    if (run->outlier_rows.n > 0)
+        json_object_set_new(note, "outliers", json_integer(cli_train_digest(&run->outliers)));
+    if (run->validation.n > 0)
+        json_object_set_new(note, "validation", validation_note(run));
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     if (text == NULL)
@@ -140,13 +157,41 @@ static cli_status check_batches(const cli_train_run *run, int64_t steps, cli_err
     return CLI_OK;
 }
 
+static cli_train_figures read_figures(const json_t *note)
+{
+    return (cli_train_figures){
+        .step = json_integer_value(json_object_get(note, "step")),
+        .accuracy = json_number_value(json_object_get(note, "accuracy")),
+        .nll = json_number_value(json_object_get(note, "nll")),
+    };
+}
+
+// `note` is NULL where none were held out.
+static cli_status take_validation(cli_train_run *run, const json_t *note, cli_error *err)
+{
+    const json_int_t rows = json_integer_value(json_object_get(note, "rows"));
+    if (rows != run->validation.n)
+        return cli_usage(err,
+                         "%s was made with %lld rows held out, now %lld are; expected the same, by "
+                         "--validation",
+                         run->args->checkpoint, (long long)rows, (long long)run->validation.n);
+    run->latest = read_figures(json_object_get(note, "latest"));
+    run->best = read_figures(json_object_get(note, "best"));
+    return CLI_OK;
+}
+
 static cli_status take_note(cli_train_run *run, const json_t *note, int64_t steps, cli_error *err)
 {
     run->seconds = json_number_value(json_object_get(note, "seconds"));
     CLI_TRY(compare_options(run, json_object_get(note, "options"), steps, err));
-    if (json_integer_value(json_object_get(note, "data")) != data_digest(&run->data))
+    if (json_integer_value(json_object_get(note, "data")) != run->data_digest)
         return cli_usage(err, "%s was made with other data than %s holds now",
                          run->args->checkpoint, run->args->data);
+    const json_int_t outliers = run->outlier_rows.n > 0 ? cli_train_digest(&run->outliers) : 0;
+    if (json_integer_value(json_object_get(note, "outliers")) != outliers)
+        return cli_usage(err, "%s was made with other outliers than %s", run->args->checkpoint,
+                         run->args->outliers != NULL ? run->args->outliers : "none");
+    CLI_TRY(take_validation(run, json_object_get(note, "validation"), err));
     run->batches = json_integer_value(json_object_get(note, "batches"));
     return check_batches(run, steps, err);
 }

@@ -23,8 +23,10 @@ static const struct {
     {"loss_pyx", offsetof(jem_train_stats, loss_pyx)},
     {"loss_pxy", offsetof(jem_train_stats, loss_pxy)},
     {"loss_l2", offsetof(jem_train_stats, loss_l2)},
+    {"loss_outlier", offsetof(jem_train_stats, loss_outlier)},
     {"f_data", offsetof(jem_train_stats, f_data)},
     {"f_samples", offsetof(jem_train_stats, f_samples)},
+    {"f_outliers", offsetof(jem_train_stats, f_outliers)},
     {"gap", offsetof(jem_train_stats, gap)},
     {"accuracy", offsetof(jem_train_stats, accuracy)},
     {"grad_norm", offsetof(jem_train_stats, grad_norm)},
@@ -44,7 +46,8 @@ static void set_number(json_t *line, const char *name, double value)
     json_object_set_new(line, name, isfinite(value) ? json_real(value) : json_null());
 }
 
-void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
+void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds,
+                   const cli_train_figures *figures)
 {
     json_t *line = json_object();
     json_object_set_new(line, "step", json_integer(stats->step));
@@ -54,6 +57,10 @@ void cli_train_log(FILE *log, const jem_train_stats *stats, double seconds)
     for (int i = 0; i < N_FIELDS; i++) {
         const void *value = (const char *)stats + fields[i].offset;
         set_number(line, fields[i].name, *(const double *)value);
+    }
+    if (figures != NULL) {
+        set_number(line, "val_accuracy", figures->accuracy);
+        set_number(line, "val_nll", figures->nll);
     }
     json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7));
     fputc('\n', log);

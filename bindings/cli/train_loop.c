@@ -21,7 +21,17 @@ typedef struct loop {
 
 static bool uses_data_rows(const cli_train_args *args)
 {
-    return args->w_px > 0.0 || args->energy_l2 > 0.0;
+    return args->w_px > 0.0 || args->energy_l2 > 0.0 || args->outliers != NULL;
+}
+
+static cli_status add_outliers(cli_train_run *run, jem_train_batch *batch, cli_error *err)
+{
+    if (run->outlier_rows.n == 0)
+        return CLI_OK;
+    CLI_TRY(cli_train_rows_next(&run->outlier_rows, &run->outliers, run->model, err));
+    batch->n_outliers = run->outlier_rows.batch;
+    batch->x_outliers = run->outlier_rows.x;
+    return CLI_OK;
 }
 
 static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
@@ -31,6 +41,7 @@ static cli_status next_batch(loop *l, jem_train_batch *batch, cli_error *err)
     CLI_TRY(cli_jem(err, jem_train_batch_init(batch, sizeof *batch)));
     batch->n_samples = run->sampler != NULL ? run->args->chains : 0;
     run->batches++;
+    CLI_TRY(add_outliers(run, batch, err));
     if (!apart || uses_data_rows(run->args))
         CLI_TRY(cli_train_rows_next(&run->all, &run->data, run->model, err));
     if (apart)
@@ -68,6 +79,7 @@ static void update_means(cli_train_means *means, const jem_train_stats *stats)
     means->loss += share * (stats->loss - means->loss);
     means->loss_pyx += share * (stats->loss_pyx - means->loss_pyx);
     means->gap += share * (stats->gap - means->gap);
+    means->loss_outlier += share * (stats->loss_outlier - means->loss_outlier);
     means->accuracy += share * (stats->accuracy - means->accuracy);
 }
 
@@ -78,13 +90,19 @@ static void show_progress(loop *l, const cli_train_result *result)
     const double left =
         l->steps_max > 0 ? elapsed * (1.0 / fraction - 1.0) : l->run->args->seconds - elapsed;
     const cli_train_means *means = &result->means;
-    char eta[32];
+    const cli_train_figures *val = &l->run->latest;
+    char eta[32], out[32] = "", validation[64] = "";
+    if (val->step > 0)
+        snprintf(validation, sizeof validation, "  val acc %.1f%%  nll %.3f", 100.0 * val->accuracy,
+                 val->nll);
+    if (l->run->outlier_rows.n > 0)
+        snprintf(out, sizeof out, "  out %.3f", means->loss_outlier);
     cli_progress_show(
         &l->progress,
-        "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f  acc %.1f%%",
+        "%3.0f%%  step %lld  %.1f it/s  ETA %s  loss %.3f  ce %.3f  gap %.3f%s  acc %.1f%%%s",
         100.0 * (fraction < 1.0 ? fraction : 1.0), (long long)result->steps,
         (double)result->steps / elapsed, cli_progress_time(left > 0.0 ? left : 0.0, eta),
-        means->loss, means->loss_pyx, means->gap, 100.0 * means->accuracy);
+        means->loss, means->loss_pyx, means->gap, out, 100.0 * means->accuracy, validation);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------
@@ -100,6 +118,19 @@ static void save_when_due(loop *l, const cli_train_result *result)
     if (cli_train_save_checkpoint(l->run, &err) != CLI_OK)
         cli_progress_say(&l->progress, "no checkpoint of step %lld, training goes on: %s",
                          (long long)result->steps, err.text);
+}
+
+// Lack of memory for it does not cost the run either.
+static bool validate_when_due(loop *l, int64_t step)
+{
+    cli_error err;
+    if (!cli_train_validation_due(l->run, step))
+        return false;
+    if (cli_train_validate(l->run, step, &err) == CLI_OK)
+        return true;
+    cli_progress_say(&l->progress, "no validation of step %lld, training goes on: %s",
+                     (long long)step, err.text);
+    return false;
 }
 
 static cli_status one_step(loop *l, const jem_train_config *config, cli_train_result *result,
@@ -119,8 +150,10 @@ static cli_status one_step(loop *l, const jem_train_config *config, cli_train_re
         return CLI_OK; // the caller decides what to save
     result->steps = stats.step;
     result->new_steps = result->steps - l->steps_begun;
+    const bool validated = !undone && validate_when_due(l, result->steps);
     if (run->log != NULL)
-        cli_train_log(run->log, &stats, cli_seconds() - l->started);
+        cli_train_log(run->log, &stats, cli_seconds() - l->started,
+                      validated ? &run->latest : NULL);
     if (!undone) {
         update_means(&result->means, &stats);
         save_when_due(l, result);
@@ -151,6 +184,10 @@ static cli_status make_config(const cli_train_args *args, jem_train_config *out,
     config.augment_crop = (int32_t)args->crop;
     config.augment_flip = args->flip;
     config.augment_data = args->augment_data;
+    config.w_outlier = args->outliers != NULL ? (float)args->outlier_weight : 0.0f;
+    config.outlier_m_in = (float)args->outlier_in;
+    config.outlier_m_out = (float)args->outlier_out;
+    config.logit_norm = (float)args->logit_norm;
     config.guard = !args->no_guard;
     config.guard_tries = (int32_t)args->guard_tries;
     config.guard_every = (int32_t)args->guard_every;
@@ -196,6 +233,8 @@ cli_status cli_train_loop(cli_train_run *run, cli_train_result *result, cli_erro
     cli_train_rows_skip(&run->all, run->batches);
     if (run->labelled.n > 0)
         cli_train_rows_skip(&run->labelled, run->batches);
+    if (run->outlier_rows.n > 0)
+        cli_train_rows_skip(&run->outlier_rows, run->batches);
     l.steps_max = cli_train_steps(run);
     return train(&l, result, err);
 }

@@ -11,13 +11,21 @@
 
 typedef cli_train_args args_t;
 
+// Of the order of outliers; that of labelled rows has the bits of the seed turned.
+static const uint64_t outlier_stream = UINT64_C(1) << 63;
+
 // ---- options -----------------------------------------------------------------------------------
 
 static cli_status check_together(const args_t *args, cli_error *err)
 {
-    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0)
+    if (args->w_px == 0.0 && args->w_pyx == 0.0 && args->w_pxy == 0.0 && args->energy_l2 == 0.0 &&
+        args->outliers == NULL)
         return cli_usage(err, "--w-px, --w-pyx, --w-pxy and --energy-l2 are all 0; expected "
                               "something to learn");
+    if (args->logit_norm > 0.0 && (args->w_px > 0.0 || args->w_pxy > 0.0 || args->energy_l2 > 0.0))
+        return cli_usage(err, "--logit-norm is for plain classifiers; expected --classifier");
+    if (args->logit_norm > 0.0 && args->w_pyx == 0.0)
+        return cli_usage(err, "--logit-norm is of the cross entropy; expected --w-pyx above 0");
     if (args->w_pxy > 0.0 && !args->class_conditional)
         return cli_usage(err, "--w-pxy needs chains of each class; expected --class-conditional");
     if (args->augment_data && args->crop == 0 && !args->flip)
@@ -30,6 +38,18 @@ static cli_status check_together(const args_t *args, cli_error *err)
         return cli_usage(err, "--milestones are of --schedule step; expected that, or none");
     if (args->lr_floor > 0.0 && args->schedule != JEM_SCHEDULE_COSINE)
         return cli_usage(err, "--lr-floor is of --schedule cosine; expected that, or 0");
+    return CLI_OK;
+}
+
+static cli_status check_outlier_options(args_t *args, cli_error *err)
+{
+    if (args->outliers == NULL && !isnan(args->outlier_weight))
+        return cli_usage(err, "--outlier-weight is of a term without rows; expected --outliers");
+    if (args->outlier_in >= args->outlier_out)
+        return cli_usage(err, "--outlier-in is %g; expected less than --outlier-out, which is %g",
+                         args->outlier_in, args->outlier_out);
+    if (args->outliers != NULL && isnan(args->outlier_weight))
+        args->outlier_weight = CLI_TRAIN_OUTLIER_WEIGHT;
     return CLI_OK;
 }
 
@@ -54,6 +74,7 @@ static cli_status complete_args(cli_train_run *run, cli_error *err)
     CLI_TRY(check_length(run, err));
     if (args->classifier)
         args->w_px = args->w_pxy = args->energy_l2 = 0.0;
+    CLI_TRY(check_outlier_options(args, err));
     return check_together(args, err);
 }
 
@@ -98,21 +119,19 @@ static cli_status load_data(cli_train_run *run, int32_t *classes, cli_error *err
                          args->data);
     if (!uses_labels(run, *classes))
         cli_data_drop_labels(data);
-    return CLI_OK;
+    run->data_digest = cli_train_digest(data);
+    return cli_train_hold_out(run, err);
 }
 
-// What was understood of the data, for whoever meant something else.
-static cli_status say_data(cli_train_run *run, int32_t classes, cli_error *err)
+// What was understood of rows, for whoever meant something else.
+static cli_status say_rows(const cli_data *data, const char *labels, cli_error *err)
 {
-    const cli_data *data = &run->data;
     cli_progress none = {.terminal = false};
-    char shape[80], range[64] = "8-bit", labels[32] = "no labels";
+    char shape[80], range[64] = "8-bit";
     snprintf(shape, sizeof shape, "%d x %d x %d (channels x height x width)", data->channels,
              data->height, data->width);
     if (cli_data_is_table(data))
         snprintf(shape, sizeof shape, "%d features", data->channels);
-    if (data->labels != NULL)
-        snprintf(labels, sizeof labels, "%d classes", classes);
     if (data->floats != NULL) {
         float low, high;
         CLI_TRY(cli_data_float_range(data, &low, &high, err));
@@ -120,11 +139,22 @@ static cli_status say_data(cli_train_run *run, int32_t classes, cli_error *err)
     }
     cli_progress_say(&none, "%s: %lld rows of %s, %s, %s", data->path, (long long)data->n, shape,
                      labels, range);
+    return CLI_OK;
+}
+
+static cli_status say_data(cli_train_run *run, int32_t classes, cli_error *err)
+{
+    const cli_data *data = &run->data;
+    cli_progress none = {.terminal = false};
+    char labels[32] = "no labels";
+    if (data->labels != NULL)
+        snprintf(labels, sizeof labels, "%d classes", classes);
+    CLI_TRY(say_rows(data, labels, err));
     if (!run->args->standardize)
         cli_columns_advise(data, run->advice, sizeof run->advice);
     if (run->advice[0] != '\0')
         cli_progress_say(&none, "%s", run->advice);
-    return CLI_OK;
+    return run->outlier_rows.n > 0 ? say_rows(&run->outliers, "outliers", err) : CLI_OK;
 }
 
 // Ten passes over few rows are over before anything is learned.
@@ -174,6 +204,22 @@ static cli_status prepare_rows(cli_train_run *run, int32_t classes, cli_error *e
     const int64_t batch = args->labelled_batch > 0 ? args->labelled_batch : args->batch;
     return cli_train_rows_init(&run->labelled, data, classes, args->labels_per_class, batch,
                                ~args->seed, err);
+}
+
+// Once there is a model, which tells their shape.
+static cli_status load_outliers(cli_train_run *run, cli_error *err)
+{
+    const args_t *args = run->args;
+    float low, high;
+    if (args->outliers == NULL)
+        return CLI_OK;
+    CLI_TRY(cli_data_load(&run->outliers, args->outliers, CLI_TRAIN, args->layout, err));
+    cli_data_drop_labels(&run->outliers); // they are of other classes, if of any
+    CLI_TRY(cli_data_check_model(&run->outliers, run->model, err));
+    if (run->outliers.floats != NULL)
+        CLI_TRY(cli_data_float_range(&run->outliers, &low, &high, err));
+    return cli_train_rows_init(&run->outlier_rows, &run->outliers, 1, 0, args->batch,
+                               args->seed ^ outlier_stream, err);
 }
 
 // ---- handles -----------------------------------------------------------------------------------
@@ -342,6 +388,7 @@ cli_status cli_train_prepare(cli_train_run *run, cli_error *err)
     CLI_TRY(create_model(run, classes, err));
     CLI_TRY(complete_args(run, err)); // once more: the preset is now fitted to the model
     CLI_TRY(check_crop(run, err));
+    CLI_TRY(load_outliers(run, err));
     CLI_TRY(prepare_rows(run, classes, err));
     CLI_TRY(say_data(run, classes, err));
     lengthen(run);

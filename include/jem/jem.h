@@ -304,13 +304,13 @@ JEM_API jem_status jem_exec_config_init(jem_exec_config *config, size_t struct_s
 JEM_API jem_status jem_model_create(jem_model **out, const jem_model_config *config,
                                     const jem_exec_config *exec);
 
-/** An independent copy: same network, parameters and metadata, run as `exec` says. */
+/** An independent copy: same network, parameters, temperature and metadata, run as `exec` says. */
 JEM_API jem_status jem_model_clone(jem_model **out, const jem_model *model,
                                    const jem_exec_config *exec);
 
 /**
- * Reads a model file written by jem_model_save(): safetensors, with architecture, input range and
- * class names in its metadata.
+ * Reads a model file written by jem_model_save(): safetensors, with architecture, input range,
+ * temperature and class names in its metadata.
  *
  * The header is read first and strictly: a file that is none of ours, or whose tensors are not
  * those of its architecture, costs no more than its header, of at most 16 MiB. A file that was
@@ -393,7 +393,7 @@ typedef struct jem_model_info {
     int32_t threads;
     int32_t backend;
     float input_low, input_high; /* of inputs; of standardised images those of 0 and 255 */
-    int32_t reserved;            /* 0 */
+    float temperature;           /* 1 unless jem_model_set_temperature() gave another */
     int64_t macs;                /* multiply-adds of one row's forward pass, direct algorithm */
     int64_t state_count;         /* the last of param_count; no optimizer changes them */
     int64_t feature_count;       /* penultimate features of a row, see jem_features() */
@@ -491,6 +491,19 @@ JEM_API jem_status jem_model_get_class_name(const jem_model *model, int32_t labe
  */
 JEM_API jem_status jem_model_set_standardization(jem_model *model, int32_t channels,
                                                  const float *mean, const float *std);
+
+/**
+ * Stores a temperature T with the parameters: probabilities that are meant as such are softmax of
+ * f(x) / T, as those of jem_detect() are. Logits, energies, scores, chains and training are those of
+ * f. A host that shows probabilities divides by it, as jem eval and Python's predict_proba() do.
+ *
+ * It is part of what was fitted to the parameters: model files and clones have it, a file of a
+ * model at 1 has no trace of it, and every write of parameters, a training step or a checkpoint
+ * that is loaded for example, puts it back to 1.
+ *
+ * @param temperature  0.01..100, from jem_fit_temperature() for example. jem_model_info tells it.
+ */
+JEM_API jem_status jem_model_set_temperature(jem_model *model, float temperature);
 
 enum { JEM_LAYOUT_NCHW = 1, JEM_LAYOUT_NHWC = 2 };
 
@@ -783,6 +796,25 @@ JEM_API jem_status jem_reliability(int64_t n, int32_t classes, const float *logi
                                    const int64_t *labels, double temperature, int32_t kind,
                                    int32_t bins, int64_t *count, double *confidence,
                                    double *accuracy);
+
+/**
+ * Fits a temperature to rows that were not trained on: the T of least mean NLL of the softmax of
+ * logits / T (temperature scaling, Guo et al. 2017, arXiv 1706.04599, section 4.2). The order of
+ * the classes of a row, and so the accuracy, does not change.
+ *
+ * The NLL is convex in 1 / T, so there is one minimum; it is looked for within 0.01..100. Where the
+ * NLL falls on beyond, T is that bound: 0.01 when every row's largest logit is the label's, 100
+ * when the logits say less than nothing of the labels. It is 1 when T makes no difference.
+ *
+ * @param n            Rows, >= 1; a few hundred give T within some percent.
+ * @param classes      2..100000.
+ * @param logits       In. (n, classes). Finite.
+ * @param labels       In. (n).
+ * @param temperature  Out. For jem_model_set_temperature().
+ * @return JEM_OK, JEM_EINVAL.
+ */
+JEM_API jem_status jem_fit_temperature(int64_t n, int32_t classes, const float *logits,
+                                       const int64_t *labels, float *temperature);
 
 /* Detection of out-of-distribution rows -------------------------------------------------------- */
 
@@ -1115,7 +1147,7 @@ typedef struct jem_verdict {
     float score;   /* higher = more out-of-distribution; may be +infinity */
     float p_value; /* 1 / (n_calibrated + 1) .. 1: for an in-distribution row, the chance of one as
                           small is at most p_value */
-    float probability; /* of the label, 0..1 */
+    float probability; /* of the label at the model's temperature, 0..1 */
     int32_t label;     /* the most probable class; -1 of a row that is not finite or overflows */
     int32_t flag;      /* JEM_FLAG_*; the last that applies */
     int32_t kind; /* JEM_SCORE_*, the most surprising one; 0 where the flag has another reason */
@@ -1347,6 +1379,20 @@ JEM_API jem_status jem_optimizer_get(jem_optimizer *optimizer, float *lr, int64_
  */
 JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params);
 
+/**
+ * Parameters that the program wants to have again, those that have scored best so far for example:
+ * kept with the optimizer and its checkpoints until others are. Nothing in the library uses them,
+ * and rollbacks of the guard leave them alone.
+ *
+ * @param count   param_count of the model.
+ * @param params  In. Finite. NULL = keep none, whatever count is; so it is at first.
+ */
+JEM_API jem_status jem_optimizer_set_kept(jem_optimizer *optimizer, int64_t count,
+                                          const float *params);
+
+/** Copies the kept parameters out. JEM_ENOTFOUND when there are none. */
+JEM_API jem_status jem_optimizer_get_kept(jem_optimizer *optimizer, int64_t count, float *params);
+
 /* ------------------------------------------------------------------------------------------- */
 /* Training                                                                                     */
 /* ------------------------------------------------------------------------------------------- */
@@ -1358,6 +1404,7 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  *       + w_pyx * CE(f(x_labelled), y_labelled)
  *       + w_pxy * -sum_c n_c / n * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
  *       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+ *       + w_outlier * ( mean max(0, E(x_in) - m_in)^2 + mean max(0, m_out - E(x_outlier))^2 )
  *
  * Samples are constants: no gradient flows through the chains. The same ones serve all terms; w_pxy
  * wants them class-conditional, w_px takes either kind.
@@ -1368,8 +1415,32 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
  * class, whatever the shares of the classes are. Classes without a sample in the step are left out;
  * the buffer holds all classes alike, so with many let n_samples be several times their number.
  *
- * With batch normalisation each of the three batches is normalised by its own statistics (of up to
- * 256 rows at a time), and labelled and data rows move the running ones, with momentum 0.1.
+ * The term of w_outlier (Liu et al. 2020, arXiv 2010.03759, eq. 7) draws usual rows below the
+ * energy outlier_m_in and drives rows that are known to be none, x_outliers of the batch, above
+ * outlier_m_out; between and beyond nothing is asked of a row, so the term is 0 once all comply. It
+ * combines with all others, and with those of labels alone it makes an outlier-aware classifier.
+ * x_in are the rows whose mean F is f_data in jem_train_stats: the data rows, if w_px or energy_l2
+ * look at them or the batch has them apart; otherwise the labelled rows, as the cross entropy sees
+ * them. Outliers get the same noise and augmentation as x_in.
+ *
+ * The margins of the paper, -23 and -5, fit the energies that a wide ResNet trained on 10 classes
+ * has anyway; its weight is 0.1. A network begins at E(x) = -log K or so, when all its logits are
+ * near 0, and energy_l2 holds energies near 0 as well: hence the defaults -5 and 0, to either side
+ * of -log K for ten classes. For a classifier that is trained already, margins between the mean
+ * energies of its usual rows and of the outliers, which jem_energy() tells, change it least.
+ *
+ * With logit_norm the cross entropy is that of normalised logits (Wei et al. 2022, arXiv
+ * 2205.09310, eq. 5), f / (tau |f| + tau 1e-7) in place of f. A classifier lowers the plain one
+ * without end by making its logits longer, on rows that it has never seen, too; this one only turns
+ * them, which makes JEM_SCORE_MAX_SOFTMAX tell outliers better. As nothing fits their length,
+ * softmax f(x) is no estimate of probabilities before jem_fit_temperature() has fitted it. It is
+ * for plain classifiers: where f is an energy too, p(y|x) is softmax f by eq. 6 of Grathwohl et
+ * al., and a cross entropy of other logits would be that of another model. With w_outlier, which
+ * looks at one number of all logits, it does combine.
+ *
+ * With batch normalisation each of the batches is normalised by its own statistics (of up to 256
+ * rows at a time), and labelled and data rows move the running ones, with momentum 0.1. Scoring
+ * uses the running ones, also for outliers, which is not how the term of w_outlier has seen them.
  *
  * Augmented rows are moved by up to augment_crop pixels each way, the edges filled by reflection,
  * then mirrored left-right with probability 1/2, then get their noise. The caller's rows stay.
@@ -1391,6 +1462,10 @@ typedef struct jem_train_config {
     int32_t guard;        /* 1: divergence is undone, see jem_train_step(); default 0 */
     int32_t guard_tries;  /* R, 1..1000, default 5 */
     int32_t guard_every;  /* S, steps between snapshots at least, 1..10^6, default 100 */
+    float w_outlier;      /* >= 0, default 0; above, the batch must have outliers */
+    float outlier_m_in;   /* energies of usual rows shall lie below, default -5 */
+    float outlier_m_out;  /* those of outliers above, default 0; above outlier_m_in */
+    float logit_norm;     /* tau, >= 0, default 0 = plain cross entropy; 0.04 in the paper */
     int32_t reserved;     /* must be 0 */
 } jem_train_config;
 
@@ -1409,6 +1484,8 @@ typedef struct jem_train_batch {
     int64_t n_samples;        /* chains to draw; 0 = as many as data rows */
     const float *x_samples;   /* (n_samples, C, H, W) to use instead of drawing; NULL = draw */
     const int64_t *y_samples; /* (n_samples), their classes; needed with x_samples if w_pxy > 0 */
+    int64_t n_outliers;       /* rows that are none of the data; needed when w_outlier > 0 */
+    const float *x_outliers;
 } jem_train_batch;
 
 JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_size);
@@ -1431,7 +1508,7 @@ typedef struct jem_train_stats {
     double loss_px;         /* weighted */
     double loss_pyx;        /* weighted */
     double loss_l2;         /* weighted */
-    double f_data;          /* mean F of the data rows */
+    double f_data;          /* mean F of the data rows; without any, of the labelled ones */
     double f_samples;       /* mean F of the samples */
     double gap;             /* f_data - f_samples */
     double accuracy;        /* of the labelled rows, 0..1, before the update */
@@ -1439,12 +1516,14 @@ typedef struct jem_train_stats {
     double chain_grad_norm; /* mean 2-norm of dE/dx per row in the chains' last step */
     double seconds_sampling;
     double seconds_updating;
-    double loss_pxy;    /* weighted */
-    double param_norm;  /* 2-norm of the parameters before the update */
-    double update_norm; /* 2-norm of their change */
-    double sample_max;  /* largest |x| of the samples */
-    double clamped;     /* part of the drawn samples' elements that lie on x_low or x_high, 0..1 */
-    double chain_age;   /* mean number of Langevin steps since a drawn chain's last start */
+    double loss_pxy;     /* weighted */
+    double param_norm;   /* 2-norm of the parameters before the update */
+    double update_norm;  /* 2-norm of their change */
+    double sample_max;   /* largest |x| of the samples */
+    double clamped;      /* part of the drawn samples' elements that lie on x_low or x_high, 0..1 */
+    double chain_age;    /* mean number of Langevin steps since a drawn chain's last start */
+    double loss_outlier; /* weighted */
+    double f_outliers;   /* mean F of the outliers */
 } jem_train_stats;
 
 /**
@@ -1603,14 +1682,14 @@ JEM_API jem_status jem_optimizer_get_note(jem_optimizer *optimizer, char *buffer
 
 /**
  * Writes all that a training run needs to go on: parameters and the state behind them (running
- * statistics); the optimizer's state, learning rate, seed, position in the schedule, average and
- * note; the sampler's replay buffer, fitted starts, seed and position in its random streams; the
- * guard's means, its count of tries and its snapshots, up to two. Safetensors, with a digest over
- * every byte.
+ * statistics); the optimizer's state, learning rate, seed, position in the schedule, average, kept
+ * parameters and note; the sampler's replay buffer, fitted starts, seed and position in its random
+ * streams; the guard's means, its count of tries and its snapshots, up to two. Safetensors, with a
+ * digest over every byte.
  *
  * Its size in floats: the parameters, what the optimizer remembers (Adam 2, SGD 1, an average 1
- * more for each parameter) and the replay buffer, three times with two snapshots of the guard; and
- * the data that JEM_START_DATA was fitted to.
+ * more for each parameter) and the replay buffer, three times with two snapshots of the guard; the
+ * kept parameters; and the data that JEM_START_DATA was fitted to.
  *
  * Crash-safe: at any moment `path` is the old checkpoint or the new one, whole. The one before
  * stays as `path` with ".prev" added, unless it is one that could not be loaded. Links, devices and

@@ -7,6 +7,7 @@
 #include "base/environment.h"
 #include "base/threads.h"
 #include "detect/metrics.h"
+#include "detect/temperature.h"
 
 enum { CLASSES_MAX = 100000, BINS_MAX = 10000, WIDTH_MAX = 16384, RESAMPLES_MAX = 1000000 };
 
@@ -134,6 +135,19 @@ JEM_API jem_status jem_classification_metrics(int64_t n, int32_t classes, const 
     jem_classification own;
     JEMI_TRY(jemi_classification_metrics(&from, &own));
     jemi_config_write(metrics, &own, sizeof own);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_fit_temperature(int64_t n, int32_t classes, const float *logits,
+                                       const int64_t *labels, float *temperature)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(check_logits(n, classes, logits));
+    JEMI_TRY(jemi_check_range_int(classes, 2, CLASSES_MAX, "classes"));
+    JEMI_TRY(jemi_check_pointer(labels, "labels"));
+    JEMI_TRY(jemi_check_labels(labels, n, classes, "labels"));
+    JEMI_TRY(jemi_check_pointer(temperature, "temperature"));
+    *temperature = (float)jemi_fit_temperature(n, classes, logits, labels);
     return JEM_OK;
 }
 

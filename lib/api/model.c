@@ -165,6 +165,7 @@ JEM_API jem_status jem_model_get_info(const jem_model *model, jem_model_info *in
         .backend = model->exec.backend,
         .input_low = low,
         .input_high = high,
+        .temperature = jemi_model_temperature(model),
         .macs = model->graph.macs,
         .state_count = model->graph.state_count,
         .feature_count = jemi_graph_cut_size(&model->graph, JEMI_CUT_FEATURES),
@@ -275,4 +276,15 @@ JEM_API jem_status jem_model_load_matching(jem_model *model, const char *path, i
     if (status == JEM_OK && matched != NULL)
         *matched = count;
     return jemi_fail_in_file(status, path);
+}
+
+JEM_API jem_status jem_model_set_temperature(jem_model *model, float temperature)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    if (!jemi_model_takes_temperature(temperature))
+        return jemi_fail(JEM_EINVAL, "temperature is %g; expected %g..%g", (double)temperature,
+                         JEMI_TEMPERATURE_MIN, JEMI_TEMPERATURE_MAX);
+    jemi_model_set_temperature(model, temperature);
+    return JEM_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "base/environment.h"
+#include "base/memory.h"
 #include "train/optimizer.h"
 
 JEM_API jem_status jem_optimizer_config_init(jem_optimizer_config *config, size_t struct_size)
@@ -136,16 +137,22 @@ JEM_API jem_status jem_optimizer_get(jem_optimizer *optimizer, float *lr, int64_
     return JEM_OK;
 }
 
-JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params)
+static jem_status check_count(const jem_optimizer *optimizer, int64_t count)
 {
-    JEMI_OWN_ENVIRONMENT;
-    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
-    JEMI_TRY(jemi_check_pointer(params, "params"));
     const jemi_fingerprint *made_for = &optimizer->fingerprint;
     const int64_t expected = made_for->param_count + made_for->state_count;
     if (count != expected)
         return jemi_fail(JEM_EINVAL, "count is %lld; expected %lld, the parameters of the model",
                          (long long)count, (long long)expected);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count, float *params)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    JEMI_TRY(jemi_check_pointer(params, "params"));
+    JEMI_TRY(check_count(optimizer, count));
     if (optimizer->ema == NULL)
         return jemi_fail(JEM_EINVAL, "the optimizer keeps no average: its ema_decay is 0");
     JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
@@ -154,4 +161,42 @@ JEM_API jem_status jem_optimizer_get_ema(jem_optimizer *optimizer, int64_t count
         memcpy(params, optimizer->ema, (size_t)count * sizeof *params);
     jemi_claim_release(&optimizer->claim);
     return begun ? JEM_OK : jemi_fail(JEM_EINVAL, "no step has been taken; there is no average");
+}
+
+JEM_API jem_status jem_optimizer_set_kept(jem_optimizer *optimizer, int64_t count,
+                                          const float *params)
+{
+    JEMI_OWN_ENVIRONMENT;
+    float *kept = NULL;
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    if (params != NULL) {
+        JEMI_TRY(check_count(optimizer, count));
+        JEMI_TRY(jemi_check_finite(params, 1, count, "params"));
+        kept = jemi_alloc((size_t)count, sizeof *kept);
+        if (kept == NULL)
+            return jemi_fail_memory("kept parameters");
+        memcpy(kept, params, (size_t)count * sizeof *kept);
+    }
+    const jem_status status = jemi_claim_take(&optimizer->claim, "optimizer");
+    if (status != JEM_OK) {
+        jemi_free(kept);
+        return status;
+    }
+    jemi_optimizer_take_kept(optimizer, kept);
+    jemi_claim_release(&optimizer->claim);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_optimizer_get_kept(jem_optimizer *optimizer, int64_t count, float *params)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(optimizer, "optimizer"));
+    JEMI_TRY(jemi_check_pointer(params, "params"));
+    JEMI_TRY(check_count(optimizer, count));
+    JEMI_TRY(jemi_claim_take(&optimizer->claim, "optimizer"));
+    const bool any = optimizer->kept != NULL;
+    if (any)
+        memcpy(params, optimizer->kept, (size_t)count * sizeof *params);
+    jemi_claim_release(&optimizer->claim);
+    return any ? JEM_OK : jemi_fail(JEM_ENOTFOUND, "the optimizer keeps no parameters");
 }

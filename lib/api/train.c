@@ -17,6 +17,8 @@ JEM_API jem_status jem_train_config_init(jem_train_config *config, size_t struct
         .input_noise = 0.03f,
         .guard_tries = 5,
         .guard_every = 100,
+        .outlier_m_in = -5.0f,
+        .outlier_m_out = 0.0f,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_train_config");
 }
@@ -26,6 +28,32 @@ JEM_API jem_status jem_train_batch_init(jem_train_batch *batch, size_t struct_si
     JEMI_OWN_ENVIRONMENT;
     const jem_train_batch defaults = {.struct_size = sizeof defaults};
     return jemi_config_init(batch, struct_size, &defaults, sizeof defaults, "jem_train_batch");
+}
+
+static jem_status check_outlier_term(const jem_train_config *config)
+{
+    JEMI_TRY(jemi_check_range(config->w_outlier, 0.0, 1e30, "w_outlier"));
+    JEMI_TRY(jemi_check_range(config->outlier_m_in, -1e30, 1e30, "outlier_m_in"));
+    JEMI_TRY(jemi_check_range(config->outlier_m_out, -1e30, 1e30, "outlier_m_out"));
+    if (config->outlier_m_in >= config->outlier_m_out)
+        return jemi_fail(JEM_EINVAL,
+                         "outlier_m_in is %g; expected less than outlier_m_out, which is %g",
+                         (double)config->outlier_m_in, (double)config->outlier_m_out);
+    return JEM_OK;
+}
+
+static jem_status check_logit_norm(const jem_train_config *config)
+{
+    JEMI_TRY(jemi_check_range(config->logit_norm, 0.0, 1e30, "logit_norm"));
+    if (config->logit_norm > 0.0f && (config->w_pxy > 0.0f || jemi_train_uses_density(config)))
+        return jemi_fail(JEM_EINVAL,
+                         "logit_norm is %g beside terms of a density; expected w_px, w_pxy and "
+                         "energy_l2 to be 0",
+                         (double)config->logit_norm);
+    if (config->logit_norm > 0.0f && config->w_pyx == 0.0f)
+        return jemi_fail(JEM_EINVAL, "logit_norm is %g, but w_pyx is 0; expected it above 0",
+                         (double)config->logit_norm);
+    return JEM_OK;
 }
 
 static jem_status read_train(const jem_train_config *config, jem_train_config *own)
@@ -45,9 +73,12 @@ static jem_status read_train(const jem_train_config *config, jem_train_config *o
     JEMI_TRY(jemi_check_flag(own->guard, "guard"));
     JEMI_TRY(jemi_check_range_int(own->guard_tries, 1, 1000, "guard_tries"));
     JEMI_TRY(jemi_check_range_int(own->guard_every, 1, 1000000, "guard_every"));
-    if (!jemi_train_uses_labels(own) && !jemi_train_uses_density(own))
-        return jemi_fail(JEM_EINVAL,
-                         "w_px, w_pyx, w_pxy and energy_l2 are all 0; expected one above 0");
+    JEMI_TRY(check_outlier_term(own));
+    JEMI_TRY(check_logit_norm(own));
+    if (!jemi_train_uses_labels(own) && !jemi_train_uses_density(own) &&
+        !jemi_train_uses_outliers(own))
+        return jemi_fail(JEM_EINVAL, "w_px, w_pyx, w_pxy, energy_l2 and w_outlier are all 0; "
+                                     "expected one above 0");
     return JEM_OK;
 }
 
@@ -70,10 +101,12 @@ static jem_status check_batch_rows(const jem_model *model, const jem_train_batch
     JEMI_TRY(jemi_check_rows(batch->n_labelled, "n_labelled"));
     JEMI_TRY(jemi_check_rows(batch->n_data, "n_data"));
     JEMI_TRY(jemi_check_rows(batch->n_samples, "n_samples"));
+    JEMI_TRY(jemi_check_rows(batch->n_outliers, "n_outliers"));
     JEMI_TRY(jemi_check_finite(batch->x_labelled, batch->n_labelled, row_len, "x_labelled"));
     JEMI_TRY(jemi_check_labels(batch->y_labelled, batch->n_labelled, jemi_model_classes(model),
                                "y_labelled"));
     JEMI_TRY(jemi_check_finite(batch->x_data, batch->n_data, row_len, "x_data"));
+    JEMI_TRY(jemi_check_finite(batch->x_outliers, batch->n_outliers, row_len, "x_outliers"));
     if (batch->x_samples == NULL)
         return JEM_OK;
     JEMI_TRY(jemi_check_range_int(batch->n_samples, 1, INT32_MAX, "n_samples"));
@@ -88,8 +121,10 @@ static jem_status check_batch_statistics(const jem_model *model, const jem_train
 {
     if (jemi_train_uses_labels(config) || batch->n_data == 0)
         JEMI_TRY(jemi_check_batch(model, batch->n_labelled, "n_labelled"));
-    if (jemi_train_uses_density(config))
+    if (jemi_train_uses_data(config, batch))
         JEMI_TRY(jemi_check_batch(model, batch->n_data, "n_data"));
+    if (jemi_train_uses_outliers(config))
+        JEMI_TRY(jemi_check_batch(model, batch->n_outliers, "n_outliers"));
     return jemi_train_uses_samples(config) ? jemi_check_batch(model, batch->n_samples, "n_samples")
                                            : JEM_OK;
 }
@@ -106,7 +141,11 @@ static jem_status check_batch_complete(const jem_train_config *config, const jem
         return jemi_fail(JEM_EINVAL,
                          "w_pxy is %g but x_samples have no classes; expected y_samples",
                          (double)config->w_pxy);
-    if (jemi_train_uses_density(config) && batch->n_data == 0 && batch->n_labelled == 0)
+    if (jemi_train_uses_outliers(config) && batch->n_outliers == 0)
+        return jemi_fail(JEM_EINVAL,
+                         "w_outlier is %g, but the batch has no outliers; expected x_outliers",
+                         (double)config->w_outlier);
+    if (jemi_train_uses_data(config, batch) && batch->n_data == 0 && batch->n_labelled == 0)
         return jemi_fail(JEM_EINVAL, "the batch has neither data nor labelled rows");
     return JEM_OK;
 }

@@ -32,11 +32,14 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
     JEMI_RANDOM_DROPOUT_DATA = 18,
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
-    JEMI_RANDOM_DIRECTIONS = 30,  /* test matrix for the leading directions of features */
-    JEMI_RANDOM_CALIBRATION = 31, /* which held-out rows calibrate the combination: row */
     JEMI_RANDOM_BOOTSTRAP =
         20, /* rows of classification, or in-distribution ones: step = resample */
-    JEMI_RANDOM_BOOTSTRAP_OUT = 21, /* out-of-distribution rows */
+    JEMI_RANDOM_BOOTSTRAP_OUT = 21,  /* out-of-distribution rows */
+    JEMI_RANDOM_NOISE_OUTLIERS = 22, /* the three of the outliers of a step, as those above */
+    JEMI_RANDOM_AUGMENT_OUTLIERS = 23,
+    JEMI_RANDOM_DROPOUT_OUTLIERS = 24,
+    JEMI_RANDOM_DIRECTIONS = 25,  /* test matrix for the leading directions of features */
+    JEMI_RANDOM_CALIBRATION = 26, /* which held-out rows calibrate the combination: row */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

@@ -10,7 +10,6 @@
 #include "base/elementary.h"
 #include "base/memory.h"
 #include "detect/detector_rows.h"
-#include "ebm/density.h"
 #include "kernels/vector.h"
 
 // A call: what each block of rows needs.
@@ -24,6 +23,7 @@ typedef struct call {
     float *finite; // (JEMI_DETECTOR_ROWS, row_len), made when first needed
     jem_verdict *verdicts;
     size_t stride;
+    double temperature;
 } call;
 
 typedef jem_status (*block_fn)(call *c, int64_t first, int64_t n, const float *x);
@@ -98,6 +98,15 @@ static jem_status make_finite(call *c, int64_t n, const float **x)
     return JEM_OK;
 }
 
+static float probability_of(int64_t n_classes, const float *logits, int64_t label,
+                            double temperature)
+{
+    double sum = 0.0; // relative to that of the label, which is the largest
+    for (int64_t k = 0; k < n_classes; k++)
+        sum += jemi_exp(((double)logits[k] - (double)logits[label]) / temperature);
+    return (float)(1.0 / sum);
+}
+
 // By the scores alone.
 static jem_verdict judge(const call *c, int64_t i)
 {
@@ -115,8 +124,7 @@ static jem_verdict judge(const call *c, int64_t i)
         out.kind = 0;
         return out;
     }
-    const double f = jemi_logsumexp(logits, n_classes, NULL);
-    out.probability = (float)jemi_exp((double)logits[out.label] - f);
+    out.probability = probability_of(n_classes, logits, out.label, c->temperature);
     out.flag = out.score > jemi_calibration_threshold(&d->calibration, out.label) ? JEM_FLAG_SCORE
                                                                                   : JEM_FLAG_NONE;
     return out;
@@ -158,7 +166,10 @@ static jem_status judge_block(call *c, int64_t first, int64_t n, const float *x)
 jem_status jemi_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                        const float *x, jem_verdict *verdicts, size_t stride)
 {
-    return run_call(
-        &(call){.detector = detector, .model = model, .verdicts = verdicts, .stride = stride}, n, x,
-        judge_block);
+    return run_call(&(call){.detector = detector,
+                            .model = model,
+                            .verdicts = verdicts,
+                            .stride = stride,
+                            .temperature = (double)jemi_model_temperature(model)},
+                    n, x, judge_block);
 }

@@ -99,7 +99,7 @@ static bool any_name(const jem_model *model)
 }
 
 // Under the model's lock.
-static bool fill_metadata(const jem_model *model, save_metadata *m)
+static bool fill_metadata(const jem_model *model, float temperature, save_metadata *m)
 {
     m->pairs = jemi_alloc(model->metadata.count + OWN_KEYS + 3, sizeof *m->pairs);
     if (m->pairs == NULL)
@@ -113,6 +113,8 @@ static bool fill_metadata(const jem_model *model, save_metadata *m)
     add_int(m, "jem.classes", jemi_model_classes(model));
     add_float(m, "jem.input_low", model->input_map.low);
     add_float(m, "jem.input_high", model->input_map.high);
+    if (temperature != 1.0f)
+        add_float(m, "jem.temperature", temperature);
     if (!add_metadata(m, &model->metadata))
         return false;
     const jemi_input_map *map = &model->input_map;
@@ -146,11 +148,12 @@ jem_status jemi_model_save(const jem_model *model, const char *path)
     save_metadata m = {0};
     const size_t n_tensors = (size_t)jemi_graph_n_tensors(&model->graph);
     jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
-    jemi_lock_enter(model->text_lock);
-    const bool complete = tensors != NULL && fill_metadata(model, &m);
-    jemi_lock_leave(model->text_lock);
     jemi_pin pin;
     const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
+    const float temperature = jemi_generation_temperature(model->generations, now);
+    jemi_lock_enter(model->text_lock);
+    const bool complete = tensors != NULL && fill_metadata(model, temperature, &m);
+    jemi_lock_leave(model->text_lock);
     const jem_status status = complete ? write_file(model, now->params, path, tensors, &m)
                                        : jemi_fail_memory("metadata of a model file");
     jemi_generation_unpin(&pin);
@@ -307,6 +310,19 @@ static jem_status read_standardization(const jemi_safetensors *file, jem_model *
     return status;
 }
 
+static jem_status read_temperature(const jemi_safetensors *file, jem_model *model)
+{
+    float temperature;
+    if (jemi_safetensors_metadata(file, "jem.temperature") == NULL)
+        return JEM_OK;
+    JEMI_TRY(find_float(file, "jem.temperature", &temperature));
+    if (!jemi_model_takes_temperature(temperature))
+        return jemi_fail(JEM_EFORMAT, "metadata 'jem.temperature' is %g; expected %g..%g",
+                         (double)temperature, JEMI_TEMPERATURE_MIN, JEMI_TEMPERATURE_MAX);
+    jemi_model_set_temperature(model, temperature);
+    return JEM_OK;
+}
+
 static jem_status read_text(const jemi_safetensors *file, jem_model *model)
 {
     for (size_t i = 0; i < file->n_metadata; i++) {
@@ -315,6 +331,7 @@ static jem_status read_text(const jemi_safetensors *file, jem_model *model)
             JEMI_TRY(jemi_model_set_metadata(model, pair->key, pair->value));
     }
     JEMI_TRY(read_class_names(file, model));
+    JEMI_TRY(read_temperature(file, model));
     return read_standardization(file, model);
 }
 

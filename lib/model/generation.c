@@ -159,6 +159,7 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
         enlist(generations, *next);
     }
     (*next)->version = jemi_version_new();
+    (*next)->temperature = 1.0f;
     return JEM_OK;
 }
 
@@ -224,6 +225,21 @@ void jemi_generations_end(jemi_generations *generations, jemi_generation *next, 
         jemi_generations_commit(generations, next);
     else
         jemi_generations_abort(generations, next);
+}
+
+void jemi_generations_set_temperature(jemi_generations *generations, float temperature)
+{
+    jemi_lock_enter(&generations->lock);
+    generations->current->temperature = temperature;
+    jemi_lock_leave(&generations->lock);
+}
+
+float jemi_generation_temperature(jemi_generations *generations, const jemi_generation *generation)
+{
+    jemi_lock_enter(&generations->lock);
+    const float temperature = generation->temperature;
+    jemi_lock_leave(&generations->lock);
+    return temperature;
 }
 
 size_t jemi_generations_bytes(jemi_generations *generations)

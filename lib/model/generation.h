@@ -1,8 +1,8 @@
 /*
- * Parameter generations. A generation is one immutable set of parameters, the state that belongs to
- * them (running statistics) and their packed weights; readers pin the current one, a writer builds
- * the next and swaps it in. So scoring and training run side by side, and a reader never sees half
- * an update.
+ * Parameter generations. A generation is one immutable set of parameters, what belongs to them
+ * (running statistics, a fitted temperature) and their packed weights; readers pin the current one,
+ * a writer builds the next and swaps it in. So scoring and training run side by side, and a reader
+ * never sees half an update.
  *
  * Retired generations are kept and recycled: in the steady state a writer allocates nothing.
  *
@@ -23,6 +23,7 @@ typedef struct jemi_generation {
     jemi_weights *weights;
     int64_t references;
     uint64_t version;             /* of the write */
+    float temperature;            /* fitted to them; 1 at first; guarded by the lock */
     struct jemi_generation *next; /* in the list of all, for the destroy */
 } jemi_generation;
 
@@ -67,6 +68,10 @@ void jemi_generations_end(jemi_generations *generations, jemi_generation *next, 
 
 /** Nothing happened. */
 void jemi_generations_abort(jemi_generations *generations, jemi_generation *next);
+
+/** Of the current parameters; those of the next write begin at 1 again. */
+void jemi_generations_set_temperature(jemi_generations *generations, float temperature);
+float jemi_generation_temperature(jemi_generations *generations, const jemi_generation *generation);
 
 /** Parameters and packed weights of all generations. */
 size_t jemi_generations_bytes(jemi_generations *generations);

@@ -149,7 +149,11 @@ static jem_status copy_params(jem_model *model, const jem_model *source)
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    jemi_model_read_params(source, 0, jemi_graph_size(&source->graph), next->params);
+    jemi_pin pin;
+    const jemi_generation *now = jemi_generation_pin(source->generations, &pin);
+    memcpy(next->params, now->params, (size_t)jemi_model_size(source) * sizeof *next->params);
+    next->temperature = jemi_generation_temperature(source->generations, now);
+    jemi_generation_unpin(&pin);
     jemi_generations_commit(model->generations, next);
     return JEM_OK;
 }
@@ -199,6 +203,20 @@ jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t cou
     const jem_status status = jemi_graph_check_values(&model->graph, next->params, JEM_EINVAL);
     jemi_generations_end(model->generations, next, status);
     return status;
+}
+
+void jemi_model_set_temperature(jem_model *model, float temperature)
+{
+    jemi_generations_set_temperature(model->generations, temperature);
+}
+
+float jemi_model_temperature(const jem_model *model)
+{
+    jemi_pin pin;
+    const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
+    const float temperature = jemi_generation_temperature(model->generations, now);
+    jemi_generation_unpin(&pin);
+    return temperature;
 }
 
 size_t jemi_model_bytes(const jem_model *model)

@@ -50,6 +50,18 @@ jem_status jemi_model_write_params(jem_model *model, int64_t offset, int64_t cou
 /** Copies `count` floats from `offset` out of the current parameters. */
 void jemi_model_read_params(const jem_model *model, int64_t offset, int64_t count, float *values);
 
+/** Of probabilities. NaN is not taken. */
+#define JEMI_TEMPERATURE_MIN 0.01
+#define JEMI_TEMPERATURE_MAX 100.0
+
+static inline bool jemi_model_takes_temperature(float temperature)
+{
+    return temperature >= (float)JEMI_TEMPERATURE_MIN && temperature <= (float)JEMI_TEMPERATURE_MAX;
+}
+
+void jemi_model_set_temperature(jem_model *model, float temperature);
+float jemi_model_temperature(const jem_model *model);
+
 /** Floats of a generation: all that training changes of a model. */
 static inline int64_t jemi_model_size(const jem_model *model)
 {

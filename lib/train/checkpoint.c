@@ -6,13 +6,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "train/checkpoint_contents.h"
+#include "train/optimizer.h"
 
 enum { PATH_SIZE = 4200 };
 
 static const char format_key[] = "jem.checkpoint";
-static const char *const formats[] = {"1", "2", "3"}; // from 1 to JEMI_CHECKPOINT_FORMAT
+static const char *const formats[] = {"1", "2", "3", "4"}; // from 1 to JEMI_CHECKPOINT_FORMAT
 static const char arch_key[] = "jem.arch", note_key[] = "note";
 
 // What the run's chains and its parameter gradients are computed by.
@@ -217,6 +219,12 @@ static void free_starts(jemi_arrays *a)
     jemi_kept_rows_fini(&a->kept);
 }
 
+static void free_arrays(jemi_arrays *a)
+{
+    free_starts(a);
+    jemi_free(a->kept_params);
+}
+
 static jem_status allocate_starts(const jemi_numbers *n, jemi_arrays *a)
 {
     const int64_t len = (int64_t)(n->channels * n->height * n->width);
@@ -234,6 +242,19 @@ static jem_status allocate_starts(const jemi_numbers *n, jemi_arrays *a)
         return JEM_OK;
     free_starts(a);
     return jemi_fail_memory("starts of a checkpoint");
+}
+
+static jem_status allocate_arrays(const jemi_numbers *n, jemi_arrays *a)
+{
+    a->kept_params = NULL;
+    JEMI_TRY(allocate_starts(n, a));
+    if (n->kept_params == 0)
+        return JEM_OK;
+    a->kept_params = jemi_alloc((size_t)n->size, sizeof *a->kept_params);
+    if (a->kept_params != NULL)
+        return JEM_OK;
+    free_starts(a);
+    return jemi_fail_memory("kept parameters of a checkpoint");
 }
 
 static void take_guard(const jemi_numbers *n, jemi_guard *guard, const jem_sampler *sampler,
@@ -319,11 +340,11 @@ static jem_status take_all(const opened *o, const run *r)
     jem_status status = make_guard(n, optimizer, sampler, &guard);
     jemi_arrays a = jemi_arrays_of(next->params, optimizer, guard, sampler);
     if (status == JEM_OK)
-        status = allocate_starts(n, &a);
+        status = allocate_arrays(n, &a);
     if (status == JEM_OK) {
         status = jemi_optimizer_set_note(optimizer, jemi_safetensors_metadata(file, note_key));
         if (status != JEM_OK)
-            free_starts(&a);
+            free_arrays(&a);
     }
     if (status != JEM_OK) {
         jemi_guard_destroy(guard);
@@ -332,6 +353,7 @@ static jem_status take_all(const opened *o, const run *r)
     }
     read_arrays(file, n, &a);
     take_optimizer(n, guard, optimizer);
+    jemi_optimizer_take_kept(optimizer, a.kept_params);
     if (sampler != NULL)
         take_sampler(n, &a, sampler);
     if (guard != NULL)

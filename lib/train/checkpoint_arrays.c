@@ -10,7 +10,7 @@
 jemi_arrays jemi_arrays_of(float *values, const jem_optimizer *optimizer, jemi_guard *guard,
                            const jem_sampler *sampler)
 {
-    jemi_arrays a = {.values = values};
+    jemi_arrays a = {.values = values, .kept_params = optimizer->kept};
     jemi_optimizer_vectors(optimizer, a.vectors);
     if (guard != NULL) {
         a.means = &guard->means[0][0];
@@ -83,6 +83,7 @@ int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array lis
     const uint64_t means = n->format == 1 ? 1 : JEMI_REFERENCES;
     const jemi_array others[] = {
         {"model.values", JEMI_VALUES, 1, n->size, a->values, 0},
+        {"optimizer.kept", JEMI_FLOATS, n->kept_params, n->size, a->kept_params, 0},
         {"guard.means", JEMI_SIZES, n->guarded * means, JEMI_GAUGES, a->means, 0},
         {"sampler.chains", JEMI_FLOATS, filled, len, a->chains, 0},
         {"sampler.ages", JEMI_COUNTS, filled > 0, filled, a->ages, n->slot_steps},

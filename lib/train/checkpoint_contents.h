@@ -8,8 +8,9 @@
 #include "train/guard.h"
 
 /** Of the files that are written. Format 1 has no snapshots and only the recent means; in format 2
- *  the snapshots of a run with a sampler always hold its chains. */
-enum { JEMI_CHECKPOINT_FORMAT = 3 };
+ *  the snapshots of a run with a sampler always hold its chains; up to 3 there are no kept
+ *  parameters. */
+enum { JEMI_CHECKPOINT_FORMAT = 4 };
 
 /** Of steps: as many again can be added before a count overflows. */
 #define JEMI_COUNT_MAX (INT64_MAX / 2)
@@ -18,7 +19,7 @@ enum { JEMI_CHECKPOINT_FORMAT = 3 };
 typedef struct jemi_numbers {
     int format; /* of the file */
     uint64_t channels, height, width, classes, size;
-    uint64_t kind, averages, optimizer_seed, optimizer_epoch, steps;
+    uint64_t kind, averages, kept_params, optimizer_seed, optimizer_epoch, steps;
     uint64_t guarded, guard_means, guard_good, guard_tries, n_snapshots;
     uint64_t chainless; /* the snapshots hold no chains, though there is a sampler */
     struct {
@@ -30,7 +31,7 @@ typedef struct jemi_numbers {
     float lr, progress;
 } jemi_numbers;
 
-enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 41 };
+enum { JEMI_NUMBER_SIZE = 24, JEMI_NUMBERS = 42 };
 
 /** All but the guard's. */
 jemi_numbers jemi_numbers_of(const jem_model *model, const jem_optimizer *optimizer,
@@ -59,6 +60,7 @@ jem_status jemi_checkpoint_find(const jemi_safetensors *file, const char *key, c
 /** Where the arrays of a checkpoint are, or go to; NULL while only their sizes are asked for. */
 typedef struct jemi_arrays {
     float *values; /* of the model */
+    float *kept_params;
     jemi_vector vectors[JEMI_OPTIMIZER_VECTORS];
     float *means; /* of the guard */
     jemi_snapshot snapshots[JEMI_SNAPSHOTS];
@@ -94,7 +96,7 @@ static inline jemi_dtype jemi_array_dtype(const jemi_array *array)
     return array->kind == JEMI_COUNTS ? JEMI_I64 : JEMI_F32;
 }
 
-enum { JEMI_ARRAYS_MAX = 24 };
+enum { JEMI_ARRAYS_MAX = 25 };
 
 /** Those that a checkpoint of these numbers has, all of rank 2; returns how many. */
 int jemi_arrays_list(const jemi_numbers *n, const jemi_arrays *a, jemi_array list[JEMI_ARRAYS_MAX]);

@@ -3,8 +3,11 @@
  * through the same code (Grathwohl et al. 2020, eq. 9; energy penalty of Du & Mordatch 2019):
  *
  *     L = sum over rows of  px * F(x) + l2 * F(x)^2 + pyx * CE(f(x), y) + pxy[y] * f(x)[y]
+ *                           + bound.weight * max(0, bound.side * (E(x) - bound.energy))^2
  *
- * with px = -w_px / n for data and +w_px / n for samples, and so on.
+ * with px = -w_px / n for data and +w_px / n for samples, and so on. The last term is that of Liu
+ * et al. 2020, eq. 7: the energies of usual rows are bounded from above, those of outliers from
+ * below.
  *
  * pxy depends on the class. By eq. 5, p(x|y) = exp(f(x)[y]) / Z(y), and the gradient of maximum
  * likelihood, eq. 2, for a fixed y is
@@ -25,15 +28,24 @@
 
 #include <stdint.h>
 
+/** A bound of the energy, and what a row costs that lies beyond it. */
+typedef struct jemi_energy_bound {
+    double weight; /* 0 = there is no bound */
+    double energy;
+    double side; /* 1: E(x) shall not be above, -1: not below */
+} jemi_energy_bound;
+
 /** Weights of one row of a group; means are already divided by the group's size. */
 typedef struct jemi_row_weights {
     double px, l2, pyx;
     const double *pxy; /* (K), by the row's label; NULL = 0 */
+    jemi_energy_bound bound;
+    double logit_norm; /* tau; above 0 CE is that of logit_norm.h */
 } jemi_row_weights;
 
-/** Sums over rows; the first four are weighted, the others are not. */
+/** Sums over rows; the first five are weighted, the others are not. */
 typedef struct jemi_objective_sums {
-    double px, l2, pyx, pxy;
+    double px, l2, pyx, pxy, bound;
     double f;
     int64_t correct; /* rows whose largest logit is the label's */
 } jemi_objective_sums;

@@ -50,6 +50,7 @@ void jemi_optimizer_destroy(jem_optimizer *optimizer)
     jemi_free(optimizer->grad);
     jemi_free(optimizer->statistics);
     jemi_free(optimizer->ema);
+    jemi_free(optimizer->kept);
     jemi_free(optimizer->pxy);
     jemi_free(optimizer->samples);
     jemi_guard_destroy(optimizer->guard);
@@ -86,6 +87,13 @@ jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note)
     optimizer->note = copy;
     jemi_free(old);
     return JEM_OK;
+}
+
+void jemi_optimizer_take_kept(jem_optimizer *optimizer, float *kept)
+{
+    float *old = optimizer->kept; // never a dangling pointer: another thread may fork
+    optimizer->kept = kept;
+    jemi_free(old);
 }
 
 // Clipping, as a factor of the gradient.

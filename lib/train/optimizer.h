@@ -30,6 +30,9 @@ void jemi_optimizer_accept(jem_optimizer *optimizer, const float *theta, double 
 /** Copies; NULL removes. On failure the old note stands. */
 jem_status jemi_optimizer_set_note(jem_optimizer *optimizer, const char *note);
 
+/** Takes over the parameters; NULL = none. */
+void jemi_optimizer_take_kept(jem_optimizer *optimizer, float *kept);
+
 /** The average goes with the newest state: that of the flat vector which an update led to. */
 void jemi_optimizer_keep_state(jem_optimizer *optimizer, const float *params);
 

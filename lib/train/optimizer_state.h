@@ -22,6 +22,7 @@ struct jem_optimizer {
     float *grad;              /* of the step in progress */
     float *statistics;        /* of one chunk of it, and of one batch; NULL without state */
     float *ema;               /* average of the parameters, state behind it; NULL: none is kept */
+    float *kept;              /* flat, with state, for the caller; NULL = none */
     float progress;           /* of the schedule where no total_steps is given */
     double *pxy;              /* (2, K) of the step in progress, see objective.h */
     float *samples;           /* room for the drawn chains, grows to the largest batch */

@@ -16,7 +16,7 @@
 #include "train/running.h"
 #include "train/sam.h"
 
-enum { LABELLED, DATA, SAMPLES, N_GROUPS };
+enum { LABELLED, DATA, SAMPLES, OUTLIERS, N_GROUPS };
 
 // Rows that enter the loss with the same weights.
 typedef struct row_group {
@@ -138,7 +138,8 @@ static row_group labelled_rows(const jem_train_config *config, const jem_train_b
     return (row_group){.n = batch->n_labelled,
                        .x = batch->x_labelled,
                        .labels = batch->y_labelled,
-                       .weights = {.pyx = config->w_pyx / (double)batch->n_labelled},
+                       .weights = {.pyx = config->w_pyx / (double)batch->n_labelled,
+                                   .logit_norm = config->logit_norm},
                        .noise = JEMI_RANDOM_NOISE_LABELLED,
                        .dropout = JEMI_RANDOM_DROPOUT_LABELLED,
                        .moves_running = true};
@@ -165,33 +166,62 @@ static row_group sample_rows(const jem_train_config *config, const jem_train_bat
         .weights = {.px = config->w_px / (double)n, .l2 = config->energy_l2 / (double)n}};
 }
 
+// Beside the usual rows, and changed as they are: neither noise nor a shift shall tell them apart.
+static row_group outlier_rows(const jem_train_config *config, const jem_train_batch *batch,
+                              const row_group *usual)
+{
+    const double n = (double)batch->n_outliers;
+    return (row_group){
+        .n = batch->n_outliers,
+        .x = batch->x_outliers,
+        .augment = usual->augment != 0 ? JEMI_RANDOM_AUGMENT_OUTLIERS : 0,
+        .noise = JEMI_RANDOM_NOISE_OUTLIERS,
+        .dropout = JEMI_RANDOM_DROPOUT_OUTLIERS,
+        .weights = {.bound = {config->w_outlier / n, config->outlier_m_out, .side = -1.0}}};
+}
+
+static row_group *usual_rows(row_group groups[N_GROUPS])
+{
+    return &groups[groups[DATA].n > 0 ? DATA : LABELLED];
+}
+
+static void weigh_usual(const jem_train_config *config, row_group *usual)
+{
+    const double n = (double)usual->n;
+    if (jemi_train_uses_density(config)) {
+        usual->weights.px = -config->w_px / n;
+        usual->weights.l2 = config->energy_l2 / n;
+    }
+    if (jemi_train_uses_outliers(config))
+        usual->weights.bound =
+            (jemi_energy_bound){config->w_outlier / n, config->outlier_m_in, .side = 1.0};
+}
+
 // Which rows enter with which weights. Labelled rows that are also the data go through once, unless
 // only the labelled ones are augmented.
 static void make_groups(const jem_train_config *config, const jem_train_batch *batch,
                         row_group groups[N_GROUPS])
 {
     const jemi_augmentation moves = augmentation(config);
-    const bool density = jemi_train_uses_density(config);
+    const bool with_data = jemi_train_uses_data(config, batch);
     const bool with_labels = jemi_train_uses_labels(config);
     const bool augment_labelled = jemi_augments(&moves) && (with_labels || config->augment_data);
     const bool augment_data = jemi_augments(&moves) && config->augment_data;
     const bool shared = batch->n_data == 0 && augment_labelled == augment_data;
     memset(groups, 0, N_GROUPS * sizeof *groups);
-    if (with_labels || (density && shared)) {
+    if (with_labels || (with_data && shared)) {
         groups[LABELLED] = labelled_rows(config, batch);
         groups[LABELLED].augment = augment_labelled ? JEMI_RANDOM_AUGMENT_LABELLED : 0;
     }
-    if (density && !shared) {
+    if (with_data && !shared) {
         groups[DATA] = data_rows(batch);
         groups[DATA].augment = augment_data ? JEMI_RANDOM_AUGMENT_DATA : 0;
     }
-    if (density) {
-        row_group *usual = &groups[shared ? LABELLED : DATA];
-        usual->weights.px = -config->w_px / (double)usual->n;
-        usual->weights.l2 = config->energy_l2 / (double)usual->n;
-    }
+    weigh_usual(config, usual_rows(groups));
     if (jemi_train_uses_samples(config))
         groups[SAMPLES] = sample_rows(config, batch);
+    if (jemi_train_uses_outliers(config))
+        groups[OUTLIERS] = outlier_rows(config, batch, usual_rows(groups));
 }
 
 static jem_status draw_samples(step_context *c, jem_sampler *sampler, const jem_train_batch *batch,
@@ -236,18 +266,21 @@ static double mean(double sum, int64_t n)
     return n > 0 ? sum / (double)n : 0.0;
 }
 
-static void fill_stats(const row_group groups[N_GROUPS], jem_train_stats *stats)
+static void fill_stats(row_group groups[N_GROUPS], jem_train_stats *stats)
 {
     for (int g = 0; g < N_GROUPS; g++) {
         stats->loss_px += groups[g].sums.px;
         stats->loss_pyx += groups[g].sums.pyx;
         stats->loss_pxy += groups[g].sums.pxy;
         stats->loss_l2 += groups[g].sums.l2;
+        stats->loss_outlier += groups[g].sums.bound;
     }
-    stats->loss = stats->loss_px + stats->loss_pyx + stats->loss_pxy + stats->loss_l2;
-    const row_group *usual = &groups[groups[DATA].n > 0 ? DATA : LABELLED];
+    stats->loss =
+        stats->loss_px + stats->loss_pyx + stats->loss_pxy + stats->loss_l2 + stats->loss_outlier;
+    const row_group *usual = usual_rows(groups);
     stats->f_data = mean(usual->sums.f, usual->n);
     stats->f_samples = mean(groups[SAMPLES].sums.f, groups[SAMPLES].n);
+    stats->f_outliers = mean(groups[OUTLIERS].sums.f, groups[OUTLIERS].n);
     stats->gap = groups[SAMPLES].n > 0 ? stats->f_data - stats->f_samples : 0.0;
     stats->accuracy = mean((double)groups[LABELLED].sums.correct, groups[LABELLED].n);
 }

@@ -19,6 +19,24 @@ static inline bool jemi_train_uses_labels(const jem_train_config *config)
     return config->w_pyx > 0.0f || config->w_pxy > 0.0f;
 }
 
+/** Whether it looks at outliers, and at the energies of the usual rows. */
+static inline bool jemi_train_uses_outliers(const jem_train_config *config)
+{
+    return config->w_outlier > 0.0f;
+}
+
+/**
+ * Whether data rows are passed: for the density, or because the bound of usual energies has no
+ * labelled rows of other terms to look at, or is given rows of its own.
+ */
+static inline bool jemi_train_uses_data(const jem_train_config *config,
+                                        const jem_train_batch *batch)
+{
+    return jemi_train_uses_density(config) ||
+           (jemi_train_uses_outliers(config) &&
+            (batch->n_data > 0 || !jemi_train_uses_labels(config)));
+}
+
 /** Whether it looks at samples. */
 static inline bool jemi_train_uses_samples(const jem_train_config *config)
 {

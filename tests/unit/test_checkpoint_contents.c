@@ -168,7 +168,9 @@ static const forged_row forgeries[] = {
     {"sampler.kept_rows", "2147483647", NULL, 0, 0, 0, "sampler.rows"},
     {"sampler.kept_classes", "1", NULL, 0, 0, 0, "sampler.first"},
     {"jem.checkpoint", "1", NULL, 0, 0, 0, "guard.means"},
-    {"jem.checkpoint", "4", NULL, 0, 0, 0, "format '4'"},
+    {"jem.checkpoint", "5", NULL, 0, 0, 0, "format '5'"},
+    {"optimizer.kept", "1", NULL, 0, 0, 0, "'optimizer.kept' is missing"},
+    {"optimizer.kept", "2", NULL, 0, 0, 0, "optimizer.kept"},
     {NULL, NULL, "model.values", 3, NAN, 0, "model.values"},
     {NULL, NULL, "optimizer.state2", 0, INFINITY, 0, "optimizer.state2"},
     {NULL, NULL, "guard.means", 7, NAN, 0, "guard.means"},
@@ -216,6 +218,55 @@ START_TEST(test_forgeries)
     toy_steps(&run, 25); // two snapshots with chains
     check_refused(&run, &forgeries[_i]);
     toy_free(&run);
+}
+END_TEST
+
+START_TEST(test_kept_parameters)
+{
+    toy_run run = toy_make(&toy_recipes[STATISTICS], &exec, 0);
+    const int64_t count = jemi_model_size(run.model);
+    float *kept = support_uniform(count, 8), *got = malloc((size_t)count * sizeof *got);
+    toy_steps(&run, 3);
+    MUST(jem_optimizer_set_kept(run.optimizer, count, kept));
+    const uint64_t before = toy_hash(&run, true);
+    toy_steps(&run, 12);
+    roll_back(&run, 10);
+    MUST(jem_optimizer_get_kept(run.optimizer, count, got));
+    support_same_bits(got, kept, (size_t)count * sizeof *got, "kept parameters");
+    MUST(save(&run));
+    toy_run again = resumed(&toy_recipes[STATISTICS], run.batches);
+    MUST(jem_optimizer_get_kept(again.optimizer, count, got));
+    support_same_bits(got, kept, (size_t)count * sizeof *got, "kept parameters of a checkpoint");
+    ck_assert_uint_eq(toy_hash(&again, true), toy_hash(&run, true));
+    ck_assert_uint_ne(toy_hash(&again, true), before);
+    // One that has none takes them away, one of format 3 has none.
+    MUST(jem_optimizer_set_kept(run.optimizer, 0, NULL));
+    MUST(save(&run));
+    MUST(load(&again));
+    REFUSED(JEM_ENOTFOUND, "keeps no", jem_optimizer_get_kept(again.optimizer, count, got));
+    forge(&(forged_row){.key = "optimizer.kept"});
+    forge(&(forged_row){.key = "jem.checkpoint", .value = "3"});
+    MUST(jem_optimizer_set_kept(again.optimizer, count, kept));
+    MUST(load(&again));
+    REFUSED(JEM_ENOTFOUND, "keeps no", jem_optimizer_get_kept(again.optimizer, count, got));
+    // What cannot be kept leaves what is.
+    MUST(jem_optimizer_set_kept(run.optimizer, count, kept));
+    REFUSED(JEM_EINVAL, "count", jem_optimizer_set_kept(run.optimizer, count - 1, kept));
+    REFUSED(JEM_EINVAL, "count", jem_optimizer_get_kept(run.optimizer, count + 1, got));
+    REFUSED(JEM_EINVAL, "params", jem_optimizer_get_kept(run.optimizer, count, NULL));
+    REFUSED(JEM_EINVAL, "optimizer", jem_optimizer_get_kept(NULL, count, got));
+    MUST(save(&run));
+    forge(&(forged_row){.tensor = "optimizer.kept", .place = 1, .number = NAN});
+    REFUSED(JEM_EFORMAT, "optimizer.kept", load(&run));
+    kept[2] = INFINITY;
+    REFUSED(JEM_EINVAL, "params is inf", jem_optimizer_set_kept(run.optimizer, count, kept));
+    kept[2] = 0.0f;
+    MUST(jem_optimizer_get_kept(run.optimizer, count, got));
+    support_same_bits(got, kept, 2 * sizeof *got, "kept parameters after refusals");
+    free(kept);
+    free(got);
+    toy_free(&run);
+    toy_free(&again);
 }
 END_TEST
 
@@ -276,6 +327,7 @@ static void add_tests(TCase *tcase)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_older_format);
     tcase_add_test(tcase, test_format_2);
+    tcase_add_test(tcase, test_kept_parameters);
     tcase_add_loop_test(tcase, test_forgeries, 0, COUNT(forgeries));
     tcase_add_loop_test(tcase, test_forged_variance, 0, 6);
     tcase_add_loop_test(tcase, test_other_forgeries, 0, COUNT(other_forgeries));

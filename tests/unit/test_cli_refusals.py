@@ -67,6 +67,9 @@ def test_wrong_arguments_together(idx, model, tmp_path):
     assert "all 0" in jem(*base, "mlp-4", "--w-px", 0, "--w-pyx", 0, "--energy-l2", 0,
                             expect=2)
     assert "--class-conditional" in jem(*base, "mlp-4", "--w-pxy", 1, expect=2)
+    assert "--classifier" in jem(*base, "mlp-4", "--logit-norm", 0.04, expect=2)
+    assert "--w-pyx" in jem(*base, "mlp-4", "--logit-norm", 0.04, "--classifier", "--w-pyx", 0,
+                            "--outliers", idx, expect=2)
     assert "--crop or --flip" in jem(*base, "mlp-4", "--augment-data", expect=2)
     assert "less than 8" in jem(*base, "mlp-4", "--crop", 8, expect=2)
     assert "--sam-rho" in jem(*base, "mlp-4", "--sam-adaptive", expect=2)

@@ -229,6 +229,16 @@ def test_lengths(idx, tmp_path):
                             "--epochs", 1, "--limit", 20)
 
 
+def test_normalised_cross_entropy(idx, tmp_path):
+    """It begins at log K or so whatever the logits, here within what 1 / 0.04 makes of them."""
+    log, out = tmp_path / "log", tmp_path / "m"
+    train(idx, out, "--classifier", "--logit-norm", 0.04, "--lr", 0.01, "--log", log, steps=60)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert lines[0]["loss_pyx"] > 2 * np.log(CLASSES) and lines[-1]["loss_pyx"] < 0.1
+    assert json.loads(jem("info", "--model", out, "--json"))["training"]["logit_norm"] == 0.04
+    assert json.loads(jem("eval", "--model", out, "--data", idx, "--json"))["accuracy"] > 0.9
+
+
 def test_classifier_draws_no_chains(idx, tmp_path):
     train(idx, tmp_path / "m", "--classifier", "--log", tmp_path / "log", steps=3)
     for line in (tmp_path / "log").open():

@@ -249,3 +249,13 @@ def test_a_cancelled_fit_leaves_the_former_one(model):
     with pytest.raises(jem.JemInvalidError, match="do not vary|are 0"):
         detector.fit(np.repeat(x[:1], 50, axis=0))
     np.testing.assert_array_equal(detector.detect(x), before)
+
+
+def test_probabilities_have_the_model_s_temperature(model, detector):
+    x, _ = rows(50, 14)
+    try:
+        model.temperature = 2.5
+        expected = model.predict_proba(x).max(axis=1)
+        np.testing.assert_allclose(detector.detect(x)["probability"], expected, rtol=1e-6)
+    finally:
+        model.temperature = 1.0

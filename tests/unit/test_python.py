@@ -202,6 +202,36 @@ def test_metrics(model, x, y):
     assert jem.auroc([1, 2, 3], [2.5, 4]) == pytest.approx(5 / 6)
 
 
+def test_temperature(model, x, y, tmp_path):
+    logits = model.logits(x)
+    energy, before = model.energy(x), model.predict_proba(x)
+    rng = np.random.default_rng(1)
+    f = rng.normal(size=(400, 5)) * 3
+    p = np.exp(f / 2) / np.exp(f / 2).sum(1, keepdims=True)
+    labels = (rng.random((400, 1)) > p.cumsum(1)).sum(1)
+    temperatures = np.geomspace(1, 4, 4001)[:, None, None]
+    nll = np.log(np.exp(f / temperatures).sum(2)) - (f / temperatures)[:, range(400), labels]
+    best = temperatures[nll.mean(1).argmin()].item()
+    assert jem.fit_temperature(f, labels) == pytest.approx(best, rel=1e-3)
+    assert model.temperature == 1
+    model.temperature = 2.5
+    assert model.temperature == model.info.temperature == 2.5
+    q = np.exp(logits / 2.5)
+    close(model.predict_proba(x), q / q.sum(axis=1, keepdims=True))
+    assert np.array_equal(model.logits(x), logits) and np.array_equal(model.energy(x), energy)
+    model.save(tmp_path / "m")
+    with jem.Model.load(tmp_path / "m") as loaded:
+        assert loaded.temperature == 2.5
+        loaded.params = loaded.params
+        assert loaded.temperature == 1
+        assert np.array_equal(loaded.predict_proba(x), before)
+    for bad in (0, 1000, np.nan):
+        with pytest.raises(jem.JemInvalidError, match="temperature is"):
+            model.temperature = bad
+    with pytest.raises(ValueError, match="expected .n, classes"):
+        jem.fit_temperature(f[0], labels[:1])
+
+
 # ---- arrays: passed as they lie in memory, or converted once ----------------------------------
 
 
@@ -399,7 +429,7 @@ ERRORS = [  # name, exception, words of the message, what to do
     ("load", TypeError, "'seed'.*threads", lambda m: jem.Model.load("x", seed=2)),
     ("sampler", TypeError, "'step'; valid are seed.*step_size", lambda m: jem.Sampler(m, step=2)),
     ("optimizer", TypeError, "'decay'.*weight_decay", lambda m: jem.Optimizer(m, decay=2)),
-    ("train", TypeError, "'noise'.*w_px.*guard_every$", lambda m: jem.train_step(
+    ("train", TypeError, "'noise'.*w_px.*logit_norm$", lambda m: jem.train_step(
         m, jem.Optimizer(m), noise=1)),
     ("struct size", TypeError, "'struct_size'", lambda m: jem.Sampler(m, struct_size=8)),
 ]

@@ -20,7 +20,7 @@ import jem
 from jem import _native
 from python_support import model, x, y  # noqa: F401 (fixtures)
 from python_support import CLASSES, FEATURES, close, live_handles, run_threads
-from python_support import twin_energy, twin_grad
+from python_support import twin_energy, twin_grad, twin_logits
 
 # ---- sampler and training --------------------------------------------------------------------
 
@@ -102,6 +102,34 @@ def test_train_step_is_the_loss_it_says(model, x, y):
     close(stats.loss_l2, 0.25 * squares)
 
 
+def test_normalised_cross_entropy(model, x, y):
+    f = twin_logits(model, x).astype(np.float64)
+    g = f / (0.04 * np.linalg.norm(f, axis=1, keepdims=True))
+    g -= g.max(1, keepdims=True)
+    ce = np.log(np.exp(g).sum(1)) - g[np.arange(len(y)), y]
+    with jem.Optimizer(model, kind="sgd", lr=1e-6) as optimizer:
+        stats = jem.train_step(model, optimizer, x_labelled=x, y_labelled=y, w_px=0, energy_l2=0,
+                               input_noise=0, logit_norm=0.04)
+    assert stats.loss_pyx == pytest.approx(ce.mean(), rel=1e-3)
+
+
+def test_outlier_term(model, x, y):
+    usual, outliers = x[:4], 3 * x[4:]
+    with jem.Optimizer(model, kind="sgd", lr=1e-3) as optimizer:
+        above = np.maximum(0, twin_energy(model, usual) + 6)
+        below = np.maximum(0, 2 - twin_energy(model, outliers))
+        f_outliers = -twin_energy(model, outliers).mean()
+        stats = jem.train_step(
+            model, optimizer, x_labelled=usual, y_labelled=y[:4], x_outliers=outliers, w_px=0,
+            energy_l2=0, input_noise=0, w_outlier=0.5, outlier_m_in=-6, outlier_m_out=2,
+        )
+        assert above.max() > 0 and below.max() > 0
+        close(stats.loss_outlier, 0.5 * ((above**2).mean() + (below**2).mean()))
+        close(stats.f_outliers, f_outliers)
+        with pytest.raises(jem.JemInvalidError, match="no outliers"):
+            jem.train_step(model, optimizer, x_labelled=x, y_labelled=y, w_outlier=1)
+
+
 def test_failed_step_changes_nothing(model, x, y):
     before = model.params
     optimizer = jem.Optimizer(model, kind="sgd", lr=1e38, momentum=0)
@@ -110,6 +138,19 @@ def test_failed_step_changes_nothing(model, x, y):
             before = model.params
             jem.train_step(model, optimizer, x_labelled=x * 1e3, y_labelled=y, w_px=0, energy_l2=0)
     assert np.array_equal(model.params, before)
+
+
+def test_kept_parameters(model, tmp_path):
+    with jem.Optimizer(model) as optimizer, jem.Optimizer(model) as other:
+        assert optimizer.kept is None
+        optimizer.kept = 2 * model.params
+        jem.save_checkpoint(tmp_path / "c", model, optimizer)
+        jem.load_checkpoint(tmp_path / "c", model, other)
+        assert np.array_equal(other.kept, 2 * model.params)
+        with pytest.raises(jem.JemInvalidError, match="count is 1"):
+            optimizer.kept = [0.0]
+        optimizer.kept = None
+        assert optimizer.kept is None and other.kept is not None
 
 
 def test_learning_rate(model):

@@ -253,7 +253,9 @@ DEFAULTS = [
     ("jem_optimizer_config", {"sam_rho": 0, "schedule": 1, "lr_factor": 0.3, "ema_decay": 0}),
     ("jem_train_config", {"w_px": 1, "w_pyx": 1, "energy_l2": 0.1, "input_noise": 0.03}),
     ("jem_train_config", {"w_pxy": 0, "augment_crop": 0, "augment_flip": 0, "augment_data": 0}),
+    ("jem_train_config", {"w_outlier": 0, "outlier_m_in": -5, "outlier_m_out": 0, "logit_norm": 0}),
     ("jem_train_batch", {"n_labelled": 0, "x_samples": None, "y_samples": None}),
+    ("jem_train_batch", {"n_outliers": 0, "x_outliers": None}),
 ]
 
 

@@ -38,7 +38,7 @@ static jem_model *make_model(const network_row *row, int32_t backend, int32_t th
     return support_image_model(row->arch, CHANNELS, SIDE, CLASSES, &exec);
 }
 
-// All terms, drawn samples, both gradients of SAM, and labels whose shares differ.
+// All terms, outliers, drawn samples, both gradients of SAM, and labels whose shares differ.
 static uint64_t train(const network_row *row, int32_t backend, int32_t threads)
 {
     jem_model *model = make_model(row, backend, threads);
@@ -54,18 +54,22 @@ static uint64_t train(const network_row *row, int32_t backend, int32_t threads)
     jem_train_config terms;
     MUST(jem_train_config_init(&terms, sizeof terms));
     terms.w_pxy = 0.5f;
+    terms.w_outlier = 0.3f;
     terms.augment_crop = 1;
-    float *x = support_uniform(ROWS * PIXELS, 3);
+    float *x = support_uniform(ROWS * PIXELS, 3), *outliers = support_uniform(ROWS * PIXELS, 4);
     int64_t labels[ROWS];
     for (int i = 0; i < ROWS; i++)
         labels[i] = i * i % CLASSES;
-    const jem_train_batch batch = support_batch(ROWS, x, labels);
+    jem_train_batch batch = support_batch(ROWS, x, labels);
+    batch.n_outliers = ROWS - 5;
+    batch.x_outliers = outliers;
     for (int step = 0; step < STEPS; step++)
         MUST(jem_train_step(model, optimizer, sampler, &terms, &batch, NULL));
     float *params = support_params(model);
     const uint64_t hash = support_hash(params, (size_t)support_param_count(model) * sizeof *params);
     free(params);
     free(x);
+    free(outliers);
     jem_optimizer_destroy(optimizer);
     jem_sampler_destroy(sampler);
     jem_model_destroy(model);

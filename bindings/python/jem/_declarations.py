@@ -152,7 +152,7 @@ STRUCTS = {
         ("backend", "int32_t"),
         ("input_low", "float"),
         ("input_high", "float"),
-        ("reserved", "int32_t"),
+        ("temperature", "float"),
         ("macs", "int64_t"),
         ("state_count", "int64_t"),
         ("feature_count", "int64_t"),
@@ -305,6 +305,10 @@ STRUCTS = {
         ("guard", "int32_t"),
         ("guard_tries", "int32_t"),
         ("guard_every", "int32_t"),
+        ("w_outlier", "float"),
+        ("outlier_m_in", "float"),
+        ("outlier_m_out", "float"),
+        ("logit_norm", "float"),
         ("reserved", "int32_t"),
     ),
     "jem_train_batch": (
@@ -317,6 +321,8 @@ STRUCTS = {
         ("n_samples", "int64_t"),
         ("x_samples", "const float *"),
         ("y_samples", "const int64_t *"),
+        ("n_outliers", "int64_t"),
+        ("x_outliers", "const float *"),
     ),
     "jem_train_stats": (
         ("struct_size", "size_t"),
@@ -341,6 +347,8 @@ STRUCTS = {
         ("sample_max", "double"),
         ("clamped", "double"),
         ("chain_age", "double"),
+        ("loss_outlier", "double"),
+        ("f_outliers", "double"),
     ),
     "jem_preset_info": (
         ("struct_size", "size_t"),
@@ -431,6 +439,7 @@ FUNCTIONS = {
     "jem_model_set_standardization": (
         "jem_status", "jem_model *", "int32_t", "const float *", "const float *",
     ),
+    "jem_model_set_temperature": ("jem_status", "jem_model *", "float"),
     "jem_input_from_u8": (
         "jem_status", "const jem_model *", "int64_t", "const uint8_t *", "int32_t", "float *",
     ),
@@ -483,6 +492,9 @@ FUNCTIONS = {
     "jem_reliability": (
         "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "double",
         "int32_t", "int32_t", "int64_t *", "double *", "double *",
+    ),
+    "jem_fit_temperature": (
+        "jem_status", "int64_t", "int32_t", "const float *", "const int64_t *", "float *",
     ),
     "jem_detection_metrics": (
         "jem_status", "int64_t", "const float *", "int64_t", "const float *", "double",
@@ -583,6 +595,8 @@ FUNCTIONS = {
     "jem_optimizer_set_progress": ("jem_status", "jem_optimizer *", "float"),
     "jem_optimizer_get": ("jem_status", "jem_optimizer *", "float *", "int64_t *"),
     "jem_optimizer_get_ema": ("jem_status", "jem_optimizer *", "int64_t", "float *"),
+    "jem_optimizer_set_kept": ("jem_status", "jem_optimizer *", "int64_t", "const float *"),
+    "jem_optimizer_get_kept": ("jem_status", "jem_optimizer *", "int64_t", "float *"),
     "jem_train_config_init": ("jem_status", "jem_train_config *", "size_t"),
     "jem_train_batch_init": ("jem_status", "jem_train_batch *", "size_t"),
     "jem_train_step": (

@@ -206,6 +206,20 @@ def detection_intervals(
     )
 
 
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+    """The T of least NLL of softmax(logits / T) on rows that were not trained on, 0.01..100.
+
+        model.temperature = jem.fit_temperature(model.logits(x_held_out), y_held_out)
+    """
+    array = _values.floats(logits, "logits")
+    if array.ndim != 2:
+        raise ValueError(f"logits has shape {array.shape}; expected (n, classes)")
+    n, classes = array.shape
+    temperature = np.empty(1, np.float32)
+    call("jem_fit_temperature", n, classes, array, _values.labels(labels, n), temperature)
+    return float(temperature[0])
+
+
 def auroc(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """Area under the ROC curve: P(an out-of-distribution row scores higher), ties half."""
     return _number("jem_auroc", *_scores(scores_in, scores_out))

@@ -177,6 +177,19 @@ class Model(Handle):
         flat = _values.vector(values, "params")
         call("jem_model_set_params", self, flat.size, flat)
 
+    @property
+    def temperature(self) -> float:
+        """Of predict_proba(): 1 unless assigned; every change of the parameters makes it 1 again.
+
+        jem.fit_temperature() finds one. It is kept in files and clones; logits, energies and
+        scores do not change with it.
+        """
+        return self.info.temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        call("jem_model_set_temperature", self, float(value))
+
     def _places(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
         places = {}
         for index in range(self._info.tensor_count):
@@ -408,8 +421,11 @@ class Model(Handle):
         return self.logits(x).argmax(axis=1)
 
     def predict_proba(self, x: ArrayLike) -> np.ndarray:
-        """p(y|x), (n, classes); rows sum to 1. The same for all classes where a row overflows."""
-        logits = self.logits(x).astype(np.float64)
+        """p(y|x), (n, classes), at the model's temperature; rows sum to 1.
+
+        The same for all classes where a row overflows.
+        """
+        logits = self.logits(x).astype(np.float64) / self.temperature
         logits[np.isneginf(logits).all(axis=1)] = 0.0
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)

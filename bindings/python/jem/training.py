@@ -6,8 +6,11 @@ The loss of a step, with F(x) = -E(x):
       + w_pyx * CE(f(x_labelled), y_labelled)
       + w_pxy * -sum_c share_c * ( mean f(x_labelled of c)[c] - mean f(x_sample of c)[c] )
       + energy_l2 * ( mean E(x_data)^2 + mean E(x_sample)^2 )
+      + w_outlier * ( mean max(0, E(x_in) - outlier_m_in)^2
+                      + mean max(0, outlier_m_out - E(x_outlier))^2 )
 
 share_c is the part of the labelled rows that are of class c; classes without a sample are left out.
+x_in are the data rows where there are any, otherwise the labelled ones.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from . import _values
 from ._native import Handle, Progress, call, create, progress_function, struct_type
+from .errors import JemNotFoundError
 from .model import Model
 from .sampler import Sampler
 
@@ -126,6 +130,27 @@ class Optimizer(Handle):
     def note(self, value: str) -> None:
         call("jem_optimizer_set_note", self, _values.text(value, "note"))
 
+    @property
+    def kept(self) -> np.ndarray | None:
+        """Parameters that the program wants to have again, as the best so far; None at first.
+
+        Assignable; they stay with checkpoints, and training does nothing with them:
+
+            if score > best:
+                best, optimizer.kept = score, model.params
+        """
+        params = np.empty(self._param_count, np.float32)
+        try:
+            call("jem_optimizer_get_kept", self, params.size, params)
+        except JemNotFoundError:
+            return None
+        return params
+
+    @kept.setter
+    def kept(self, params: ArrayLike | None) -> None:
+        flat = None if params is None else _values.vector(params, "kept")
+        call("jem_optimizer_set_kept", self, 0 if flat is None else flat.size, flat)
+
     def ema(self) -> np.ndarray:
         """The moving average of the parameters, flat, to be assigned to a clone's `params`."""
         average = np.empty(self._param_count, np.float32)
@@ -151,6 +176,7 @@ def train_step(
     x_data: ArrayLike | None = None,
     x_samples: ArrayLike | None = None,
     y_samples: ArrayLike | None = None,
+    x_outliers: ArrayLike | None = None,
     n_samples: int = 0,
     progress: Progress | None = None,
     **config: Any,
@@ -167,16 +193,17 @@ def train_step(
         x_data: Rows of the density term, without labels; by default the labelled rows serve both.
         x_samples: Samples to use instead of drawing.
         y_samples: Their classes; needed with x_samples if w_pxy > 0.
+        x_outliers: Rows that are none of the data, for w_outlier; needed when that is above 0.
         n_samples: Chains to draw; 0 = as many as data rows.
         progress: progress(done, total), called between chain steps. A true result cancels, and
             so does an exception, which is raised again.
         **config: w_px, w_pyx, w_pxy, energy_l2, input_noise, augment_crop, augment_flip,
-            augment_data; guard, guard_tries, guard_every. jem.h explains them at
-            jem_train_config.
+            augment_data; w_outlier, outlier_m_in, outlier_m_out; logit_norm; guard, guard_tries,
+            guard_every. jem.h explains them at jem_train_config.
 
     Returns:
-        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, gap, accuracy, ...; with
-            guard=1 `event` is "rollback" when the step was undone, else "none".
+        TrainStats: step, loss, loss_px, loss_pyx, loss_pxy, loss_l2, loss_outlier, gap, accuracy,
+            ...; with guard=1 `event` is "rollback" when the step was undone, else "none".
 
     Raises:
         JemDivergedError: Something is not finite.
@@ -187,6 +214,7 @@ def train_step(
     labelled = _optional_rows(x_labelled, model, "x_labelled")
     data = _optional_rows(x_data, model, "x_data")
     samples = _optional_rows(x_samples, model, "x_samples")
+    outliers = _optional_rows(x_outliers, model, "x_outliers")
     labels = _values.labels(y_labelled, _length(labelled), "y_labelled")
     classes = _values.labels(y_samples, _length(samples), "y_samples")
     if samples is not None and n_samples not in (0, len(samples)):
@@ -202,6 +230,8 @@ def train_step(
     batch.n_samples = _values.integer(n_samples or _length(samples), "int64_t", "n_samples")
     batch.x_samples = _values.field_pointer(samples)
     batch.y_samples = _values.field_pointer(classes)
+    batch.n_outliers = _length(outliers)
+    batch.x_outliers = _values.field_pointer(outliers)
     with progress_function(progress) as report:
         settings.progress = report
         return _values.result_of(
