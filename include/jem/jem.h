@@ -1011,6 +1011,119 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
                                   jem_train_stats *stats);
 
 /* ------------------------------------------------------------------------------------------- */
+/* Attacks                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * How an adversarial point is looked for. d(f) below is the cost of a point, see JEM_GOAL_*.
+ *
+ *   PGD  Projected gradient descent (Madry et al. 2018, arXiv 1706.06083, eq. 2): steps against the
+ *        sign of the gradient (LINF), or along the gradient scaled to the step's length (L2), each
+ *        followed by a projection. Norms LINF and L2.
+ */
+enum {
+    JEM_ATTACK_PGD = 1,
+    JEM_ATTACK_APGD = 2,
+    JEM_ATTACK_SQUARE = 3,
+    JEM_ATTACK_BOUNDARY = 4,
+    JEM_ATTACK_POINTWISE = 5
+};
+
+/** How the distance of a point from its row is measured: the largest change of a value, the
+ *  Euclidean length of the change, or how many values changed. */
+enum { JEM_NORM_LINF = 1, JEM_NORM_L2 = 2, JEM_NORM_L0 = 3 };
+
+/**
+ * What an attack is after, and by which cost it is guided. `labels` are the classes y in these:
+ *
+ *   UNTARGETED  another class than the true y has the largest logit (of equal ones the first counts).
+ *               The cost is log p(y|x) - log(1 - p(y|x)).
+ *   TARGET      y is a class to be taken for: it has the largest logit or, with a confidence c,
+ *               p(y|x) > c. The cost is log(1 - p(y|x)) - log p(y|x). From rows of noise this gives
+ *               the distal adversarials of Grathwohl et al. 2020, section 5.4 (c = 0.9, PGD with eps
+ *               INFINITY).
+ *   ENERGY      the outlier detector is to take the row for in-distribution: E(x), or with labels
+ *               E(x, y), is at or below the threshold. The cost is that energy.
+ *
+ * The log odds of the first two rise and fall with the cross-entropy, whose gradient has the same
+ * direction; but they do not vanish where p(y|x) rounds to 1.
+ */
+enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
+
+/**
+ * An attack. Lengths are in units of the model's input: where inputs reach from -1 to 1, what is
+ * called 8/255 of an image in 0..1 is an eps of 16/255.
+ *
+ * Refinement is the defence JEM-k of Grathwohl et al. 2020, section 5.4: k Langevin steps on E(x)
+ * from the input, then classification,
+ *
+ *     x <- x - refine_step_size * dE/dx + refine_noise_std * N(0, I)
+ *
+ * with the running statistics of batch normalisation. It is attacked together with the network: costs
+ * and gradients are means over refine_samples refinements of the point (expectation over
+ * transformation, Athalye et al. 2018), decisions are taken by their mean logits. The gradient at
+ * the end of a chain is used as if it were that at its beginning: dx_k/dx is taken for the identity
+ * (straight-through), as second derivatives of the network are not computed. An attack through the
+ * whole Jacobian may be stronger. With noise the last word on each row is a refinement by numbers
+ * that the attack has not seen.
+ */
+typedef struct jem_attack_config {
+    size_t struct_size;
+    uint64_t seed;
+    int64_t first_row; /* the number of row 0 for the random numbers, >= 0: rows in several calls
+                             get what they would get in one; default 0 */
+    int32_t kind;      /* JEM_ATTACK_*, default PGD */
+    int32_t norm;      /* JEM_NORM_*, default LINF */
+    int32_t goal;      /* JEM_GOAL_*, default UNTARGETED */
+    int32_t steps;     /* of each restart, 0..10^6; 0 (default): PGD 40 */
+    float eps;         /* radius, >= 0, default 16/255. INFINITY, for PGD from x with a step_size of
+                             its own: only the range limits */
+    float step_size;   /* >= 0; 0 (default): PGD 2.5 * eps / steps */
+    int32_t restarts;  /* 1..1000, default 1 */
+    int32_t random_start; /* PGD: 1 (default): every restart begins at a random point within eps;
+                             0: the first one begins at x */
+    float confidence;     /* of TARGET, >= 0 and < 1; 0 (default): the largest logit will do */
+    float threshold;      /* of ENERGY; -INFINITY (default): none, all steps are made */
+    int32_t clip; /* 1 (default): values stay in the input range of their channel, or between
+                             it and where they are in x; 0: they may leave it */
+    int32_t refine_steps;   /* k, 0..1000, default 0: none */
+    int32_t refine_samples; /* 1..1000, default 1 */
+    float refine_step_size; /* > 0, default 1 */
+    float refine_noise_std; /* >= 0, default 0.01 */
+    int32_t reserved;       /* must be 0 */
+} jem_attack_config;
+
+JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t struct_size);
+
+/**
+ * Attacks rows. One set of parameters serves the whole call. A row's result depends on the row, its
+ * number and its label, neither on n nor on its neighbours nor on threads.
+ *
+ * A row that reaches the goal as it is is left alone, at distance 0; one that reaches it in a step
+ * is done with. (With noise in a refinement every row is attacked in all steps, as a goal that is
+ * reached once may be missed the next time.) All points lie within eps of their rows, exactly: the
+ * distance of the floats in double is not above it.
+ *
+ * Rows that overflow count as misclassified by UNTARGETED, and never reach another goal.
+ *
+ * Memory: some arrays of up to 256 rows, whatever n is.
+ *
+ * @param config         NULL = defaults.
+ * @param labels         In. (n). May be NULL with ENERGY.
+ * @param x_adversarial  Out. (n, C, H, W), not the same array as x. Of a row that did not reach the
+ *                       goal: the point of the lowest cost.
+ * @param success        Out, may be NULL. (n). 1 where the goal is reached, otherwise 0.
+ * @param distance       Out, may be NULL. (n). That of x_adversarial in the norm; INFINITY where the
+ *                       goal is not reached.
+ * @param progress       May be NULL. Counts steps of rows.
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *config, int64_t n,
+                              const float *x, const int64_t *labels, float *x_adversarial,
+                              uint8_t *success, float *distance, jem_progress_fn progress,
+                              void *user);
+
+/* ------------------------------------------------------------------------------------------- */
 /* Presets                                                                                      */
 /* ------------------------------------------------------------------------------------------- */
 

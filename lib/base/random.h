@@ -32,6 +32,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_LABELLED = 17, /* masks: row, step = update */
     JEMI_RANDOM_DROPOUT_DATA = 18,
     JEMI_RANDOM_DROPOUT_SAMPLES = 19,
+    JEMI_RANDOM_ATTACK = 20,  /* starts and proposals: row, step = moment of the attack */
+    JEMI_RANDOM_REFINE = 21,  /* noise of a refinement that an attack sees: epoch = sample */
+    JEMI_RANDOM_VERDICT = 22, /* noise of the refinement that decides, which no attack has seen */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

@@ -128,6 +128,17 @@ static jem_status use_batch(const void *batch)
     return jem_train_step(model, optimizer, sampler, NULL, batch, NULL);
 }
 
+static jem_status init_attack(void *config, size_t size)
+{
+    return jem_attack_config_init(config, size);
+}
+
+static jem_status use_attack(const void *config)
+{
+    float found[ROWS * FEATURES];
+    return jem_attack(model, config, ROWS, x, labels, found, NULL, NULL, NULL, NULL);
+}
+
 typedef struct config_row {
     const char *name;
     size_t size;
@@ -135,7 +146,7 @@ typedef struct config_row {
     jem_status (*use)(const void *config);
 } config_row;
 
-enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH };
+enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, ATTACK };
 static const config_row configs[] = {
     [MODEL] = {"jem_model_config", sizeof(jem_model_config), init_model, use_model},
     [EXEC] = {"jem_exec_config", sizeof(jem_exec_config), init_exec, use_exec},
@@ -144,6 +155,7 @@ static const config_row configs[] = {
                    use_optimizer},
     [TRAIN] = {"jem_train_config", sizeof(jem_train_config), init_train, use_train},
     [BATCH] = {"jem_train_batch", sizeof(jem_train_batch), init_batch, use_batch},
+    [ATTACK] = {"jem_attack_config", sizeof(jem_attack_config), init_attack, use_attack},
 };
 
 // ---- fields -------------------------------------------------------------------------------------
@@ -167,6 +179,7 @@ typedef struct field_row {
 #define OF_OPTIMIZER(member)        FIELD(OPTIMIZER, jem_optimizer_config, member)
 #define OF_TRAIN(member)            FIELD(TRAIN, jem_train_config, member)
 #define OF_BATCH(member)            FIELD(BATCH, jem_train_batch, member)
+#define OF_ATTACK(member)           FIELD(ATTACK, jem_attack_config, member)
 
 // clang-format off
 static const field_row fields[] = {
@@ -289,6 +302,35 @@ static const field_row fields[] = {
     {OF_BATCH(n_data), LONG, 2, JEM_EINVAL, "x_data"},
     {OF_BATCH(n_samples), LONG, -1, JEM_EINVAL, NULL},
     {OF_BATCH(n_samples), LONG, ROWS + 1, JEM_EINVAL, "samples is 5; expected 1..4"},
+    {OF_ATTACK(first_row), LONG, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(first_row), LONG, 2147483647, JEM_EINVAL, NULL},
+    {OF_ATTACK(kind), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(kind), INT, 6, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, 4, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, JEM_NORM_L0, JEM_EUNSUPPORTED, "JEM_NORM_L0"},
+    {OF_ATTACK(goal), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(goal), INT, 4, JEM_EINVAL, NULL},
+    {OF_ATTACK(steps), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(steps), INT, 1000001, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, -0.1, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, INFINITY, JEM_EINVAL, NULL}, // without a step size
+    {OF_ATTACK(step_size), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(step_size), FLOAT, INFINITY, JEM_EINVAL, NULL},
+    {OF_ATTACK(restarts), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(restarts), INT, 1001, JEM_EINVAL, NULL},
+    {OF_ATTACK(random_start), INT, 2, JEM_EINVAL, NULL},
+    {OF_ATTACK(confidence), FLOAT, 1, JEM_EINVAL, NULL},
+    {OF_ATTACK(confidence), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(threshold), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(clip), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_steps), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_steps), INT, 1001, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_samples), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_step_size), FLOAT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_noise_std), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
 };
 // clang-format on
 

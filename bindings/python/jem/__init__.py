@@ -36,7 +36,7 @@ from .errors import (
 )
 from ._rows import JemWarning
 from .metrics import Metrics, auroc, classification_metrics
-from .model import Model, ModelInfo, StepInfo
+from .model import Attack, Model, ModelInfo, StepInfo
 from .sampler import Chains, Sampler
 from .training import (
     Optimizer,
@@ -63,6 +63,7 @@ def build_info() -> dict[str, _Any]:
 
 
 __all__ = [
+    "Attack",
     "Chains",
     "JemBackendError",
     "JemBusyError",
