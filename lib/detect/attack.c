@@ -15,33 +15,47 @@ enum { BLOCK_FLOATS = 1 << 22 }; // of one array, unless a single row has more
 
 static const jemi_attack_kind *const kinds[] = {
     [JEM_ATTACK_PGD] = &jemi_attack_pgd,
+    [JEM_ATTACK_APGD] = &jemi_attack_apgd,
+    [JEM_ATTACK_SQUARE] = &jemi_attack_square,
+    [JEM_ATTACK_BOUNDARY] = &jemi_attack_boundary,
+    [JEM_ATTACK_POINTWISE] = &jemi_attack_pointwise,
 };
 
 // ---- what is asked -----------------------------------------------------------------------------
 
-static double default_step(const jem_attack_config *config)
+static jem_status check_norm(const jem_attack_config *config, const jemi_attack_kind *kind)
 {
-    return 2.5 * (double)config->eps / config->steps;
+    static const char *const names[] = {
+        [JEM_NORM_LINF] = "LINF", [JEM_NORM_L2] = "L2", [JEM_NORM_L0] = "L0"};
+    if ((kind->norms >> config->norm & 1) == 0)
+        return jemi_fail(JEM_EUNSUPPORTED, "norm is JEM_NORM_%s; JEM_ATTACK_%s takes %s",
+                         names[config->norm], kind->name, kind->norm_names);
+    return JEM_OK;
+}
+
+// Only a walk from x with steps of its own needs no radius.
+static jem_status check_radius(const jem_attack_config *config, const jemi_attack_kind *kind)
+{
+    const bool walks = config->kind == JEM_ATTACK_PGD && config->step_size > 0.0f &&
+                       !config->random_start && config->restarts == 1;
+    if (isinf(config->eps) && !kind->minimizes && !walks)
+        return jemi_fail(JEM_EINVAL,
+                         "eps is inf; expected a finite radius, or JEM_ATTACK_PGD with a "
+                         "step_size, one restart and no random_start");
+    return JEM_OK;
 }
 
 jem_status jemi_attack_complete(jem_attack_config *config)
 {
-    static const char *const norms[] = {
-        [JEM_NORM_LINF] = "LINF", [JEM_NORM_L2] = "L2", [JEM_NORM_L0] = "L0"};
     const jemi_attack_kind *kind = kinds[config->kind];
-    if ((kind->norms >> config->norm & 1) == 0)
-        return jemi_fail(JEM_EUNSUPPORTED, "attack kind %d does not know the norm JEM_NORM_%s",
-                         (int)config->kind, norms[config->norm]);
+    const double eps = config->eps;
+    JEMI_TRY(check_norm(config, kind));
+    JEMI_TRY(check_radius(config, kind));
     if (config->steps == 0)
         config->steps = kind->steps;
-    if (isinf(config->eps) && !kind->minimizes &&
-        !(config->kind == JEM_ATTACK_PGD && config->step_size > 0.0f && !config->random_start &&
-          config->restarts == 1))
-        return jemi_fail(JEM_EINVAL,
-                         "eps is inf; expected a finite radius, or JEM_ATTACK_PGD with a "
-                         "step_size, one restart and no random_start");
     if (config->step_size == 0.0f)
-        config->step_size = (float)default_step(config);
+        config->step_size =
+            (float)(config->kind == JEM_ATTACK_APGD ? 2.0 * eps : 2.5 * eps / config->steps);
     return JEM_OK;
 }
 
@@ -183,26 +197,20 @@ static jem_status attack_blocks(const jemi_attack *attack, const jemi_attack_row
     return status;
 }
 
-// The range of each channel, or none.
-static void fill_ranges(const jem_model *model, bool clip, int64_t channels, float *ranges)
-{
-    jemi_model_channel_ranges(model, ranges, ranges + channels);
-    for (int64_t c = 0; c < channels && !clip; c++) {
-        ranges[c] = -INFINITY;
-        ranges[channels + c] = INFINITY;
-    }
-}
-
-static jem_status attack_by(const jem_model *model, jemi_runner *runner,
-                            const jem_attack_config *config, const jemi_attack_rows *rows,
-                            jemi_progress *progress)
+// What is shared, but for the ranges: channel by channel the input range, and those that are clipped
+// to, all of them (channels) long.
+static jemi_attack attack_of(const jem_model *model, jemi_runner *runner,
+                             const jem_attack_config *config, float *ranges)
 {
     const jemi_shape shape = jemi_model_input(model);
-    float *ranges = jemi_alloc(2 * (size_t)shape.c, sizeof *ranges);
-    if (ranges == NULL)
-        return jemi_fail_memory("input range");
-    fill_ranges(model, config->clip, shape.c, ranges);
-    const jemi_attack attack = {
+    float *const low = ranges, *const high = low + shape.c;
+    float *const least = high + shape.c, *const most = least + shape.c;
+    jemi_model_channel_ranges(model, low, high);
+    for (int64_t c = 0; c < shape.c; c++) {
+        least[c] = config->clip ? low[c] : -INFINITY;
+        most[c] = config->clip ? high[c] : INFINITY;
+    }
+    return (jemi_attack){
         .model = model,
         .runner = runner,
         .config = config,
@@ -210,13 +218,25 @@ static jem_status attack_by(const jem_model *model, jemi_runner *runner,
                  .eps = config->eps,
                  .row_len = jemi_shape_size(shape),
                  .pixels = shape.h * shape.w,
-                 .low = ranges,
-                 .high = ranges + shape.c},
+                 .low = least,
+                 .high = most},
+        .low = low,
+        .high = high,
         .classes = jemi_model_classes(model),
         .key = jemi_random_key_make(config->seed, JEMI_RANDOM_ATTACK, 0),
         .noisy = config->refine_steps > 0 && config->refine_noise_std > 0.0f,
         .minimizes = kinds[config->kind]->minimizes,
     };
+}
+
+static jem_status attack_by(const jem_model *model, jemi_runner *runner,
+                            const jem_attack_config *config, const jemi_attack_rows *rows,
+                            jemi_progress *progress)
+{
+    float *ranges = jemi_alloc(4 * (size_t)jemi_model_input(model).c, sizeof *ranges);
+    if (ranges == NULL)
+        return jemi_fail_memory("input range");
+    const jemi_attack attack = attack_of(model, runner, config, ranges);
     const jem_status status = attack_blocks(&attack, rows, progress);
     jemi_free(ranges);
     return status;

@@ -19,11 +19,40 @@ typedef struct jemi_attack {
     jemi_runner *runner; /* its parameters are those of the whole attack */
     const jem_attack_config *config;
     jemi_ball ball;
+    const float *low, *high; /* (C), the input range, also where the ball does not clip to it */
     int32_t classes;
     jemi_random_key key; /* of starts and proposals */
     bool noisy;          /* two looks at the same point may differ */
     bool minimizes;      /* the kind looks for the nearest point, not for one within eps */
 } jemi_attack;
+
+typedef struct jemi_apgd_pace {
+    double size;            /* of a step */
+    double last_cost;       /* of the point before */
+    double best_cost;       /* lowest of this restart */
+    double checkpoint_cost; /* that, at the last checkpoint */
+    int32_t steps, hits;    /* since then; those that lowered the cost */
+    bool halved;            /* the size was, then */
+} jemi_apgd_pace;
+
+/** Parts of the way from x at which the goal is reached, and at which it is not. */
+typedef struct jemi_start_search {
+    bool found;
+    double reached, missed;
+} jemi_start_search;
+
+/** Of each move its size, in distances from x, and how often it was tried and succeeded. */
+typedef struct jemi_boundary_pace {
+    double aside, closer;
+    int32_t aside_tries, aside_hits, closer_tries, closer_hits;
+} jemi_boundary_pace;
+
+/** Changed values are counted in the random order of a pass. */
+typedef struct jemi_pointwise_pace {
+    uint64_t pass;      /* the moment that names its order */
+    int64_t next, size; /* of the values that are tried: the first, how many */
+    bool gained;        /* in this pass some went back */
+} jemi_pointwise_pace;
 
 /** A row under attack. */
 typedef struct jemi_attacked {
@@ -39,13 +68,14 @@ typedef struct jemi_attacked {
     double cost;  /* low is close to the goal */
     bool reached; /* it reaches the goal */
 
-    /* What the kind remembers between its steps. */
-    double size, other_size; /* of steps */
-    double top;              /* lowest cost of this restart */
-    double top_before;       /* at the last checkpoint */
-    int32_t tries, hits, other_tries, other_hits;
-    bool halved;
     bool idle; /* nothing is left to be done in this restart */
+    union {    /* what the kind remembers between its steps */
+        jemi_apgd_pace apgd;
+        double square_cost; /* of the point, the last one that was accepted */
+        jemi_start_search start;
+        jemi_boundary_pace boundary;
+        jemi_pointwise_pace pointwise;
+    };
 } jemi_attacked;
 
 typedef struct jemi_front {

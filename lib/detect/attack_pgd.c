@@ -45,6 +45,8 @@ static jem_status step(jemi_front *front, int32_t k, uint64_t moment)
 }
 
 const jemi_attack_kind jemi_attack_pgd = {
+    .name = "PGD",
+    .norm_names = "JEM_NORM_LINF or _L2",
     .n_planes = N_PLANES,
     .norms = 1 << JEM_NORM_LINF | 1 << JEM_NORM_L2,
     .steps = 40,
