@@ -1015,11 +1015,26 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
 /* ------------------------------------------------------------------------------------------- */
 
 /**
- * How an adversarial point is looked for. d(f) below is the cost of a point, see JEM_GOAL_*.
+ * How an adversarial point is looked for: by gradients (PGD, APGD), by costs alone (SQUARE), or by
+ * decisions alone (BOUNDARY, POINTWISE), which a network that hides its gradients cannot evade.
  *
- *   PGD  Projected gradient descent (Madry et al. 2018, arXiv 1706.06083, eq. 2): steps against the
- *        sign of the gradient (LINF), or along the gradient scaled to the step's length (L2), each
- *        followed by a projection. Norms LINF and L2.
+ *   PGD        Projected gradient descent (Madry et al. 2018, arXiv 1706.06083): steps against the
+ *              sign of the cost's gradient (LINF), or against the gradient scaled to the step's
+ *              length (L2), each followed by a projection. LINF and L2.
+ *   APGD       Auto-PGD with the cross-entropy (Croce & Hein 2020, arXiv 2003.01690, algorithm 1):
+ *              momentum, and steps that are halved at checkpoints when too few of them help, to go
+ *              on from the best point. LINF and L2.
+ *   SQUARE     Random search by squares (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1
+ *              and 2), which cover 0.8 of the image at first. Its cost is the log odds below instead
+ *              of the margin of the two largest logits. The features of a table are taken for a
+ *              line. LINF.
+ *   BOUNDARY   A walk along the boundary of what reaches the goal (Brendel et al. 2018, arXiv
+ *              1712.04248), from a random image that does: rows for which 48 of these do not are
+ *              given up. Looks for the nearest point, whatever eps is, and takes every restart's
+ *              steps. L2.
+ *   POINTWISE  From such an image values go back to those of the row, in random order and in ever
+ *              smaller groups, until no single one can (Schott et al. 2018, arXiv 1805.09190, but for
+ *              the groups). Looks for the nearest point. L0.
  */
 enum {
     JEM_ATTACK_PGD = 1,
@@ -1070,22 +1085,27 @@ enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
 typedef struct jem_attack_config {
     size_t struct_size;
     uint64_t seed;
-    int64_t first_row; /* the number of row 0 for the random numbers, >= 0: rows in several calls
-                             get what they would get in one; default 0 */
-    int32_t kind;      /* JEM_ATTACK_*, default PGD */
-    int32_t norm;      /* JEM_NORM_*, default LINF */
-    int32_t goal;      /* JEM_GOAL_*, default UNTARGETED */
-    int32_t steps;     /* of each restart, 0..10^6; 0 (default): PGD 40 */
-    float eps;         /* radius, >= 0, default 16/255. INFINITY, for PGD from x with a step_size of
-                             its own: only the range limits */
-    float step_size;   /* >= 0; 0 (default): PGD 2.5 * eps / steps */
-    int32_t restarts;  /* 1..1000, default 1 */
-    int32_t random_start; /* PGD: 1 (default): every restart begins at a random point within eps;
-                             0: the first one begins at x */
-    float confidence;     /* of TARGET, >= 0 and < 1; 0 (default): the largest logit will do */
-    float threshold;      /* of ENERGY; -INFINITY (default): none, all steps are made */
-    int32_t clip; /* 1 (default): values stay in the input range of their channel, or between
-                             it and where they are in x; 0: they may leave it */
+    /** The number of row 0 for the random numbers, >= 0, default 0: rows that go in several calls
+     *  then get what they would get in one. */
+    int64_t first_row;
+    int32_t kind;  /* JEM_ATTACK_*, default PGD */
+    int32_t norm;  /* JEM_NORM_*, default LINF */
+    int32_t goal;  /* JEM_GOAL_*, default UNTARGETED */
+    int32_t steps; /* of each restart, 0..10^6; 0 (default): PGD 40, APGD 100, others 1000 */
+    /** The radius, >= 0, default 16/255. INFINITY leaves the input range alone as a limit: for
+     *  BOUNDARY and POINTWISE, and for PGD from x with a step_size of its own. */
+    float eps;
+    /** Of PGD, and of APGD at first, >= 0. 0 (default): 2.5 * eps / steps and 2 * eps. */
+    float step_size;
+    int32_t restarts; /* 1..1000, default 1 */
+    /** PGD and APGD: 1 (default): every restart begins at a random point within eps; 0: the first
+     *  one begins at x. */
+    int32_t random_start;
+    float confidence; /* of TARGET, >= 0 and < 1; 0 (default): the largest logit will do */
+    float threshold;  /* of ENERGY; -INFINITY (default): none, all steps are made */
+    /** 1 (default): values stay in the input range of their channel; those that are outside of it
+     *  in x, between there and the range. 0: all may leave it. */
+    int32_t clip;
     int32_t refine_steps;   /* k, 0..1000, default 0: none */
     int32_t refine_samples; /* 1..1000, default 1 */
     float refine_step_size; /* > 0, default 1 */
@@ -1101,8 +1121,9 @@ JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t stru
  *
  * A row that reaches the goal as it is is left alone, at distance 0; one that reaches it in a step
  * is done with. (With noise in a refinement every row is attacked in all steps, as a goal that is
- * reached once may be missed the next time.) All points lie within eps of their rows, exactly: the
- * distance of the floats in double is not above it.
+ * reached once may be missed the next time.) The points of PGD, APGD and SQUARE lie within eps of
+ * their rows, exactly: the distance of the floats, computed in double, is not above it. BOUNDARY and
+ * POINTWISE look for the nearest point; where that is farther away, the goal is not reached.
  *
  * Rows that overflow count as misclassified by UNTARGETED, and never reach another goal.
  *
@@ -1111,7 +1132,7 @@ JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t stru
  * @param config         NULL = defaults.
  * @param labels         In. (n). May be NULL with ENERGY.
  * @param x_adversarial  Out. (n, C, H, W), not the same array as x. Of a row that did not reach the
- *                       goal: the point of the lowest cost.
+ *                       goal: the point of the lowest cost, or the nearest that was found, or x.
  * @param success        Out, may be NULL. (n). 1 where the goal is reached, otherwise 0.
  * @param distance       Out, may be NULL. (n). That of x_adversarial in the norm; INFINITY where the
  *                       goal is not reached.

@@ -1,5 +1,5 @@
 /*
- * Pointwise attack (Schott et al. 2018, arXiv 1805.09190, section 5; as in Foolbox): few values are
+ * Pointwise attack (Schott et al. 2018, arXiv 1805.09190; as in Foolbox): few values are
  * left changed, by decisions alone. From a point that reaches the goal values go back to what they
  * are in x, in random order, as long as the goal stays reached.
  *
