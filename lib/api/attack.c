@@ -92,6 +92,8 @@ JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *c
     JEMI_TRY(read_config(config, &own));
     JEMI_TRY(check_labels(model, &own, n, labels));
     JEMI_TRY(jemi_check_array(n, x_adversarial, "x_adversarial"));
+    if (n > 0 && x_adversarial == x)
+        return jemi_fail(JEM_EINVAL, "x_adversarial is x; expected an array of its own");
     if (n > INT32_MAX - own.first_row)
         return jemi_fail(JEM_EINVAL, "first_row is %lld; expected at most 2^31 - 1 - n",
                          (long long)own.first_row);

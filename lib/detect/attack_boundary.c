@@ -31,6 +31,7 @@ static jem_status start(jemi_front *front, int32_t restart, uint64_t moment)
 {
     (void)restart;
     JEMI_TRY(jemi_attack_find_start(front, moment, POINT, ASIDE));
+    JEMI_TRY(jemi_attack_halve_way(front, moment + JEMI_ATTACK_FIND_MOMENTS, POINT, ASIDE));
     jemi_front_each(front, begin_row, NULL);
     return JEM_OK;
 }

@@ -8,7 +8,7 @@
 
 #include "detect/attack_look.h"
 
-enum { TRIES = 48, SCALES = 6, HALVINGS = 16 };
+enum { SCALES = 6, HALVINGS = 16 };
 
 typedef struct search {
     int plane, spare;
@@ -56,21 +56,19 @@ static bool all_have_one(const jemi_front *front)
 }
 
 // Rows that have their point go on being looked at with the others, as moments are the same for all.
-static jem_status try_all(jemi_front *front, search *t)
+jem_status jemi_attack_find_start(jemi_front *front, uint64_t moment, int plane, int spare)
 {
     const jemi_shape shape = jemi_model_input(front->attack->model);
-    const uint64_t first = t->moment;
-    t->pixels_high = shape.h;
-    t->pixels_wide = shape.w;
+    search t = {.plane = plane, .spare = spare, .pixels_high = shape.h, .pixels_wide = shape.w};
     for (int64_t i = 0; i < front->n; i++)
         front->rows[i]->start.found = false;
-    for (int k = 0; k < TRIES && !all_have_one(front); k++) {
-        t->moment = first + (uint64_t)k;
-        t->side = (int64_t)1 << k % SCALES;
-        jemi_front_each(front, draw_row, t);
-        JEMI_TRY(jemi_attack_look(front, t->spare, t->moment, -1));
-        jemi_front_keep(front, t->spare);
-        jemi_front_each(front, take_row, t);
+    for (int k = 0; k < JEMI_ATTACK_FIND_MOMENTS && !all_have_one(front); k++) {
+        t.moment = moment + (uint64_t)k;
+        t.side = (int64_t)1 << k % SCALES;
+        jemi_front_each(front, draw_row, &t);
+        JEMI_TRY(jemi_attack_look(front, spare, t.moment, -1));
+        jemi_front_keep(front, spare);
+        jemi_front_each(front, take_row, &t);
     }
     for (int64_t i = 0; i < front->n; i++)
         front->rows[i]->idle = !front->rows[i]->start.found;
@@ -117,14 +115,13 @@ static void end_halving_row(jemi_front *front, int64_t i, const void *args)
     blend_row(front, i, t, front->rows[i]->start.reached, t->plane);
 }
 
-jem_status jemi_attack_find_start(jemi_front *front, uint64_t moment, int plane, int spare)
+jem_status jemi_attack_halve_way(jemi_front *front, uint64_t moment, int plane, int spare)
 {
-    search t = {.plane = plane, .spare = spare, .moment = moment};
-    JEMI_TRY(try_all(front, &t));
+    const search t = {.plane = plane, .spare = spare};
     jemi_front_each(front, begin_halving_row, NULL);
     for (int k = 0; k < HALVINGS; k++) {
         jemi_front_each(front, halve_row, &t);
-        JEMI_TRY(jemi_attack_look(front, spare, moment + TRIES + (uint64_t)k, -1));
+        JEMI_TRY(jemi_attack_look(front, spare, moment + (uint64_t)k, -1));
         jemi_front_keep(front, spare);
         jemi_front_each(front, narrow_row, NULL);
     }

@@ -432,6 +432,7 @@ class Model(Handle):
         with progress_function(progress) as report:
             call("jem_attack", self, ctypes.byref(settings), len(inputs), inputs, classes, points,
                  success, distance, report, None)
+        _rows.warn_range(self, inputs)
         return Attack(points, success.astype(bool), distance)
 
     def score_samples(self, x: ArrayLike) -> np.ndarray:
