@@ -149,18 +149,19 @@ def numpy_apgd(model, x, y, eps, steps, norm):
     return best, f_best
 
 
-@pytest.mark.parametrize("norm, eps", [("linf", 0.05), ("l2", 0.1)])
-@pytest.mark.parametrize("steps", [7, 50])
+# In the last one both conditions for halving come true, each alone.
+@pytest.mark.parametrize("norm, eps, steps", [("linf", 0.05, 7), ("linf", 0.05, 50),
+                                              ("l2", 0.1, 7), ("l2", 0.1, 50), ("l2", 0.6, 18)])
 def test_apgd_is_numpys(trained, norm, eps, steps):
     model, x, y = trained
     found = model.attack(x, y, kind="apgd", norm=norm, eps=eps, steps=steps, random_start=0)
     left = np.flatnonzero(~found.success)[:40]
-    assert len(left) == 40
+    assert len(left) > 30
     for row in left:
         point, cost = numpy_apgd(model, x[row], y[row], eps, steps, norm)
         logits = model.logits(found.x[row][None]).astype(np.float64)[0]
         assert np.log(np.exp(logits - logits[y[row]]).sum()) == pytest.approx(cost, rel=1e-4)
-        assert np.abs(point - found.x[row]).max() < 2e-4
+        assert np.abs(point - found.x[row]).max() < 4e-3 * eps
 
 
 # ---- linear networks ---------------------------------------------------------------------------
@@ -359,6 +360,26 @@ def test_refinement_without_noise_is_gradient_descent_on_the_energy(trained):
     found = model.attack(x, y, eps=0, refine_steps=3, refine_step_size=0.1, refine_noise_std=0)
     assert (found.success == (model.predict(refined.astype(np.float32)) != y)).all()
     assert found.success.any()
+
+
+@pytest.mark.filterwarnings("ignore::jem.JemWarning")
+def test_gradients_are_means_over_the_noise(trained):
+    """One step along the mean of the gradients at 1000 noisy points, beside numpy's own noise."""
+    model, x, y = trained
+    rng = np.random.default_rng(6)
+    mean = np.zeros_like(x)
+    toward = np.where(np.arange(2) == y[:, None], 1, -1)  # of two classes the log odds' gradient
+    for _ in range(3000):
+        noisy = x + 0.7 * rng.normal(size=x.shape).astype(np.float32)
+        mean -= model.vjp(noisy, toward)[1]
+    found = model.attack(x, y, norm="l2", eps=0.2, steps=1, step_size=0.2, random_start=0, clip=0,
+                         refine_steps=1, refine_step_size=1e-6, refine_noise_std=0.7,
+                         refine_samples=1000)
+    step = found.x - x
+    moved = step.any(axis=1)
+    assert moved.mean() > 0.9
+    cosine = (step * mean).sum(axis=1) / np.linalg.norm(mean, axis=1) / 0.2
+    assert np.median(cosine[moved]) > 0.99
 
 
 def test_no_refinement_is_the_plain_attack(trained):
