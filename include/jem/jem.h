@@ -1080,7 +1080,8 @@ enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
  * the end of a chain is used as if it were that at its beginning: dx_k/dx is taken for the identity
  * (straight-through), as second derivatives of the network are not computed. An attack through the
  * whole Jacobian may be stronger. With noise the last word on each row is a refinement by numbers
- * that the attack has not seen.
+ * that the attack has not seen; BOUNDARY and POINTWISE, which take each decision for final, then
+ * lose many of the points that they found.
  */
 typedef struct jem_attack_config {
     size_t struct_size;

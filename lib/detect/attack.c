@@ -61,12 +61,22 @@ jem_status jemi_attack_complete(jem_attack_config *config)
 
 // ---- a block -----------------------------------------------------------------------------------
 
-static void copy_in(jemi_front *front, int64_t i, const void *args)
+static size_t row_bytes(const jemi_front *front)
 {
-    const jemi_attacked *row = front->rows[i];
-    const bool best = *(const bool *)args;
-    memcpy(jemi_front_row(front, 0, i), best ? row->best : row->x,
-           (size_t)front->attack->ball.row_len * sizeof(float));
+    return (size_t)front->attack->ball.row_len * sizeof(float);
+}
+
+// The first plane becomes the rows as they are, or the best points.
+static void put_x(jemi_front *front, int64_t i, const void *args)
+{
+    (void)args;
+    memcpy(jemi_front_row(front, 0, i), front->rows[i]->x, row_bytes(front));
+}
+
+static void put_best(jemi_front *front, int64_t i, const void *args)
+{
+    (void)args;
+    memcpy(jemi_front_row(front, 0, i), front->rows[i]->best, row_bytes(front));
 }
 
 static void fill_block(jemi_front *front, const jemi_attack_rows *rows, int64_t first, int64_t n)
@@ -84,15 +94,16 @@ static void fill_block(jemi_front *front, const jemi_attack_rows *rows, int64_t 
         };
 }
 
-// The rows as they are: those that are misclassified already are done with.
+// The rows as they are: those that are misclassified already are done with. But a row that moves by
+// itself may be so by chance, and nothing is nearer to x than x.
 static jem_status look_at_x(jemi_front *front)
 {
-    const bool best = false;
     jemi_front_gather(front, true);
-    jemi_front_each(front, copy_in, &best);
+    jemi_front_each(front, put_x, NULL);
     for (int64_t i = 0; i < front->n; i++)
-        memcpy(front->rows[i]->best, front->rows[i]->x,
-               (size_t)front->attack->ball.row_len * sizeof(float));
+        memcpy(front->rows[i]->best, front->rows[i]->x, row_bytes(front));
+    if (front->attack->minimizes && front->attack->noisy)
+        return JEM_OK;
     JEMI_TRY(jemi_attack_look(front, 0, 0, -1));
     jemi_front_keep(front, 0);
     return JEM_OK;
@@ -109,11 +120,10 @@ static void settle(jemi_front *front, bool won_is_enough)
 static jem_status restart(jemi_front *front, const jemi_attack_kind *kind, int32_t number,
                           jemi_progress *progress)
 {
-    const bool best = false;
     const uint64_t moment = (uint64_t)(number + 1) << 40;
     const int32_t steps = front->attack->config->steps;
     jemi_front_gather(front, false);
-    jemi_front_each(front, copy_in, &best);
+    jemi_front_each(front, put_x, NULL);
     JEMI_TRY(kind->start(front, number, moment));
     settle(front, !kind->minimizes);
     for (int32_t k = 0; k < steps; k++) {
@@ -132,11 +142,10 @@ static jem_status restart(jemi_front *front, const jemi_attack_kind *kind, int32
 // Of rows that move by themselves, by numbers that the attack did not know.
 static jem_status judge_best(jemi_front *front)
 {
-    const bool best = true;
     if (!front->attack->noisy)
         return JEM_OK;
     jemi_front_gather(front, true);
-    jemi_front_each(front, copy_in, &best);
+    jemi_front_each(front, put_best, NULL);
     JEMI_TRY(jemi_attack_verdict(front, 0));
     for (int64_t i = 0; i < front->n; i++)
         front->rows[i]->won = front->rows[i]->reached;
