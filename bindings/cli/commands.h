@@ -14,6 +14,7 @@ extern const cli_command cli_logits;
 extern const cli_command cli_energy;
 extern const cli_command cli_grad;
 extern const cli_command cli_score;
+extern const cli_command cli_attack;
 extern const cli_command cli_bench;
 
 #endif

@@ -1579,6 +1579,141 @@ JEM_API jem_status jem_train_step(jem_model *model, jem_optimizer *optimizer, je
                                   jem_train_stats *stats);
 
 /* ------------------------------------------------------------------------------------------- */
+/* Attacks                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+/**
+ * How an adversarial point is looked for: by gradients (PGD, APGD), by costs alone (SQUARE), or by
+ * decisions alone (BOUNDARY, POINTWISE), which a network that hides its gradients cannot evade.
+ *
+ *   PGD        Projected gradient descent (Madry et al. 2018, arXiv 1706.06083): steps against the
+ *              sign of the cost's gradient (LINF), or against the gradient scaled to the step's
+ *              length (L2), each followed by a projection. LINF and L2.
+ *   APGD       Auto-PGD with the cross-entropy (Croce & Hein 2020, arXiv 2003.01690, algorithm 1):
+ *              momentum, and steps that are halved at checkpoints when too few of them help, to go
+ *              on from the best point. LINF and L2.
+ *   SQUARE     Random search by squares (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1
+ *              and 2), which cover 0.8 of the image at first. Its cost is the log odds below instead
+ *              of the margin of the two largest logits. The features of a table are taken for a
+ *              line. LINF.
+ *   BOUNDARY   A walk along the boundary of what reaches the goal (Brendel et al. 2018, arXiv
+ *              1712.04248), from a random image that does: rows for which 48 of these do not are
+ *              given up. Looks for the nearest point, whatever eps is, and takes every restart's
+ *              steps. L2.
+ *   POINTWISE  From such an image values go back to those of the row, in random order and in ever
+ *              smaller groups, until no single one can (Schott et al. 2018, arXiv 1805.09190, but for
+ *              the groups). Looks for the nearest point. L0.
+ */
+enum {
+    JEM_ATTACK_PGD = 1,
+    JEM_ATTACK_APGD = 2,
+    JEM_ATTACK_SQUARE = 3,
+    JEM_ATTACK_BOUNDARY = 4,
+    JEM_ATTACK_POINTWISE = 5
+};
+
+/** How the distance of a point from its row is measured: the largest change of a value, the
+ *  Euclidean length of the change, or how many values changed. */
+enum { JEM_NORM_LINF = 1, JEM_NORM_L2 = 2, JEM_NORM_L0 = 3 };
+
+/**
+ * What an attack is after, and by which cost it is guided. `labels` are the classes y in these:
+ *
+ *   UNTARGETED  another class than the true y has the largest logit (of equal ones the first counts).
+ *               The cost is log p(y|x) - log(1 - p(y|x)).
+ *   TARGET      y is a class to be taken for: it has the largest logit or, with a confidence c,
+ *               p(y|x) > c. The cost is log(1 - p(y|x)) - log p(y|x). From rows of noise this gives
+ *               the distal adversarials of Grathwohl et al. 2020, section 5.4 (c = 0.9, PGD with eps
+ *               INFINITY).
+ *   ENERGY      the outlier detector is to take the row for in-distribution: E(x), or with labels
+ *               E(x, y), is at or below the threshold. The cost is that energy.
+ *
+ * The log odds of the first two rise and fall with the cross-entropy, whose gradient has the same
+ * direction; but they do not vanish where p(y|x) rounds to 1.
+ */
+enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
+
+/**
+ * An attack. Lengths are in units of the model's input: where inputs reach from -1 to 1, what is
+ * called 8/255 of an image in 0..1 is an eps of 16/255.
+ *
+ * Refinement is the defence JEM-k of Grathwohl et al. 2020, section 5.4: k Langevin steps on E(x)
+ * from the input, then classification,
+ *
+ *     x <- x - refine_step_size * dE/dx + refine_noise_std * N(0, I)
+ *
+ * with the running statistics of batch normalisation. It is attacked together with the network: costs
+ * and gradients are means over refine_samples refinements of the point (expectation over
+ * transformation, Athalye et al. 2018), decisions are taken by their mean logits. The gradient at
+ * the end of a chain is used as if it were that at its beginning: dx_k/dx is taken for the identity
+ * (straight-through), as second derivatives of the network are not computed. An attack through the
+ * whole Jacobian may be stronger. With noise the last word on each row is a refinement by numbers
+ * that the attack has not seen; BOUNDARY and POINTWISE, which take each decision for final, then
+ * lose many of the points that they found.
+ */
+typedef struct jem_attack_config {
+    size_t struct_size;
+    uint64_t seed;
+    /** The number of row 0 for the random numbers, >= 0, default 0: rows that go in several calls
+     *  then get what they would get in one. */
+    int64_t first_row;
+    int32_t kind;  /* JEM_ATTACK_*, default PGD */
+    int32_t norm;  /* JEM_NORM_*, default LINF */
+    int32_t goal;  /* JEM_GOAL_*, default UNTARGETED */
+    int32_t steps; /* of each restart, 0..10^6; 0 (default): PGD 40, APGD 100, others 1000 */
+    /** The radius, >= 0, default 16/255. INFINITY leaves the input range alone as a limit: for
+     *  BOUNDARY and POINTWISE, and for PGD from x with a step_size of its own. */
+    float eps;
+    /** Of PGD, and of APGD at first, >= 0. 0 (default): 2.5 * eps / steps and 2 * eps. */
+    float step_size;
+    int32_t restarts; /* 1..1000, default 1 */
+    /** PGD and APGD: 1 (default): every restart begins at a random point within eps; 0: the first
+     *  one begins at x. */
+    int32_t random_start;
+    float confidence; /* of TARGET, >= 0 and < 1; 0 (default): the largest logit will do */
+    float threshold;  /* of ENERGY; -INFINITY (default): none, all steps are made */
+    /** 1 (default): values stay in the input range of their channel; those that are outside of it
+     *  in x, between there and the range. 0: all may leave it. */
+    int32_t clip;
+    int32_t refine_steps;   /* k, 0..1000, default 0: none */
+    int32_t refine_samples; /* 1..1000, default 1 */
+    float refine_step_size; /* > 0, default 1 */
+    float refine_noise_std; /* >= 0, default 0.01 */
+    int32_t reserved;       /* must be 0 */
+} jem_attack_config;
+
+JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t struct_size);
+
+/**
+ * Attacks rows. One set of parameters serves the whole call. A row's result depends on the row, its
+ * number and its label, neither on n nor on its neighbours nor on threads.
+ *
+ * A row that reaches the goal as it is is left alone, at distance 0; one that reaches it in a step
+ * is done with. (With noise in a refinement every row is attacked in all steps, as a goal that is
+ * reached once may be missed the next time.) The points of PGD, APGD and SQUARE lie within eps of
+ * their rows, exactly: the distance of the floats, computed in double, is not above it. BOUNDARY and
+ * POINTWISE look for the nearest point; where that is farther away, the goal is not reached.
+ *
+ * Rows that overflow count as misclassified by UNTARGETED, and never reach another goal.
+ *
+ * Memory: some arrays of up to 256 rows, whatever n is.
+ *
+ * @param config         NULL = defaults.
+ * @param labels         In. (n). May be NULL with ENERGY.
+ * @param x_adversarial  Out. (n, C, H, W), not the same array as x. Of a row that did not reach the
+ *                       goal: the point of the lowest cost, or the nearest that was found, or x.
+ * @param success        Out, may be NULL. (n). 1 where the goal is reached, otherwise 0.
+ * @param distance       Out, may be NULL. (n). That of x_adversarial in the norm; INFINITY where the
+ *                       goal is not reached.
+ * @param progress       May be NULL. Counts steps of rows.
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *config, int64_t n,
+                              const float *x, const int64_t *labels, float *x_adversarial,
+                              uint8_t *success, float *distance, jem_progress_fn progress,
+                              void *user);
+
+/* ------------------------------------------------------------------------------------------- */
 /* Presets                                                                                      */
 /* ------------------------------------------------------------------------------------------- */
 

@@ -40,6 +40,9 @@ typedef enum jemi_purpose {
     JEMI_RANDOM_DROPOUT_OUTLIERS = 24,
     JEMI_RANDOM_DIRECTIONS = 25,  /* test matrix for the leading directions of features */
     JEMI_RANDOM_CALIBRATION = 26, /* which held-out rows calibrate the combination: row */
+    JEMI_RANDOM_ATTACK = 27,      /* starts and proposals: row, step = moment of the attack */
+    JEMI_RANDOM_REFINE = 28,      /* noise of a refinement that an attack sees: epoch = sample */
+    JEMI_RANDOM_VERDICT = 29, /* noise of the refinement that decides, which no attack has seen */
 } jemi_purpose;
 
 typedef struct jemi_random_key {

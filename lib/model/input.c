@@ -44,25 +44,36 @@ static jem_status copy_maps(const jem_model *model, channel_map map_of, affine *
     return JEM_OK;
 }
 
-static void standardized_range(const jemi_input_map *map, int64_t channels, float *low, float *high)
+// Under the lock. Features of a table have no 0 and no 255.
+static void channel_range(const jem_model *model, int64_t c, float *low, float *high)
 {
-    *low = INFINITY;
-    *high = -INFINITY;
-    for (int64_t c = 0; c < channels; c++) {
-        *low = fminf(*low, -map->mean[c] / map->std[c]);
-        *high = fmaxf(*high, (1.0f - map->mean[c]) / map->std[c]);
-    }
+    const jemi_input_map *map = &model->input_map;
+    const jemi_shape shape = jemi_model_input(model);
+    const bool standardized = map->mean != NULL && shape.h * shape.w > 1;
+    *low = standardized ? -map->mean[c] / map->std[c] : map->low;
+    *high = standardized ? (1.0f - map->mean[c]) / map->std[c] : map->high;
+}
+
+void jemi_model_channel_ranges(const jem_model *model, float *low, float *high)
+{
+    const int64_t channels = jemi_model_input(model).c;
+    jemi_lock_enter(model->text_lock);
+    for (int64_t c = 0; c < channels; c++)
+        channel_range(model, c, &low[c], &high[c]);
+    jemi_lock_leave(model->text_lock);
 }
 
 void jemi_model_input_range(const jem_model *model, float *low, float *high)
 {
-    const jemi_input_map *map = &model->input_map;
+    const int64_t channels = jemi_model_input(model).c;
     jemi_lock_enter(model->text_lock);
-    *low = map->low;
-    *high = map->high;
-    const jemi_shape shape = jemi_model_input(model);
-    if (map->mean != NULL && shape.h * shape.w > 1) // features of a table have no 0 and no 255
-        standardized_range(map, shape.c, low, high);
+    channel_range(model, 0, low, high);
+    for (int64_t c = 1; c < channels; c++) {
+        float channel_low, channel_high;
+        channel_range(model, c, &channel_low, &channel_high);
+        *low = fminf(*low, channel_low);
+        *high = fmaxf(*high, channel_high);
+    }
     jemi_lock_leave(model->text_lock);
 }
 

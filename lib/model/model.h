@@ -96,7 +96,9 @@ bool jemi_model_copy_metadata(const jem_model *model, const char *key, char *buf
 bool jemi_model_copy_metadata_key(const jem_model *model, const char *after, char *buffer,
                                   size_t size, size_t *length);
 jem_status jemi_model_set_standardization(jem_model *model, const float *mean, const float *std);
-/** What 8-bit 0 and 255 become; when standardised, in the channels that go farthest. */
+/** What 8-bit 0 and 255 become in each channel; (C) each. */
+void jemi_model_channel_ranges(const jem_model *model, float *low, float *high);
+/** When standardised, of the channels that go farthest. */
 void jemi_model_input_range(const jem_model *model, float *low, float *high);
 /** Counts the rows outside of it; `outside` (n) may be NULL. Extremes of these rows, or 0 and 0. */
 int64_t jemi_model_input_outside(const jem_model *model, int64_t n, const float *x,

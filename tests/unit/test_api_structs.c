@@ -139,6 +139,42 @@ static jem_status use_bootstrap(const void *config)
     return jem_detection_intervals(ROWS, x, ROWS, x + ROWS, 0.95, config, &low, &high);
 }
 
+static jem_status init_attack(void *config, size_t size)
+{
+    return jem_attack_config_init(config, size);
+}
+
+static jem_status use_attack(const void *config)
+{
+    float found[ROWS * FEATURES];
+    return jem_attack(model, config, ROWS, x, labels, found, NULL, NULL, NULL, NULL);
+}
+
+static jem_status init_score(void *config, size_t size)
+{
+    return jem_score_config_init(config, size);
+}
+
+static jem_status use_score(const void *config)
+{
+    float scores[ROWS];
+    return jem_score(model, JEM_SCORE_GEN, config, ROWS, x, scores);
+}
+
+static jem_status init_detector(void *config, size_t size)
+{
+    return jem_detector_config_init(config, size);
+}
+
+static jem_status use_detector(const void *config)
+{
+    jem_detector *made = (jem_detector *)model;
+    const jem_status status = jem_detector_create(&made, model, config, NULL);
+    ck_assert_msg((made == NULL) == (status != JEM_OK), "*out after status %d", (int)status);
+    jem_detector_destroy(made);
+    return status;
+}
+
 typedef struct config_row {
     const char *name;
     size_t size;
@@ -146,7 +182,7 @@ typedef struct config_row {
     jem_status (*use)(const void *config);
 } config_row;
 
-enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP };
+enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP, ATTACK, SCORE, DETECTOR };
 static const config_row configs[] = {
     [MODEL] = {"jem_model_config", sizeof(jem_model_config), init_model, use_model},
     [EXEC] = {"jem_exec_config", sizeof(jem_exec_config), init_exec, use_exec},
@@ -157,6 +193,9 @@ static const config_row configs[] = {
     [BATCH] = {"jem_train_batch", sizeof(jem_train_batch), init_batch, use_batch},
     [BOOTSTRAP] = {"jem_bootstrap_config", sizeof(jem_bootstrap_config), init_bootstrap,
                    use_bootstrap},
+    [ATTACK] = {"jem_attack_config", sizeof(jem_attack_config), init_attack, use_attack},
+    [SCORE] = {"jem_score_config", sizeof(jem_score_config), init_score, use_score},
+    [DETECTOR] = {"jem_detector_config", sizeof(jem_detector_config), init_detector, use_detector},
 };
 
 // ---- fields -------------------------------------------------------------------------------------
@@ -181,6 +220,9 @@ typedef struct field_row {
 #define OF_TRAIN(member)            FIELD(TRAIN, jem_train_config, member)
 #define OF_BATCH(member)            FIELD(BATCH, jem_train_batch, member)
 #define OF_BOOTSTRAP(member)        FIELD(BOOTSTRAP, jem_bootstrap_config, member)
+#define OF_ATTACK(member)           FIELD(ATTACK, jem_attack_config, member)
+#define OF_SCORE(member)            FIELD(SCORE, jem_score_config, member)
+#define OF_DETECTOR(member)         FIELD(DETECTOR, jem_detector_config, member)
 
 // clang-format off
 static const field_row fields[] = {
@@ -321,6 +363,61 @@ static const field_row fields[] = {
     {OF_BOOTSTRAP(resamples), INT, 0, JEM_EINVAL, NULL},
     {OF_BOOTSTRAP(resamples), INT, 1000001, JEM_EINVAL, NULL},
     {OF_BOOTSTRAP(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
+    {OF_ATTACK(first_row), LONG, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(first_row), LONG, 2147483647, JEM_EINVAL, NULL},
+    {OF_ATTACK(kind), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(kind), INT, 6, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, 4, JEM_EINVAL, NULL},
+    {OF_ATTACK(norm), INT, JEM_NORM_L0, JEM_EUNSUPPORTED, "JEM_NORM_L0"},
+    {OF_ATTACK(goal), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(goal), INT, 4, JEM_EINVAL, NULL},
+    {OF_ATTACK(steps), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(steps), INT, 1000001, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, -0.1, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(eps), FLOAT, INFINITY, JEM_EINVAL, NULL}, // without a step size
+    {OF_ATTACK(step_size), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(step_size), FLOAT, INFINITY, JEM_EINVAL, NULL},
+    {OF_ATTACK(restarts), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(restarts), INT, 1001, JEM_EINVAL, NULL},
+    {OF_ATTACK(random_start), INT, 2, JEM_EINVAL, NULL},
+    {OF_ATTACK(confidence), FLOAT, 1, JEM_EINVAL, NULL},
+    {OF_ATTACK(confidence), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(threshold), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_ATTACK(clip), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_steps), INT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_steps), INT, 1001, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_samples), INT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_step_size), FLOAT, 0, JEM_EINVAL, NULL},
+    {OF_ATTACK(refine_noise_std), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_ATTACK(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
+    {OF_SCORE(temperature), FLOAT, 0, JEM_EINVAL, NULL},
+    {OF_SCORE(temperature), FLOAT, INFINITY, JEM_EINVAL, NULL},
+    {OF_SCORE(gen_gamma), FLOAT, 0, JEM_EINVAL, NULL},
+    {OF_SCORE(gen_gamma), FLOAT, 1, JEM_EINVAL, NULL},
+    {OF_SCORE(gen_classes), INT, 0, JEM_EINVAL, NULL},
+    {OF_SCORE(gen_classes), INT, 1001, JEM_EINVAL, NULL},
+    {OF_SCORE(neighbours), INT, 0, JEM_EINVAL, NULL},
+    {OF_SCORE(neighbours), INT, 1001, JEM_EINVAL, NULL},
+    {OF_SCORE(nci_norm_weight), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_SCORE(react_percentile), FLOAT, 101, JEM_EINVAL, NULL},
+    {OF_SCORE(scale_percentile), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_SCORE(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
+    {OF_DETECTOR(kinds), LONG, 0, JEM_EINVAL, NULL},
+    {OF_DETECTOR(kinds), LONG, 1, JEM_EINVAL, NULL},
+    {OF_DETECTOR(two_sided), LONG, 1 << JEM_SCORE_FDBD, JEM_EINVAL, NULL},
+    {OF_DETECTOR(bank_bytes), LONG, 4095, JEM_EINVAL, NULL},
+    {OF_DETECTOR(fpr), DOUBLE, 0, JEM_EINVAL, NULL},
+    {OF_DETECTOR(fpr), DOUBLE, 1, JEM_EINVAL, NULL},
+    {OF_DETECTOR(confidence), DOUBLE, -0.1, JEM_EINVAL, NULL},
+    {OF_DETECTOR(confidence), DOUBLE, 1, JEM_EINVAL, NULL},
+    {OF_DETECTOR(combine), INT, 0, JEM_EINVAL, NULL},
+    {OF_DETECTOR(combine), INT, 3, JEM_EINVAL, NULL},
+    {OF_DETECTOR(per_class), INT, 2, JEM_EINVAL, NULL},
+    {OF_DETECTOR(rank), INT, 0, JEM_EINVAL, NULL},
+    {OF_DETECTOR(rank), INT, 257, JEM_EINVAL, NULL},
+    {OF_DETECTOR(flag_range), INT, 2, JEM_EINVAL, NULL},
 };
 // clang-format on
 

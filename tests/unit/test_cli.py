@@ -12,7 +12,8 @@ import pytest
 from cli_support import (CLASSES, OOD_SETS, SIDE, apply, idx, images, jem, model, png_header,
                          x_test)
 
-COMMANDS = ["train", "eval", "sample", "info", "logits", "energy", "grad", "score", "bench"]
+COMMANDS = ["train", "eval", "sample", "info", "logits", "energy", "grad", "score", "attack",
+            "bench"]
 
 
 def logsumexp(f):

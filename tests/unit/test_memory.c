@@ -337,6 +337,20 @@ static uint64_t script_files(void)
     return hash ^ support_hash(out, sizeof out) << 1;
 }
 
+static uint64_t script_attack(void)
+{
+    jem_model *model = create_model();
+    jem_attack_config config;
+    MUST(jem_attack_config_init(&config, sizeof config));
+    config.kind = JEM_ATTACK_APGD;
+    config.steps = 3;
+    config.refine_steps = 1;
+    float out[ROWS * FEATURES];
+    STEP(jem_attack(model, &config, ROWS, x, labels, out, NULL, NULL, NULL, NULL));
+    jem_model_destroy(model);
+    return support_hash(out, sizeof out);
+}
+
 typedef struct script_row {
     const char *name;
     uint64_t (*run)(void);
@@ -346,6 +360,7 @@ static const script_row scripts[] = {
     {"compute", script_compute}, {"sampler", script_sampler}, {"train", script_train},
     {"copies", script_copies},   {"files", script_files},     {"checkpoint", script_checkpoint},
     {"metrics", script_metrics},
+    {"attack", script_attack},
 };
 
 // Runs a script from a clean slate; returns its hash and whether an allocation failed.

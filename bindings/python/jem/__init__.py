@@ -59,7 +59,7 @@ from .metrics import (
     roc_curve,
     selective_metrics,
 )
-from .model import Model, ModelInfo, StepInfo, score_kinds, score_logits
+from .model import Attack, Model, ModelInfo, StepInfo, score_kinds, score_logits
 from .sampler import Chains, Sampler
 from .training import (
     Optimizer,
@@ -86,6 +86,7 @@ def build_info() -> dict[str, _Any]:
 
 
 __all__ = [
+    "Attack",
     "Chains",
     "Classification",
     "Detection",

@@ -50,11 +50,12 @@ def compute(model: Model, inputs: np.ndarray, block: Any, results: np.ndarray) -
     """
     for rows in blocks(len(inputs), model.info.macs):
         block(rows, inputs[rows])
-    _warn_range(model, inputs)
+    warn_range(model, inputs)
     _warn_overflow(results)
 
 
-def _warn_range(model: Model, inputs: np.ndarray) -> None:
+def warn_range(model: Model, inputs: np.ndarray) -> None:
+    """Tells of rows outside of the model's input range."""
     outside = np.empty(len(inputs), np.uint8)
     count = np.zeros(1, np.int64)
     low, high = np.zeros(1, np.float32), np.zeros(1, np.float32)

@@ -9,18 +9,26 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _rows, _values
 from ._declarations import CONSTANTS
-from ._native import STEP, Handle, call, create, struct_type
+from ._native import STEP, Handle, Progress, call, create, progress_function, struct_type
 from .errors import JemNotFoundError
 
 ModelInfo = _values.result_class("ModelInfo", "jem_model_info", "Shape and size of a model.")
 StepInfo = _values.result_class("StepInfo", "jem_step_info", "One step of a compiled pass.")
+
+
+class Attack(NamedTuple):
+    """What an attack found."""
+
+    x: np.ndarray  #: The points, of x's shape; where it failed, the one of the lowest cost
+    success: np.ndarray  #: (n,) bool
+    distance: np.ndarray  #: (n,) float32, in the norm; infinite where it failed
 
 
 def _exec_config(keywords: Mapping[str, Any]) -> Any:
@@ -411,6 +419,38 @@ class Model(Handle):
 
         _rows.compute(self, inputs, block, out)
         return out
+
+    def attack(
+        self,
+        x: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        progress: Progress | None = None,
+        **config: Any,
+    ) -> Attack:
+        """Adversarial points of rows: how robust is what the model says?
+
+        Args:
+            labels: The true classes; those to be taken for with goal="target"; None, or those of
+                E(x, y), with goal="energy".
+            progress: A function progress(done, total), as in jem.Sampler.
+            **config: kind ("pgd", "apgd", "square", "boundary", "pointwise"), norm ("linf", "l2",
+                "l0"), goal ("untargeted", "target", "energy"), eps, steps, step_size, restarts,
+                random_start, seed, first_row, confidence, threshold, clip, refine_steps,
+                refine_samples, refine_step_size, refine_noise_std. Lengths are in units of the
+                input. jem.h explains them at jem_attack_config.
+        """
+        inputs = _values.rows(x, self.shape)
+        classes = _values.labels(labels, len(inputs))
+        (settings,) = _values.configs("attack()", ("jem_attack_config",), config)
+        points = np.empty_like(inputs, order="C", subok=False)
+        success = np.empty(len(inputs), np.uint8)
+        distance = np.empty(len(inputs), np.float32)
+        with progress_function(progress) as report:
+            call("jem_attack", self, ctypes.byref(settings), len(inputs), inputs, classes, points,
+                 success, distance, report, None)
+        _rows.warn_range(self, inputs)
+        return Attack(points, success.astype(bool), distance)
 
     def score_samples(self, x: ArrayLike) -> np.ndarray:
         """F(x) = -E(x), (n,): log p(x) up to a constant. High = usual, as in scikit-learn."""
