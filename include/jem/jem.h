@@ -655,13 +655,13 @@ enum {
                             2022) */
     JEM_SCORE_FDBD = 12, /* minus the mean distance to the decision boundaries of y, over |h - mean|
                             (Liu & Qin 2024) */
-    JEM_SCORE_VIM = 13,  /* alpha |residual of h| - F (Wang et al. 2022, its logarithm),
-                            the principal space taken about 0 and of half the width at most */
+    JEM_SCORE_VIM = 13,  /* alpha |residual of h| - F (Wang et al. 2022, its logarithm), the
+                            principal space taken about 0 and of half the width at most */
     JEM_SCORE_NCI = 14,  /* -w_y . (h - mean) / |h - mean| - alpha |h|_1 (Liu & Qin 2025) */
     /* The same, for comparison: weaker on small networks. */
-    JEM_SCORE_REACT = 15, /* E of the logits of min(h, c), c a percentile of training features (Sun,
-                               Guo & Li 2021) */
-    JEM_SCORE_SCALE = 16, /* E of the logits of h exp(r), r the sum of h over that of its largest
+    JEM_SCORE_REACT = 15,   /* E of the logits of min(h, c), c a percentile of training features
+                               (Sun, Guo & Li 2021) */
+    JEM_SCORE_SCALE = 16,   /* E of the logits of h exp(r), r the sum of h over that of its largest
                                elements (Xu et al. 2024) */
     JEM_SCORE_GRADNORM = 17 /* -|h|_1 |1 / K - p|_1: the last layer's gradient of KL(uniform, p)
                                (Huang, Geng & Li 2021) */
