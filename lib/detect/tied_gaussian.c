@@ -186,8 +186,10 @@ double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const flo
     double square = 0.0, nearest = INFINITY;
     for (int64_t k = 0; k < gaussian->rank; k++)
         square += (double)mapped[k] * (double)mapped[k];
-    for (int64_t c = 0; c < gaussian->n_classes; c++)
-        nearest =
-            fmin(nearest, (double)gaussian->constants[c] - (double)mapped[gaussian->rank + c]);
+    for (int64_t c = 0; c < gaussian->n_classes; c++) { // GCC 12 for AArch64 breaks on fmin() here
+        const double from_class =
+            (double)gaussian->constants[c] - (double)mapped[gaussian->rank + c];
+        nearest = from_class < nearest ? from_class : nearest;
+    }
     return fmax(square + nearest, 0.0);
 }
