@@ -16,6 +16,8 @@ static jem_model *make_model(void)
     config.arch = "mlp-128-128-128";
     config.channels = 2; /* features of a table are channels of 1x1 images */
     config.classes = 2;
+    config.input_low = -2.0f; /* where points lie */
+    config.input_high = 2.0f;
     jem_model *model;
     CHECK(jem_model_create(&model, &config, NULL));
     return model;
