@@ -363,7 +363,8 @@ static cli_status conclude(cli_train_run *run, const cli_train_result *result, c
     if (result->steps > 0 && run->args->checkpoint != NULL && whole)
         cli_train_save_checkpoint(run, &lost);
     // Only the end of the run counts, so that one that is resumed chooses among the same.
-    if (result->steps > 0 && result->status == JEM_OK && !result->paused)
+    const bool over = result->status == JEM_OK && !result->paused;
+    if (result->steps > 0 && over && run->latest.step != result->steps)
         go_on_without("validation of the last step", cli_train_validate(run, result->steps, err),
                       err);
     if (result->steps > 0)

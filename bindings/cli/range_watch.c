@@ -50,7 +50,7 @@ cli_status cli_range_watch_rows(cli_range_watch *watch, int64_t n, const float *
     return CLI_OK;
 }
 
-static bool all_finite(const float *values, int64_t n)
+bool cli_all_finite(const float *values, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(values[i]))
@@ -62,7 +62,7 @@ void cli_range_watch_results(cli_range_watch *watch, int64_t first, int64_t n, i
                              const float *results)
 {
     for (int64_t i = 0; i < n; i++)
-        if (!all_finite(results + i * size, size) && watch->n_overflowed++ == 0)
+        if (!cli_all_finite(results + i * size, size) && watch->n_overflowed++ == 0)
             watch->first_overflowed = first + i;
 }
 

@@ -29,6 +29,9 @@ cli_status cli_range_watch_rows(cli_range_watch *watch, int64_t n, const float *
 void cli_range_watch_results(cli_range_watch *watch, int64_t first, int64_t n, int64_t size,
                              const float *results);
 
+/** Did none of these results overflow? */
+bool cli_all_finite(const float *values, int64_t n);
+
 /** Says on stderr what was found in `name`, if anything. `progress` may be NULL. */
 void cli_range_watch_say(const cli_range_watch *watch, const char *name, cli_progress *progress);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "progress.h"
+#include "range_watch.h"
 #include "shuffle.h"
 #include "train.h"
 
@@ -192,14 +193,6 @@ static cli_status get_logits(const cli_train_run *run, const jem_model *model, f
     return status;
 }
 
-static bool all_finite(const float *values, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
 // Logits that overflow are the worst there are, not the end of the run.
 static cli_status measure(const cli_train_run *run, const jem_model *model,
                           cli_train_figures *figures, cli_error *err)
@@ -210,7 +203,7 @@ static cli_status measure(const cli_train_run *run, const jem_model *model,
     CLI_TRY(get_logits(run, model, &logits, &classes, err));
     jem_classification metrics = {.struct_size = sizeof metrics, .accuracy = 0.0, .nll = INFINITY};
     cli_status status = CLI_OK;
-    if (all_finite(logits, n * classes))
+    if (cli_all_finite(logits, n * classes))
         status = cli_jem(err, jem_classification_metrics(n, classes, logits, run->validation.labels,
                                                          1.0, 15, &metrics));
     free(logits);
@@ -281,7 +274,7 @@ cli_status cli_train_validate(cli_train_run *run, int64_t step, cli_error *err)
 {
     float *params;
     int64_t count;
-    if (run->validation.n == 0 || run->latest.step == step)
+    if (run->validation.n == 0)
         return CLI_OK;
     CLI_TRY(get_params(run, &params, &count, err));
     const cli_status status = judge(run, params, count, step, err);
