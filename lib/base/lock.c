@@ -62,8 +62,7 @@ static void after_fork_in_child(void)
     jemi_thread_ids_forked();
     for (int rank = 0; rank < JEMI_RANKS; rank++)
         for (jemi_lock_slot *slot = lists[rank]; slot != NULL; slot = slot->next)
-            if (slot->forking && slot->mend != NULL &&
-                (slot->uses != 0 || rank >= JEMI_RANK_ISA))
+            if (slot->forking && slot->mend != NULL && (slot->uses != 0 || rank >= JEMI_RANK_ISA))
                 slot->uses = slot->mend(slot->context);
     release_all();
 }

@@ -359,8 +359,7 @@ typedef struct script_row {
 static const script_row scripts[] = {
     {"compute", script_compute}, {"sampler", script_sampler}, {"train", script_train},
     {"copies", script_copies},   {"files", script_files},     {"checkpoint", script_checkpoint},
-    {"metrics", script_metrics},
-    {"attack", script_attack},
+    {"metrics", script_metrics}, {"attack", script_attack},
 };
 
 // Runs a script from a clean slate; returns its hash and whether an allocation failed.
