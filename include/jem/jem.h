@@ -1037,22 +1037,24 @@ enum {
 
 typedef struct jem_detector_config {
     size_t struct_size;
-    uint64_t kinds;     /* 1 << JEM_SCORE_*, or-ed, of kinds that suit the model's classes; default
-                           ENERGY, GEN, MAHALANOBIS, RELATIVE_MAHALANOBIS and KNN */
+    uint64_t kinds;     /* 1 << JEM_SCORE_*, or-ed, of kinds that suit the model's classes; 0
+                           (default): those of ENERGY, GEN, MAHALANOBIS, RELATIVE_MAHALANOBIS and
+                           KNN that do */
     uint64_t two_sided; /* those of `kinds` whose low values are suspicious as well; default 0 */
     uint64_t seed;      /* of the division of held-out rows; default 0 */
     int64_t bank_bytes; /* of the training rows that KNN compares with, at most; they are chosen
-                           evenly from all classes. >= 4096, default 4 MiB */
-    double fpr;         /* the false-positive rate that is promised, above 0 and below 1; default
-                           0.01. See jem_detector_set_threshold() */
-    double confidence;  /* 0 (default), or above 0 and below 1 */
+                           evenly from all classes. More than a thousand are searched in part: what
+                           is found is seldom farther than the nearest. >= 4096, default 4 MiB */
+    double fpr;         /* the false-positive rate that is promised, 1e-9 .. 1 - 1e-9; default 0.01.
+                           See jem_detector_set_threshold() */
+    double confidence;  /* 0 (default), or 1e-9 .. 1 - 1e-9 */
     int32_t combine;    /* JEM_COMBINE_*, default LARGEST; of a single kind nothing is combined */
     int32_t per_class;  /* 1: thresholds and p-values for each predicted class; default 0 */
     int32_t rank;       /* leading directions of the features that distances are taken in, 1..256,
                            default 128; wider features are reduced to that many, and what lies
                            beside them counts in one number */
-    int32_t flag_range; /* 1 (default): rows outside of the input range are flagged, see
-                           jem_input_range() */
+    int32_t flag_range; /* 1 (default): rows outside of the input range are flagged and score
+                           +infinity, see jem_input_range() */
 } jem_detector_config;
 
 JEM_API jem_status jem_detector_config_init(jem_detector_config *config, size_t struct_size);
@@ -1070,7 +1072,8 @@ JEM_API void jem_detector_destroy(jem_detector *detector);
  * Statistics of the features of training rows, for kinds of features. May be called again; what was
  * calibrated before is dropped. On any error the detector is as before.
  *
- * It takes n * (feature_count + K) floats of memory, and the square of the rank.
+ * For that time it takes some n * (feature_count + K + 6 rank) floats of memory, and several times
+ * the square of the rank.
  *
  * @param n         >= 2. Some thousands are enough.
  * @param labels    In, may be NULL: the classes that the model predicts. (n).
@@ -1086,22 +1089,26 @@ JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *mod
  * for. Of several kinds half of the rows, drawn by the seed, measure each kind and the other half
  * calibrates their combination. May be called again. On any error the detector is as before.
  *
- * @param n  Of independent rows, drawn as those that will come. The message of JEM_EINVAL says how
- *           many are needed where there are too few for the false-positive rate.
+ * @param n  Of independent rows, drawn as those that will come.
+ * @return JEM_OK; JEM_EINVAL, also where the false-positive rate cannot be promised: the message
+ *         says how many rows are needed, or how many of these are always flagged because they lie
+ *         outside of the input range or overflow; JEM_EMISMATCH, JEM_EBUSY, JEM_ECANCELLED,
+ *         JEM_ENOMEM, JEM_EBACKEND.
  */
 JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_model *model, int64_t n,
                                           const float *x, jem_progress_fn progress, void *user);
 
 /**
- * The false-positive rate: the part of in-distribution rows that are flagged.
+ * The false-positive rate: the part of in-distribution rows that are flagged, for whatever reason.
+ * Rows that are not finite are not among those that it speaks of.
  *
- * @param fpr         Above 0 and below 1.
+ * @param fpr         1e-9 .. 1 - 1e-9.
  * @param confidence  0: the rate is at most `fpr` on average over all that is random, the
- *                    calibration included (conformal prediction, Vovk et al. 2005). c above 0 and
- *                    below 1: with probability c over the calibration, the rate that holds from then
+ *                    calibration included (conformal prediction, Vovk et al. 2005). c, from 1e-9 to
+ *                    1 - 1e-9: with probability c over the calibration, the rate that holds from then
  *                    on is at most `fpr` (a tolerance limit, Wilks 1941; the exact binomial law).
- * @return JEM_OK; JEM_EINVAL, also before a calibration and when that had too few rows: the message
- *         says how many are needed. The old threshold stands then.
+ * @return JEM_OK; JEM_EINVAL, also before a calibration and when that had too few rows or too many
+ *         that are always flagged; JEM_EBUSY; JEM_ENOMEM. On any error the old threshold stands.
  */
 JEM_API jem_status jem_detector_set_threshold(jem_detector *detector, double fpr,
                                               double confidence);
@@ -1136,7 +1143,7 @@ JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_mo
 /** Why a row is flagged. */
 enum {
     JEM_FLAG_NONE = 0,
-    JEM_FLAG_SCORE = 1,     /* its score is above the threshold */
+    JEM_FLAG_SCORE = 1,     /* its score is above the threshold, or +infinity */
     JEM_FLAG_RANGE = 2,     /* it lies outside of the input range */
     JEM_FLAG_OVERFLOW = 3,  /* it is so large that the network overflows */
     JEM_FLAG_NOT_FINITE = 4 /* an element is NaN or infinite */
@@ -1144,9 +1151,10 @@ enum {
 
 /** What is known of a row. No field is ever NaN. */
 typedef struct jem_verdict {
-    float score;   /* higher = more out-of-distribution; may be +infinity */
-    float p_value; /* 1 / (n_calibrated + 1) .. 1: for an in-distribution row, the chance of one as
-                          small is at most p_value */
+    float score;       /* higher = more out-of-distribution; may be +infinity */
+    float p_value;     /* 1 / (n + 1) .. 1, of n scores that calibrate, of the predicted class if
+                      per_class: for an in-distribution row, the chance of one as small is at most
+                      p_value. Rows without a label count to class 0 */
     float probability; /* of the label at the model's temperature, 0..1 */
     int32_t label;     /* the most probable class; -1 of a row that is not finite or overflows */
     int32_t flag;      /* JEM_FLAG_*; the last that applies */
@@ -1157,9 +1165,9 @@ typedef struct jem_verdict {
  * Decides. Rows may hold anything: what is not finite is flagged.
  *
  * @param verdicts  Out. (n), `size` = sizeof(jem_verdict) apart.
- * @return JEM_OK; JEM_EINVAL, also before the calibration; JEM_EMISMATCH when the model has other
- *         parameters or another precision than the one that was calibrated; JEM_ENOMEM,
- *         JEM_EBACKEND.
+ * @return JEM_OK; JEM_EINVAL, also before the calibration; JEM_EMISMATCH when the model has another
+ *         architecture, parameters, precision_scoring, backend, input range or standardisation than
+ *         the one that was calibrated; JEM_ENOMEM, JEM_EBACKEND.
  */
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                               const float *x, jem_verdict *verdicts, size_t size);

@@ -19,8 +19,6 @@ JEM_API jem_status jem_detector_config_init(jem_detector_config *config, size_t 
     JEMI_OWN_ENVIRONMENT;
     const jem_detector_config defaults = {
         .struct_size = sizeof defaults,
-        .kinds = KIND(JEM_SCORE_ENERGY) | KIND(JEM_SCORE_GEN) | KIND(JEM_SCORE_MAHALANOBIS) |
-                 KIND(JEM_SCORE_RELATIVE_MAHALANOBIS) | KIND(JEM_SCORE_KNN),
         .bank_bytes = 4 << 20,
         .fpr = 0.01,
         .combine = JEM_COMBINE_LARGEST,
@@ -28,6 +26,18 @@ JEM_API jem_status jem_detector_config_init(jem_detector_config *config, size_t 
         .flag_range = 1,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_detector_config");
+}
+
+// Those of the default kinds that say anything about the model.
+static uint64_t default_kinds(const jem_model *model)
+{
+    const int32_t kinds[] = {JEM_SCORE_ENERGY, JEM_SCORE_GEN, JEM_SCORE_MAHALANOBIS,
+                             JEM_SCORE_RELATIVE_MAHALANOBIS, JEM_SCORE_KNN};
+    uint64_t bits = 0;
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
+        if (jemi_model_classes(model) >= jemi_score_kind_find(kinds[k])->classes_min)
+            bits |= KIND(kinds[k]);
+    return bits;
 }
 
 static jem_status check_kinds(const jem_model *model, const jem_detector_config *config)
@@ -42,7 +52,7 @@ static jem_status check_kinds(const jem_model *model, const jem_detector_config 
                              "model with %d class",
                              kind->name, (int)jemi_model_classes(model));
     }
-    if (config->kinds == 0 || (config->kinds & ~known) != 0)
+    if ((config->kinds & ~known) != 0)
         return jemi_fail(JEM_EINVAL, "kinds is %#llx; expected bits 1 << JEM_SCORE_*",
                          (unsigned long long)config->kinds);
     if ((config->two_sided & ~config->kinds) != 0)
@@ -53,10 +63,10 @@ static jem_status check_kinds(const jem_model *model, const jem_detector_config 
 
 static jem_status check_rate(double fpr, double confidence)
 {
-    if (!(fpr > 0.0 && fpr < 1.0))
-        return jemi_fail(JEM_EINVAL, "fpr is %g; expected a number above 0 and below 1", fpr);
-    if (!(confidence >= 0.0 && confidence < 1.0))
-        return jemi_fail(JEM_EINVAL, "confidence is %g; expected 0, or a number below 1",
+    if (!(fpr >= JEMI_RATE_MIN && fpr <= JEMI_RATE_MAX))
+        return jemi_fail(JEM_EINVAL, "fpr is %g; expected a number from 1e-9 to 1 - 1e-9", fpr);
+    if (confidence != 0.0 && !(confidence >= JEMI_RATE_MIN && confidence <= JEMI_RATE_MAX))
+        return jemi_fail(JEM_EINVAL, "confidence is %g; expected 0, or a number up to 1 - 1e-9",
                          confidence);
     return JEM_OK;
 }
@@ -67,6 +77,8 @@ static jem_status read_config(const jem_model *model, const jem_detector_config 
     JEMI_TRY(jem_detector_config_init(own, sizeof *own));
     if (config != NULL)
         JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_detector_config"));
+    if (own->kinds == 0)
+        own->kinds = default_kinds(model);
     JEMI_TRY(check_kinds(model, own));
     JEMI_TRY(jemi_check_range_int(own->bank_bytes, BANK_BYTES_MIN, INT64_MAX, "bank_bytes"));
     JEMI_TRY(check_rate(own->fpr, own->confidence));
@@ -123,8 +135,8 @@ JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *mod
 {
     JEMI_OWN_ENVIRONMENT;
     const jemi_detector_data data = {n, x, labels};
-    jemi_progress told = {progress, user, "visits of rows", 0, jemi_detector_fit_visits(n)};
     JEMI_TRY(jemi_check_range_int(n, 2, INT32_MAX, "n"));
+    jemi_progress told = {progress, user, "visits of rows", 0, jemi_detector_fit_visits(n)};
     JEMI_TRY(check_data(detector, model, &data, &told));
     JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
     const jem_status status = jemi_detector_fit(detector, model, &data, &told);
@@ -141,7 +153,7 @@ JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_mode
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(check_data(detector, model, &data, &told));
     JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
-    jem_status status = jemi_detector_check_fitted(detector);
+    jem_status status = jemi_detector_check_fitted(detector, -1);
     if (status == JEM_OK)
         status = jemi_detector_calibrate(detector, model, &data, &told);
     jemi_claim_release(&detector->claim);
@@ -156,18 +168,19 @@ JEM_API jem_status jem_detector_set_threshold(jem_detector *detector, double fpr
     JEMI_TRY(jemi_claim_take(&detector->claim, "detector"));
     jem_status status = jemi_detector_check_calibrated(detector);
     if (status == JEM_OK)
-        status = jemi_calibration_set_threshold(&detector->calibration, fpr, confidence);
+        status = jemi_calibration_set_threshold(&jemi_detector_learnt(detector)->calibration, fpr,
+                                                confidence);
     jemi_claim_release(&detector->claim);
     return status;
 }
 
 static double largest_threshold(const jemi_calibration *calibration)
 {
-    double largest = 0.0;
-    for (int32_t g = 0; g < calibration->n_groups && calibration->n > 0; g++)
-        if (g == 0 || (double)calibration->thresholds[g] > largest)
-            largest = (double)calibration->thresholds[g];
-    return largest;
+    const float *thresholds = calibration->thresholds->of_group;
+    float largest = thresholds[0];
+    for (int32_t g = 1; g < calibration->n_groups; g++)
+        largest = thresholds[g] > largest ? thresholds[g] : largest;
+    return (double)largest;
 }
 
 JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detector_info *info)
@@ -176,19 +189,24 @@ JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detec
     JEMI_TRY(jemi_check_pointer(detector, "detector"));
     JEMI_TRY(jemi_check_pointer(info, "info"));
     JEMI_TRY(jemi_config_check_out(info, "jem_detector_info"));
-    const jemi_calibration *calibration = &detector->calibration;
-    const jem_detector_info own = {
+    const jemi_learnt *learnt = jemi_detector_learnt(detector);
+    const jemi_calibration *calibration = &learnt->calibration;
+    jem_detector_info own = {
         .kinds = detector->config.kinds,
-        .fpr = calibration->fpr,
-        .confidence = calibration->confidence,
-        .threshold = largest_threshold(calibration),
-        .n_fitted = detector->n_fitted,
+        .n_fitted = learnt->n_fitted,
         .n_calibrated = calibration->n,
-        .bank_rows = detector->stats.bank.out,
-        .rank = (int32_t)detector->stats.rank,
         .per_class = detector->config.per_class,
         .bytes = jemi_detector_bytes(detector),
     };
+    if (learnt->stats != NULL) {
+        own.bank_rows = learnt->stats->bank.n;
+        own.rank = (int32_t)learnt->stats->rank;
+    }
+    if (calibration->n > 0) {
+        own.fpr = calibration->thresholds->fpr;
+        own.confidence = calibration->thresholds->confidence;
+        own.threshold = largest_threshold(calibration);
+    }
     jemi_config_write(info, &own, sizeof own);
     return JEM_OK;
 }
@@ -215,8 +233,8 @@ JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_mo
     int32_t place;
     JEMI_TRY(check_call(detector, model, n, x));
     JEMI_TRY(jemi_check_finite(x, n, jemi_model_input_size(model), "x"));
-    JEMI_TRY(jemi_detector_check_fitted(detector));
     JEMI_TRY(find_place(detector, kind, &place));
+    JEMI_TRY(jemi_detector_check_fitted(detector, place));
     JEMI_TRY(jemi_check_array(n, scores, "scores"));
     return n > 0 ? jemi_detector_score(detector, model, place, n, x, scores) : JEM_OK;
 }

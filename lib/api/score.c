@@ -122,6 +122,7 @@ JEM_API jem_status jem_score_logits(int32_t kind, const jem_score_config *config
     if (known->source != JEM_SOURCE_LOGITS)
         return jemi_fail(JEM_EINVAL, "score kind is %s; expected a kind of logits", known->name);
     JEMI_TRY(jemi_check_score_config(config, &own));
+    JEMI_TRY(jemi_check_rows(n, "n"));
     JEMI_TRY(jemi_check_range_int(classes, 1, 100000, "classes"));
     JEMI_TRY(jemi_check_array(n, logits, "logits"));
     JEMI_TRY(jemi_check_array(n, scores, "scores"));

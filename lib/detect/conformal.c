@@ -34,7 +34,8 @@ int64_t jemi_conformal_rank(int64_t n, double fpr, double confidence)
     const double rounding = 1e-9; // 0.05 * 100 is to be 5
     if (confidence > 0.0)
         return rank_with_confidence(n, fpr, confidence);
-    return (int64_t)floor(fpr * (double)(n + 1) + rounding);
+    const int64_t rank = (int64_t)floor(fpr * (double)(n + 1) + rounding);
+    return rank < n ? rank : n;
 }
 
 int64_t jemi_conformal_least(double fpr, double confidence)

@@ -20,7 +20,7 @@ typedef struct call {
     jemi_detector_work work;
     int32_t kind; // of raw scores, -1 = combined
     float *scores;
-    float *finite; // (JEMI_DETECTOR_ROWS, row_len), made when first needed
+    float *finite; // (JEMI_DETECTOR_ROWS, row_len), of rows that are not; made when first needed
     jem_verdict *verdicts;
     size_t stride;
     double temperature;
@@ -31,20 +31,18 @@ typedef jem_status (*block_fn)(call *c, int64_t first, int64_t n, const float *x
 static jem_status run_blocks(call *c, int64_t n, const float *x, block_fn run)
 {
     const int64_t row_len = jemi_model_input_size(c->model);
-    if (c->detector->digest != 0) // of none that nothing was learnt for
-        JEMI_TRY(jemi_detector_check_model(c->detector, c->model, c->runner));
-    JEMI_TRY(jemi_detector_work_create(&c->work, c->detector));
-    for (int64_t first = 0; first < n; first += JEMI_DETECTOR_ROWS) {
-        const int64_t left = n - first;
-        JEMI_TRY(run(c, first, left < JEMI_DETECTOR_ROWS ? left : JEMI_DETECTOR_ROWS,
-                     x + first * row_len));
-    }
+    JEMI_TRY(jemi_detector_check_model(c->detector, c->model, c->runner));
+    JEMI_TRY(jemi_detector_work_create(&c->work, c->detector, jemi_detector_block(n)));
+    for (int64_t first = 0; first < n; first += JEMI_DETECTOR_ROWS)
+        JEMI_TRY(run(c, first, jemi_detector_block(n - first), x + first * row_len));
     return JEM_OK;
 }
 
 static jem_status run_call(call *c, int64_t n, const float *x, block_fn run)
 {
     JEMI_TRY(jemi_runner_borrow(c->model->runners, &c->runner));
+    c->temperature = (double)jemi_generation_temperature(c->model->generations,
+                                                         jemi_runner_generation(c->runner));
     const jem_status status = run_blocks(c, n, x, run);
     jemi_detector_work_fini(&c->work);
     jemi_free(c->finite);
@@ -57,12 +55,13 @@ static jem_status run_call(call *c, int64_t n, const float *x, block_fn run)
 static jem_status score_block(call *c, int64_t first, int64_t n, const float *x)
 {
     const int32_t n_kinds = c->detector->n_kinds;
+    const jemi_calibration *calibration = &jemi_detector_learnt(c->detector)->calibration;
     JEMI_TRY(jemi_detector_score_rows(c->detector, c->model, c->runner, c->kind, n, x, &c->work));
     for (int64_t i = 0; i < n; i++) {
         const float *row = c->work.scores + i * n_kinds;
-        c->scores[first + i] = c->kind >= 0
-                                   ? row[c->kind]
-                                   : jemi_calibration_combine(&c->detector->calibration, row, NULL);
+        c->scores[first + i] =
+            c->kind >= 0 ? row[c->kind]
+                         : jemi_calibration_combine(calibration, row, c->work.rejected[i], NULL);
     }
     return JEM_OK;
 }
@@ -107,33 +106,36 @@ static float probability_of(int64_t n_classes, const float *logits, int64_t labe
     return (float)(1.0 / sum);
 }
 
-// By the scores alone.
 static jem_verdict judge(const call *c, int64_t i)
 {
     const jem_detector *d = c->detector;
-    const int64_t n_classes = jemi_model_classes(c->model);
+    const jemi_calibration *calibration = &jemi_detector_learnt(d)->calibration;
+    const int64_t n_classes = jemi_model_classes(c->model), label = c->work.labels[i];
     const float *logits = c->work.values.logits + i * n_classes;
+    const jemi_conformal group = jemi_calibration_group(calibration, label);
     int32_t top;
-    jem_verdict out = {.label = (int32_t)jemi_detector_label(n_classes, logits)};
-    out.score = jemi_calibration_combine(&d->calibration, c->work.scores + i * d->n_kinds, &top);
-    out.kind = d->kinds[top]->kind;
-    const jemi_conformal group = jemi_calibration_group(&d->calibration, out.label);
+    jem_verdict out = {.label = (int32_t)label};
+    out.score = jemi_calibration_combine(calibration, c->work.scores + i * d->n_kinds,
+                                         c->work.rejected[i], &top);
     out.p_value = (float)jemi_conformal_p_value(&group, out.score);
-    if (out.label < 0) {
+    if (label >= 0)
+        out.probability = probability_of(n_classes, logits, label, c->temperature);
+    if (!c->work.rejected[i])
+        out.kind = d->kinds[top]->kind;
+    if (label < 0)
         out.flag = JEM_FLAG_OVERFLOW;
-        out.kind = 0;
-        return out;
-    }
-    out.probability = probability_of(n_classes, logits, out.label, c->temperature);
-    out.flag = out.score > jemi_calibration_threshold(&d->calibration, out.label) ? JEM_FLAG_SCORE
-                                                                                  : JEM_FLAG_NONE;
+    else if (c->work.rejected[i])
+        out.flag = JEM_FLAG_RANGE;
+    else if (jemi_calibration_flags(calibration, label, out.score))
+        out.flag = JEM_FLAG_SCORE;
     return out;
 }
 
 // Of a row that nothing can be said about.
 static jem_verdict reject(const call *c)
 {
-    const jemi_conformal group = jemi_calibration_group(&c->detector->calibration, -1);
+    const jemi_conformal group =
+        jemi_calibration_group(&jemi_detector_learnt(c->detector)->calibration, -1);
     return (jem_verdict){.score = INFINITY,
                          .p_value = (float)jemi_conformal_p_value(&group, INFINITY),
                          .label = -1,
@@ -144,20 +146,11 @@ static jem_status judge_block(call *c, int64_t first, int64_t n, const float *x)
 {
     const int64_t row_len = jemi_model_input_size(c->model);
     const float *finite = x;
-    float low, high;
-    uint8_t outside[JEMI_DETECTOR_ROWS] = {0};
     JEMI_TRY(make_finite(c, n, &finite));
     JEMI_TRY(jemi_detector_score_rows(c->detector, c->model, c->runner, -1, n, finite, &c->work));
-    if (c->detector->config.flag_range)
-        jemi_model_input_outside(c->model, n, finite, outside, &low, &high);
     for (int64_t i = 0; i < n; i++) {
-        jem_verdict out = judge(c, i);
-        if (outside[i] && out.flag != JEM_FLAG_OVERFLOW) {
-            out.flag = JEM_FLAG_RANGE;
-            out.kind = 0;
-        }
-        if (finite != x && !jemi_all_finite(x + i * row_len, row_len, NULL))
-            out = reject(c);
+        const bool bad = finite != x && !jemi_all_finite(x + i * row_len, row_len, NULL);
+        const jem_verdict out = bad ? reject(c) : judge(c, i);
         memcpy((char *)c->verdicts + (size_t)(first + i) * c->stride, &out, sizeof out);
     }
     return JEM_OK;
@@ -166,10 +159,7 @@ static jem_status judge_block(call *c, int64_t first, int64_t n, const float *x)
 jem_status jemi_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                        const float *x, jem_verdict *verdicts, size_t stride)
 {
-    return run_call(&(call){.detector = detector,
-                            .model = model,
-                            .verdicts = verdicts,
-                            .stride = stride,
-                            .temperature = (double)jemi_model_temperature(model)},
-                    n, x, judge_block);
+    return run_call(
+        &(call){.detector = detector, .model = model, .verdicts = verdicts, .stride = stride}, n, x,
+        judge_block);
 }

@@ -1,17 +1,21 @@
 /*
- * The life of a detector, and whether a model is the one that it belongs to.
+ * The life of a detector, and whether it is ready for what is asked.
  */
 #include "detect/detector.h"
 
 #include "base/memory.h"
-#include "io/digest.h"
 
 jem_status jemi_detector_create(jem_detector **out, const jem_model *model,
                                 const jem_detector_config *config, const jem_score_config *scores)
 {
     jem_detector *detector = jemi_calloc(1, sizeof *detector);
-    if (detector == NULL)
+    jemi_learnt *nothing = jemi_calloc(1, sizeof *nothing);
+    if (detector == NULL || nothing == NULL) {
+        jemi_free(detector);
+        jemi_free(nothing);
         return jemi_fail_memory("detector");
+    }
+    atomic_init(&detector->learnt, nothing);
     detector->config = *config;
     detector->scores = *scores;
     detector->fingerprint = jemi_model_fingerprint(model);
@@ -23,13 +27,31 @@ jem_status jemi_detector_create(jem_detector **out, const jem_model *model,
     return JEM_OK;
 }
 
+void jemi_learnt_destroy(jemi_learnt *learnt)
+{
+    if (learnt == NULL)
+        return;
+    if (learnt->stats != NULL)
+        jemi_feature_stats_fini(learnt->stats);
+    jemi_free(learnt->stats);
+    jemi_calibration_fini(&learnt->calibration);
+    jemi_free(learnt);
+}
+
 void jemi_detector_destroy(jem_detector *detector)
 {
     if (detector == NULL)
         return;
-    jemi_feature_stats_fini(&detector->stats);
-    jemi_calibration_fini(&detector->calibration);
+    jemi_learnt_destroy(jemi_detector_learnt(detector));
     jemi_free(detector);
+}
+
+void jemi_detector_exchange(jem_detector *detector, jemi_learnt *next)
+{
+    jemi_learnt *old = atomic_exchange_explicit(&detector->learnt, next, memory_order_acq_rel);
+    if (old->stats == next->stats)
+        old->stats = NULL;
+    jemi_learnt_destroy(old);
 }
 
 bool jemi_detector_wants(const jem_detector *detector, int32_t source)
@@ -40,9 +62,11 @@ bool jemi_detector_wants(const jem_detector *detector, int32_t source)
     return false;
 }
 
-jem_status jemi_detector_check_fitted(const jem_detector *detector)
+jem_status jemi_detector_check_fitted(const jem_detector *detector, int32_t only)
 {
-    if (detector->n_fitted == 0 && jemi_detector_wants(detector, JEM_SOURCE_FEATURES))
+    const bool wants = only >= 0 ? detector->kinds[only]->source == JEM_SOURCE_FEATURES
+                                 : jemi_detector_wants(detector, JEM_SOURCE_FEATURES);
+    if (wants && jemi_detector_learnt(detector)->stats == NULL)
         return jemi_fail(JEM_EINVAL, "the detector has no statistics of features; expected "
                                      "jem_detector_fit() before");
     return JEM_OK;
@@ -50,37 +74,19 @@ jem_status jemi_detector_check_fitted(const jem_detector *detector)
 
 jem_status jemi_detector_check_calibrated(const jem_detector *detector)
 {
-    if (detector->calibration.n == 0)
+    if (jemi_detector_learnt(detector)->calibration.n == 0)
         return jemi_fail(JEM_EINVAL, "the detector is not calibrated; expected "
                                      "jem_detector_calibrate() before");
     return JEM_OK;
 }
 
-uint64_t jemi_detector_digest(const jem_model *model, const jemi_runner *runner)
-{
-    return jemi_digest(0, jemi_runner_generation(runner)->params,
-                       (size_t)jemi_model_size(model) * sizeof(float));
-}
-
-// The digest of many parameters takes a while, so the last generation that had it is remembered.
 jem_status jemi_detector_check_model(const jem_detector *detector, const jem_model *model,
                                      const jemi_runner *runner)
 {
-    _Atomic uint64_t *verified = &((jem_detector *)detector)->verified;
-    const uint64_t version = jemi_runner_generation(runner)->version;
-    if (model->exec.precision_scoring != detector->precision)
-        return jemi_fail(JEM_EMISMATCH,
-                         "the detector was made at precision_scoring %d, the model "
-                         "has %d; expected the same",
-                         (int)detector->precision, (int)model->exec.precision_scoring);
-    if (atomic_load_explicit(verified, memory_order_relaxed) == version)
+    jemi_learnt *learnt = jemi_detector_learnt(detector);
+    if (learnt->n_fitted == 0 && learnt->calibration.n == 0)
         return JEM_OK;
-    if (jemi_detector_digest(model, runner) != detector->digest)
-        return jemi_fail(JEM_EMISMATCH, "the model has other parameters than those the detector "
-                                        "was made for; expected jem_detector_fit() and "
-                                        "jem_detector_calibrate() again");
-    atomic_store_explicit(verified, version, memory_order_relaxed);
-    return JEM_OK;
+    return jemi_belonging_check(&learnt->model, &learnt->verified, model, runner);
 }
 
 static size_t map_bytes(const jemi_linear_map *map)
@@ -88,13 +94,20 @@ static size_t map_bytes(const jemi_linear_map *map)
     return (size_t)(map->in * map->out * 2 + map->out) * sizeof(float);
 }
 
+static size_t stats_bytes(const jemi_feature_stats *stats)
+{
+    return sizeof *stats + map_bytes(&stats->basis) + map_bytes(&stats->tied.map) +
+           map_bytes(&stats->background.map) + map_bytes(&stats->unit.map) +
+           jemi_bank_bytes(&stats->bank) + (size_t)(stats->rank + stats->width) * sizeof(float);
+}
+
 size_t jemi_detector_bytes(const jem_detector *detector)
 {
-    const jemi_feature_stats *s = &detector->stats;
-    const jemi_calibration *c = &detector->calibration;
-    size_t bytes = sizeof *detector + map_bytes(&s->basis) + map_bytes(&s->tied.map) +
-                   map_bytes(&s->background.map) + map_bytes(&s->unit.map) + map_bytes(&s->bank) +
-                   (size_t)(s->rank + s->width + c->n) * sizeof(float);
+    const jemi_learnt *learnt = jemi_detector_learnt(detector);
+    const jemi_calibration *c = &learnt->calibration;
+    size_t bytes = sizeof *detector + sizeof *learnt + (size_t)c->n * sizeof(float);
+    if (learnt->stats != NULL)
+        bytes += stats_bytes(learnt->stats);
     for (int32_t k = 0; k < c->n_kinds && c->tails != NULL; k++)
         bytes += (size_t)c->tails[k].n * sizeof(float);
     return bytes;

@@ -73,8 +73,7 @@ static jem_status take_rows(learning *l, const jem_model *model, jemi_runner *ru
 {
     const int64_t row_len = jemi_model_input_size(model);
     for (int64_t first = 0; first < data->n; first += JEMI_DETECTOR_ROWS) {
-        const int64_t left = data->n - first;
-        const int64_t n = left < JEMI_DETECTOR_ROWS ? left : JEMI_DETECTOR_ROWS;
+        const int64_t n = jemi_detector_block(data->n - first);
         const jemi_detector_values values = {l->values.logits + first * l->n_classes,
                                              l->values.features + first * l->stride};
         JEMI_TRY(jemi_detector_values_of(model, runner, n, data->x + first * row_len, &values));
@@ -127,34 +126,18 @@ static jem_status learn(learning *l, const jem_detector *detector, const jem_mod
     return jemi_feature_stats_fit(stats, &request, &rows, progress);
 }
 
-// What belongs to other parameters is void.
-static void belong_to(jem_detector *detector, const jem_model *model, const jemi_runner *runner)
+// What belongs to another model is dropped.
+static jem_status fit(jem_detector *detector, const jem_model *model, jemi_runner *runner,
+                      const jemi_detector_data *data, jemi_progress *progress, jemi_learnt *next)
 {
-    detector->precision = model->exec.precision_scoring;
-    detector->digest = jemi_detector_digest(model, runner);
-    atomic_store_explicit(&detector->verified, jemi_runner_generation(runner)->version,
-                          memory_order_relaxed);
-}
-
-jem_status jemi_detector_fit(jem_detector *detector, const jem_model *model,
-                             const jemi_detector_data *data, jemi_progress *progress)
-{
-    jemi_runner *runner;
-    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
     learning l = {.labels = NULL};
-    jemi_feature_stats stats = {0};
-    const jem_status status = learn(&l, detector, model, runner, data, progress, &stats);
+    next->model = jemi_belonging_of(model, runner);
+    next->n_fitted = data->n;
+    next->stats = jemi_calloc(1, sizeof *next->stats);
+    if (next->stats == NULL)
+        return jemi_fail_memory("statistics of a detector");
+    const jem_status status = learn(&l, detector, model, runner, data, progress, next->stats);
     learning_fini(&l);
-    if (status == JEM_OK) {
-        jemi_feature_stats_fini(&detector->stats);
-        jemi_calibration_fini(&detector->calibration);
-        detector->stats = stats;
-        detector->n_fitted = data->n;
-        belong_to(detector, model, runner);
-    } else {
-        jemi_feature_stats_fini(&stats);
-    }
-    jemi_runner_return(runner);
     return status;
 }
 
@@ -164,24 +147,45 @@ typedef struct calibrating {
     jemi_detector_work work;
     float *scores;   // (n, n_kinds)
     int64_t *labels; // (n), predicted
+    bool *rejected;  // (n)
 } calibrating;
+
+static void calibrating_fini(calibrating *c)
+{
+    jemi_detector_work_fini(&c->work);
+    jemi_free(c->scores);
+    jemi_free(c->labels);
+    jemi_free(c->rejected);
+}
+
+static jem_status calibrating_init(calibrating *c, const jem_detector *detector, int64_t n)
+{
+    size_t count;
+    if (!jemi_mul((size_t)n, (size_t)detector->n_kinds, &count))
+        return jemi_fail_memory("calibration");
+    c->scores = jemi_alloc(count, sizeof *c->scores);
+    c->labels = jemi_alloc((size_t)n, sizeof *c->labels);
+    c->rejected = jemi_alloc((size_t)n, sizeof *c->rejected);
+    if (c->scores == NULL || c->labels == NULL || c->rejected == NULL)
+        return jemi_fail_memory("calibration");
+    return jemi_detector_work_create(&c->work, detector, jemi_detector_block(n));
+}
 
 static jem_status score_all(calibrating *c, const jem_detector *detector, const jem_model *model,
                             jemi_runner *runner, const jemi_detector_data *data,
                             jemi_progress *progress)
 {
-    const int64_t row_len = jemi_model_input_size(model), n_classes = jemi_model_classes(model);
+    const int64_t row_len = jemi_model_input_size(model);
     for (int64_t first = 0; first < data->n; first += JEMI_DETECTOR_ROWS) {
-        const int64_t left = data->n - first;
-        const int64_t n = left < JEMI_DETECTOR_ROWS ? left : JEMI_DETECTOR_ROWS;
-        JEMI_TRY(jemi_detector_score_rows(detector, model, runner, -1, n, data->x + first * row_len,
-                                          &c->work));
-        memcpy(c->scores + first * detector->n_kinds, c->work.scores,
-               (size_t)(n * detector->n_kinds) * sizeof *c->scores);
-        for (int64_t i = 0; i < n; i++)
-            c->labels[first + i] =
-                jemi_detector_label(n_classes, c->work.values.logits + i * n_classes);
-        JEMI_TRY(jemi_progress_add(progress, n));
+        const size_t n = (size_t)jemi_detector_block(data->n - first);
+        const jemi_detector_work *work = &c->work;
+        JEMI_TRY(jemi_detector_score_rows(detector, model, runner, -1, (int64_t)n,
+                                          data->x + first * row_len, &c->work));
+        memcpy(c->scores + first * detector->n_kinds, work->scores,
+               n * (size_t)detector->n_kinds * sizeof *work->scores);
+        memcpy(c->labels + first, work->labels, n * sizeof *work->labels);
+        memcpy(c->rejected + first, work->rejected, n * sizeof *work->rejected);
+        JEMI_TRY(jemi_progress_add(progress, (int64_t)n));
     }
     return JEM_OK;
 }
@@ -201,44 +205,62 @@ static jem_status fit_calibration(const jem_detector *detector, const jemi_score
     return jemi_calibration_set_threshold(next, config->fpr, config->confidence);
 }
 
-static jem_status calibrate(calibrating *c, const jem_detector *detector, const jem_model *model,
-                            jemi_runner *runner, const jemi_detector_data *data,
-                            jemi_progress *progress, jemi_calibration *next)
+static jem_status calibrate(jem_detector *detector, const jem_model *model, jemi_runner *runner,
+                            const jemi_detector_data *data, jemi_progress *progress,
+                            jemi_learnt *next)
 {
-    size_t count;
-    if (!jemi_mul((size_t)data->n, (size_t)detector->n_kinds, &count))
-        return jemi_fail_memory("calibration");
-    c->scores = jemi_alloc(count, sizeof *c->scores);
-    c->labels = jemi_alloc((size_t)data->n, sizeof *c->labels);
-    if (c->scores == NULL || c->labels == NULL)
-        return jemi_fail_memory("calibration");
-    JEMI_TRY(jemi_detector_work_create(&c->work, detector));
-    JEMI_TRY(score_all(c, detector, model, runner, data, progress));
-    return fit_calibration(detector, &(jemi_scored_rows){data->n, c->scores, c->labels}, next);
+    const jemi_learnt *now = jemi_detector_learnt(detector);
+    if (now->n_fitted > 0)
+        JEMI_TRY(jemi_detector_check_model(detector, model, runner));
+    next->model = jemi_belonging_of(model, runner);
+    next->n_fitted = now->n_fitted;
+    calibrating c = {.scores = NULL};
+    jem_status status = calibrating_init(&c, detector, data->n);
+    if (status == JEM_OK)
+        status = score_all(&c, detector, model, runner, data, progress);
+    if (status == JEM_OK)
+        status =
+            fit_calibration(detector, &(jemi_scored_rows){data->n, c.scores, c.labels, c.rejected},
+                            &next->calibration);
+    calibrating_fini(&c);
+    if (status == JEM_OK)
+        next->stats = now->stats; // which it shares from here on
+    return status;
+}
+
+// ---- both --------------------------------------------------------------------------------------
+
+typedef jem_status (*learn_fn)(jem_detector *detector, const jem_model *model, jemi_runner *runner,
+                               const jemi_detector_data *data, jemi_progress *progress,
+                               jemi_learnt *next);
+
+static jem_status learn_aside(jem_detector *detector, const jem_model *model,
+                              const jemi_detector_data *data, jemi_progress *progress, learn_fn run)
+{
+    jemi_runner *runner;
+    jemi_learnt *next = jemi_calloc(1, sizeof *next);
+    if (next == NULL)
+        return jemi_fail_memory("detector");
+    jem_status status = jemi_runner_borrow(model->runners, &runner);
+    if (status == JEM_OK) {
+        status = run(detector, model, runner, data, progress, next);
+        jemi_runner_return(runner);
+    }
+    if (status == JEM_OK)
+        jemi_detector_exchange(detector, next);
+    else
+        jemi_learnt_destroy(next);
+    return status;
+}
+
+jem_status jemi_detector_fit(jem_detector *detector, const jem_model *model,
+                             const jemi_detector_data *data, jemi_progress *progress)
+{
+    return learn_aside(detector, model, data, progress, fit);
 }
 
 jem_status jemi_detector_calibrate(jem_detector *detector, const jem_model *model,
                                    const jemi_detector_data *data, jemi_progress *progress)
 {
-    jemi_runner *runner;
-    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
-    calibrating c = {.scores = NULL};
-    jemi_calibration next = {0};
-    jem_status status = JEM_OK;
-    if (jemi_detector_wants(detector, JEM_SOURCE_FEATURES))
-        status = jemi_detector_check_model(detector, model, runner);
-    if (status == JEM_OK)
-        status = calibrate(&c, detector, model, runner, data, progress, &next);
-    if (status == JEM_OK) {
-        jemi_calibration_fini(&detector->calibration);
-        detector->calibration = next;
-        belong_to(detector, model, runner);
-    } else {
-        jemi_calibration_fini(&next);
-    }
-    jemi_detector_work_fini(&c.work);
-    jemi_free(c.scores);
-    jemi_free(c.labels);
-    jemi_runner_return(runner);
-    return status;
+    return learn_aside(detector, model, data, progress, calibrate);
 }

@@ -49,22 +49,32 @@ jem_status jemi_detector_values_of(const jem_model *model, jemi_runner *runner, 
 
 // ---- scores ------------------------------------------------------------------------------------
 
-jem_status jemi_detector_work_create(jemi_detector_work *work, const jem_detector *detector)
+static jem_status make_features(jemi_detector_work *work, const jemi_feature_stats *stats,
+                                int64_t rows)
 {
-    const size_t rows = JEMI_DETECTOR_ROWS;
-    const bool features = jemi_detector_wants(detector, JEM_SOURCE_FEATURES);
-    work->values.logits = jemi_alloc(rows * (size_t)detector->fingerprint.classes, sizeof(float));
-    work->scores = jemi_alloc(rows * (size_t)detector->n_kinds, sizeof *work->scores);
-    work->column = jemi_alloc(rows, sizeof *work->column);
-    if (work->values.logits == NULL || work->scores == NULL || work->column == NULL)
-        return jemi_fail_memory("scores of a detector");
-    if (!features)
-        return JEM_OK;
-    const size_t stride = (size_t)jemi_linear_map_stride(detector->stats.width);
-    work->values.features = jemi_alloc(rows * stride, sizeof(float));
+    const size_t stride = (size_t)jemi_linear_map_stride(stats->width);
+    work->values.features = jemi_alloc((size_t)rows * stride, sizeof(float));
     if (work->values.features == NULL)
         return jemi_fail_memory("features of a detector");
-    return jemi_feature_maps_create(&work->maps, &detector->stats, JEMI_DETECTOR_ROWS);
+    return jemi_feature_maps_create(&work->maps, stats, rows);
+}
+
+jem_status jemi_detector_work_create(jemi_detector_work *work, const jem_detector *detector,
+                                     int64_t rows)
+{
+    const size_t n = (size_t)rows;
+    const jemi_feature_stats *stats = jemi_detector_learnt(detector)->stats;
+    work->values.logits = jemi_alloc(n * (size_t)detector->fingerprint.classes, sizeof(float));
+    work->scores = jemi_alloc(n * (size_t)detector->n_kinds, sizeof *work->scores);
+    work->column = jemi_alloc(n, sizeof *work->column);
+    work->labels = jemi_alloc(n, sizeof *work->labels);
+    work->rejected = jemi_alloc(n, sizeof *work->rejected);
+    if (work->values.logits == NULL || work->scores == NULL || work->column == NULL ||
+        work->labels == NULL || work->rejected == NULL)
+        return jemi_fail_memory("scores of a detector");
+    return stats != NULL && jemi_detector_wants(detector, JEM_SOURCE_FEATURES)
+               ? make_features(work, stats, rows)
+               : JEM_OK;
 }
 
 void jemi_detector_work_fini(jemi_detector_work *work)
@@ -74,11 +84,14 @@ void jemi_detector_work_fini(jemi_detector_work *work)
     jemi_feature_maps_fini(&work->maps);
     jemi_free(work->scores);
     jemi_free(work->column);
+    jemi_free(work->labels);
+    jemi_free(work->rejected);
     *work = (jemi_detector_work){0};
 }
 
 typedef struct scoring {
     const jem_detector *detector;
+    const jemi_feature_stats *stats;
     const jemi_detector_work *work;
     const float *head_weights, *head_bias;
     int64_t n_classes;
@@ -90,37 +103,44 @@ static bool is_asked(int32_t only, int32_t k)
     return only < 0 || only == k;
 }
 
-static float score_of(const scoring *s, const jemi_score_kind *kind, int64_t i)
+static float score_of_features(const scoring *s, const jemi_score_kind *kind, int64_t i)
 {
-    const jem_detector *d = s->detector;
-    const float *logits = s->work->values.logits + i * s->n_classes;
-    if (kind->source == JEM_SOURCE_LOGITS)
-        return jemi_score_of_logits(kind, &d->scores, s->n_classes, logits);
-    const int64_t stride = jemi_linear_map_stride(d->stats.width);
-    const float *features = s->work->values.features + i * stride;
-    if (!jemi_all_finite(logits, s->n_classes, NULL) ||
-        !jemi_all_finite(features, d->stats.width, NULL))
-        return INFINITY;
-    const jemi_feature_row row = {.stats = &d->stats,
+    const double square_max = 1e60; // |h| of 1e30: coordinates of larger ones may overflow
+    const int64_t stride = jemi_linear_map_stride(s->stats->width);
+    const jemi_feature_row row = {.stats = s->stats,
                                   .maps = &s->work->maps,
                                   .index = i,
-                                  .features = features,
-                                  .logits = logits,
+                                  .features = s->work->values.features + i * stride,
+                                  .logits = s->work->values.logits + i * s->n_classes,
                                   .head_weights = s->head_weights,
                                   .head_bias = s->head_bias};
-    const double score = kind->of_features(&d->scores, &row);
-    return isnan(score) ? INFINITY : (float)score; // features near FLT_MAX, squared
+    if (s->work->labels[i] < 0 || !(s->work->maps.squares[i] <= square_max))
+        return INFINITY;
+    const float score = (float)kind->of_features(&s->detector->scores, &row);
+    return isfinite(score) ? score
+                           : INFINITY; // nothing is known of a row with a score of -infinity
+}
+
+static float score_of(const scoring *s, const jemi_score_kind *kind, int64_t i)
+{
+    const float *logits = s->work->values.logits + i * s->n_classes;
+    return kind->source == JEM_SOURCE_LOGITS
+               ? jemi_score_of_logits(kind, &s->detector->scores, s->n_classes, logits)
+               : score_of_features(s, kind, i);
 }
 
 static void score_task(void *context, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const scoring *s = context;
+    const jemi_detector_work *work = s->work;
     const int32_t n_kinds = s->detector->n_kinds;
+    if (work->values.features != NULL)
+        jemi_feature_maps_fill(&work->maps, s->stats, begin, end, work->values.features);
     for (int64_t i = begin; i < end; i++)
         for (int32_t k = 0; k < n_kinds; k++)
             if (is_asked(s->only, k) && s->detector->kinds[k]->source != JEM_SOURCE_GRADIENT)
-                s->work->scores[i * n_kinds + k] = score_of(s, s->detector->kinds[k], i);
+                work->scores[i * n_kinds + k] = score_of(s, s->detector->kinds[k], i);
 }
 
 static jem_status score_gradients(const jem_detector *detector, const jem_model *model,
@@ -138,24 +158,45 @@ static jem_status score_gradients(const jem_detector *detector, const jem_model 
     return JEM_OK;
 }
 
-jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_model *model,
-                                    jemi_runner *runner, int32_t only, int64_t n, const float *x,
-                                    jemi_detector_work *work)
+// Labels, and which rows are rejected whatever they score.
+static void label_rows(const jem_detector *detector, const jem_model *model, int64_t n,
+                       const float *x, jemi_detector_work *work)
 {
-    enum { GRAIN = 16 }; // rows that are worth a thread
+    const int64_t n_classes = jemi_model_classes(model);
+    uint8_t outside[JEMI_DETECTOR_ROWS] = {0};
+    float low, high;
+    if (detector->config.flag_range)
+        jemi_model_input_outside(model, n, x, outside, &low, &high);
+    for (int64_t i = 0; i < n; i++) {
+        work->labels[i] = jemi_detector_label(n_classes, work->values.logits + i * n_classes);
+        work->rejected[i] = work->labels[i] < 0 || outside[i] != 0;
+    }
+}
+
+static scoring make_scoring(const jem_detector *detector, const jem_model *model,
+                            const jemi_runner *runner, const jemi_detector_work *work)
+{
     const jemi_graph *graph = &model->graph;
     const jemi_node *head = &graph->nodes[graph->n_nodes - 1];
     const jemi_generation *at = jemi_runner_generation(runner);
     const float *params = at->normalized != NULL ? at->normalized : at->params;
-    scoring s = {detector,
-                 work,
-                 params + graph->params[head->weight].offset,
-                 params + graph->params[head->bias].offset,
-                 jemi_model_classes(model),
-                 only};
+    return (scoring){.detector = detector,
+                     .stats = jemi_detector_learnt(detector)->stats,
+                     .work = work,
+                     .head_weights = params + graph->params[head->weight].offset,
+                     .head_bias = params + graph->params[head->bias].offset,
+                     .n_classes = jemi_model_classes(model)};
+}
+
+jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_model *model,
+                                    jemi_runner *runner, int32_t only, int64_t n, const float *x,
+                                    jemi_detector_work *work)
+{
+    enum { GRAIN = 8 }; // rows that are worth a thread
+    scoring s = make_scoring(detector, model, runner, work);
+    s.only = only;
     JEMI_TRY(jemi_detector_values_of(model, runner, n, x, &work->values));
-    if (work->values.features != NULL)
-        jemi_feature_maps_fill(&work->maps, &detector->stats, n, work->values.features);
+    label_rows(detector, model, n, x, work);
     jemi_parallel(n, GRAIN, score_task, &s);
     return score_gradients(detector, model, runner, only, n, x, work);
 }

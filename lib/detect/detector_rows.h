@@ -24,17 +24,26 @@ jem_status jemi_detector_values_of(const jem_model *model, jemi_runner *runner, 
 typedef struct jemi_detector_work {
     jemi_detector_values values;
     jemi_feature_maps maps;
-    float *scores; /* (JEMI_DETECTOR_ROWS, n_kinds) */
-    float *column; /* (JEMI_DETECTOR_ROWS), of a kind of the input gradient */
+    float *scores;   /* (rows, n_kinds) */
+    float *column;   /* (rows), of a kind of the input gradient */
+    int64_t *labels; /* (rows), the most probable class; -1 where logits are not finite */
+    bool *rejected;  /* (rows), it overflows, or lies outside of the range where that counts */
 } jemi_detector_work;
 
-/** Zeroed before; fini'd by the caller, also after a failure. */
-jem_status jemi_detector_work_create(jemi_detector_work *work, const jem_detector *detector);
+/** For blocks of up to `rows` rows. Zeroed before; fini'd by the caller, also after a failure. */
+jem_status jemi_detector_work_create(jemi_detector_work *work, const jem_detector *detector,
+                                     int64_t rows);
 void jemi_detector_work_fini(jemi_detector_work *work);
 
+/** Rows of the next block, when `left` are left. */
+static inline int64_t jemi_detector_block(int64_t left)
+{
+    return left < JEMI_DETECTOR_ROWS ? left : JEMI_DETECTOR_ROWS;
+}
+
 /**
- * All kinds' scores, or those of kind number `only` unless it is -1, of n <= JEMI_DETECTOR_ROWS finite rows into work->scores, and their logits; a
- * row that overflows has +infinity everywhere.
+ * All that `work` holds, of n finite rows; scores of kind number `only` alone unless it is -1. Of a
+ * row that overflows all scores are +infinity.
  */
 jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_model *model,
                                     jemi_runner *runner, int32_t only, int64_t n, const float *x,

@@ -4,6 +4,7 @@
 #include "detect/feature_fit.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/linear_algebra.h"
 #include "base/memory.h"
@@ -16,8 +17,8 @@
 // Directions with less of the leading one's second moment than this are rounding.
 static const double direction_min = 1e-9;
 // The least variance beside the basis, in parts of the mean along it: of features that no training
-// row has, but other rows may.
-static const double beside_min = 1e-6;
+// row has, but other rows may. What lies beside is a difference of floats, known to 1e-7 of the whole.
+static const double beside_min = 1e-4;
 
 enum { PERCENTILE_VALUES = 1 << 20 }; // that a percentile is estimated from, at most
 
@@ -161,62 +162,96 @@ static jem_status fit_gaussians(jemi_feature_stats *stats, const jemi_feature_re
     return request->background ? jemi_tied_gaussian_fit(&stats->background, 1, &labelled) : JEM_OK;
 }
 
-// All rows where there is room. Else each class has an equal share of the bank, and gives every so
-// many-th of its rows to it.
-static int64_t choose_bank(const jemi_feature_rows *rows, int64_t most, int64_t *chosen)
+// How many rows `n_classes` classes give if none gives more than `level`.
+static int64_t count_up_to(int64_t n_classes, const int64_t *counts, int64_t level)
 {
-    const int64_t even = most / rows->n_classes > 0 ? most / rows->n_classes : 1;
-    const int64_t share = most < rows->n ? even : rows->n;
-    int64_t n = 0;
-    for (int64_t c = 0; c < rows->n_classes && n < most; c++) {
-        int64_t of_class = 0, seen = 0;
-        for (int64_t i = 0; i < rows->n; i++)
-            of_class += rows->labels[i] == c;
-        const int64_t wanted = of_class < share ? of_class : share;
-        for (int64_t i = 0; i < rows->n && n < most; i++)
-            if (rows->labels[i] == c) {
-                if ((seen + 1) * wanted / of_class > seen * wanted / of_class)
-                    chosen[n++] = i;
-                seen++;
-            }
-    }
-    return n;
+    int64_t sum = 0;
+    for (int64_t c = 0; c < n_classes; c++)
+        sum += counts[c] < level ? counts[c] : level;
+    return sum;
 }
 
-// The similarity to v is z . v of whole coordinates, so their origin goes into the bias.
-static jem_status fill_bank(jemi_feature_stats *stats, const jemi_feature_maps *maps, int64_t n,
-                            const int64_t *chosen)
+// How many rows each class gives to a bank of `most`: shares as equal as the classes allow.
+static void find_shares(int64_t n_classes, const int64_t *counts, int64_t most, int64_t *shares)
 {
-    const int64_t rank = stats->rank, stride = jemi_linear_map_stride(rank);
-    JEMI_TRY(jemi_linear_map_create(&stats->bank, rank, n));
-    for (int64_t j = 0; j < n; j++) {
-        const float *unit = maps->unit_z + chosen[j] * stride;
-        double bias = 0.0;
-        for (int64_t k = 0; k < rank; k++) {
-            stats->bank.matrix[j * rank + k] = unit[k];
-            bias += (double)unit[k] * (double)stats->origin[k];
-        }
-        stats->bank.bias[j] = (float)bias;
+    int64_t level = 0, above = most + 1; // the largest level that has room is below
+    while (above - level > 1) {
+        const int64_t middle = level + (above - level) / 2;
+        if (count_up_to(n_classes, counts, middle) <= most)
+            level = middle;
+        else
+            above = middle;
     }
-    jemi_linear_map_pack(&stats->bank);
+    int64_t left = most - count_up_to(n_classes, counts, level);
+    for (int64_t c = 0; c < n_classes; c++) {
+        const bool one_more = counts[c] > level && left > 0;
+        shares[c] = one_more ? level + 1 : counts[c] < level ? counts[c] : level;
+        left -= one_more;
+    }
+}
+
+// Of each class every so many-th row, class by class.
+static void take_shares(const jemi_feature_rows *rows, const int64_t *counts, const int64_t *shares,
+                        int64_t *seen, int64_t *next, int64_t *chosen)
+{
+    int64_t begin = 0;
+    for (int64_t c = 0; c < rows->n_classes; c++) {
+        seen[c] = 0;
+        next[c] = begin;
+        begin += shares[c];
+    }
+    for (int64_t i = 0; i < rows->n; i++) {
+        const int64_t c = rows->labels[i], before = seen[c]++;
+        if ((before + 1) * shares[c] / counts[c] > before * shares[c] / counts[c])
+            chosen[next[c]++] = i;
+    }
+}
+
+// @param chosen  Out. (most), of at most rows->n.
+static jem_status choose_bank(const jemi_feature_rows *rows, int64_t most, int64_t *chosen)
+{
+    const size_t n_classes = (size_t)rows->n_classes;
+    int64_t *counts = jemi_calloc(4 * n_classes, sizeof *counts);
+    if (counts == NULL)
+        return jemi_fail_memory("bank of features");
+    int64_t *shares = counts + n_classes, *seen = shares + n_classes, *next = seen + n_classes;
+    for (int64_t i = 0; i < rows->n; i++)
+        counts[rows->labels[i]]++;
+    find_shares(rows->n_classes, counts, most, shares);
+    take_shares(rows, counts, shares, seen, next, chosen);
+    jemi_free(counts);
     return JEM_OK;
+}
+
+// How many rows the budget has room for, where each cell may end with a panel that is hardly full,
+// and has a pivot.
+static int64_t room_in_bank(int64_t bytes, int64_t rank)
+{
+    const int64_t most = bytes / (rank * (int64_t)sizeof(float));
+    const int64_t cells = jemi_bank_cells(most);
+    return most - cells * (JEMI_BANK_PANEL + 1) - JEMI_BANK_PANEL;
 }
 
 static jem_status fit_bank(jemi_feature_stats *stats, const jemi_feature_request *request,
                            const jemi_feature_rows *rows, const jemi_feature_maps *maps)
 {
-    const int64_t row_bytes = jemi_linear_map_stride(stats->rank) * (int64_t)sizeof(float);
-    const int64_t most = request->bank_bytes / row_bytes;
+    const int64_t room = room_in_bank(request->bank_bytes, stats->rank);
+    const int64_t most = room < rows->n ? room : rows->n;
     if (!request->bank)
         return JEM_OK;
     if (most < 1)
-        return jemi_fail(JEM_EINVAL, "bank_bytes is %lld; expected at least %lld, a row",
-                         (long long)request->bank_bytes, (long long)row_bytes);
-    int64_t *chosen = jemi_alloc((size_t)(most < rows->n ? most : rows->n), sizeof *chosen);
+        return jemi_fail(JEM_EINVAL, "bank_bytes is %lld; expected at least %lld for rows of %lld",
+                         (long long)request->bank_bytes,
+                         (long long)(4 * JEMI_BANK_PANEL * stats->rank) * (long long)sizeof(float),
+                         (long long)stats->rank);
+    int64_t *chosen = jemi_alloc((size_t)most, sizeof *chosen);
     if (chosen == NULL)
         return jemi_fail_memory("bank of features");
-    const int64_t n = choose_bank(rows, most < rows->n ? most : rows->n, chosen);
-    const jem_status status = fill_bank(stats, maps, n, chosen);
+    jem_status status = choose_bank(rows, most, chosen);
+    const jemi_bank_rows unit = {most, stats->rank, jemi_linear_map_stride(stats->rank),
+                                 maps->unit_z, chosen};
+    if (status == JEM_OK)
+        status = jemi_bank_build(&stats->bank, &unit);
     jemi_free(chosen);
     return status;
 }
@@ -252,18 +287,18 @@ static void find_vim_scale(jemi_feature_stats *stats, const jemi_feature_rows *r
     stats->vim_scale = residuals > 0.0 ? (float)fabs(logits / residuals) : 0.0f;
 }
 
+// Of whole rows at even distances, so that every feature counts alike.
 static jem_status find_react_clip(jemi_feature_stats *stats, double percentile,
                                   const jemi_feature_rows *rows)
 {
-    const int64_t all = rows->n * rows->width;
-    const int64_t n = all < PERCENTILE_VALUES ? all : PERCENTILE_VALUES;
+    const int64_t room = PERCENTILE_VALUES / rows->width > 1 ? PERCENTILE_VALUES / rows->width : 1;
+    const int64_t taken = room < rows->n ? room : rows->n, n = taken * rows->width;
     float *values = jemi_alloc((size_t)n, sizeof *values);
     if (values == NULL)
         return jemi_fail_memory("percentile of features");
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t at = k * (all / n); // evenly, but for a remainder
-        values[k] = rows->features[at / rows->width * rows->stride + at % rows->width];
-    }
+    for (int64_t i = 0; i < taken; i++)
+        memcpy(values + i * rows->width, rows->features + (i * rows->n / taken) * rows->stride,
+               (size_t)rows->width * sizeof *values);
     jemi_sort_floats(n, values);
     stats->react_clip = values[(int64_t)(percentile / 100.0 * (double)(n - 1))];
     jemi_free(values);
@@ -289,7 +324,7 @@ jem_status jemi_feature_stats_fit(jemi_feature_stats *stats, const jemi_feature_
     jemi_feature_maps maps = {0};
     jem_status status = jemi_feature_maps_create(&maps, stats, rows->n);
     if (status == JEM_OK) {
-        jemi_feature_maps_fill(&maps, stats, rows->n, rows->features);
+        jemi_feature_maps_fill(&maps, stats, 0, rows->n, rows->features);
         status = fit_coordinates(stats, request, rows, &maps);
     }
     jemi_feature_maps_fini(&maps);

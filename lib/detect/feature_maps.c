@@ -26,8 +26,8 @@ jem_status jemi_feature_maps_create(jemi_feature_maps *maps, const jemi_feature_
     if (make_rows(&maps->z, n, stats->rank) && make_rows(&maps->unit_z, n, stats->rank) &&
         make_rows(&maps->tied, n, stats->tied.map.out) &&
         make_rows(&maps->background, n, stats->background.map.out) &&
-        make_rows(&maps->unit, n, stats->unit.map.out) &&
-        make_rows(&maps->bank, n, stats->bank.out) && maps->squares != NULL && maps->beside != NULL)
+        make_rows(&maps->unit, n, stats->unit.map.out) && maps->squares != NULL &&
+        maps->beside != NULL)
         return JEM_OK;
     return jemi_fail_memory("coordinates of features");
 }
@@ -39,14 +39,13 @@ void jemi_feature_maps_fini(jemi_feature_maps *maps)
     jemi_free(maps->tied);
     jemi_free(maps->background);
     jemi_free(maps->unit);
-    jemi_free(maps->bank);
     jemi_free(maps->squares);
     jemi_free(maps->beside);
     *maps = (jemi_feature_maps){0};
 }
 
 // Coordinates of h / |h|, and the squares of what h has in all and beside the basis.
-static void measure(jemi_feature_maps *maps, const jemi_feature_stats *stats, int64_t i,
+static void measure(const jemi_feature_maps *maps, const jemi_feature_stats *stats, int64_t i,
                     const float *features)
 {
     const int64_t stride = jemi_linear_map_stride(stats->rank);
@@ -66,21 +65,22 @@ static void measure(jemi_feature_maps *maps, const jemi_feature_stats *stats, in
     maps->beside[i] = fmax(square - along, 0.0);
 }
 
-static void run_map(const jemi_linear_map *map, int64_t n, const float *x, float *y)
+static void run_map(const jemi_linear_map *map, int64_t begin, int64_t end, const float *x,
+                    float *y)
 {
     if (map->out > 0)
-        jemi_linear_map_run(map, n, x, y);
+        jemi_linear_map_run(map, end - begin, x + begin * jemi_linear_map_stride(map->in),
+                            y + begin * jemi_linear_map_stride(map->out));
 }
 
-void jemi_feature_maps_fill(jemi_feature_maps *maps, const jemi_feature_stats *stats, int64_t n,
-                            const float *features)
+void jemi_feature_maps_fill(const jemi_feature_maps *maps, const jemi_feature_stats *stats,
+                            int64_t begin, int64_t end, const float *features)
 {
     const int64_t stride = jemi_linear_map_stride(stats->width);
-    jemi_linear_map_run(&stats->basis, n, features, maps->z);
-    for (int64_t i = 0; i < n; i++)
+    run_map(&stats->basis, begin, end, features, maps->z);
+    for (int64_t i = begin; i < end; i++)
         measure(maps, stats, i, features + i * stride);
-    run_map(&stats->tied.map, n, maps->z, maps->tied);
-    run_map(&stats->background.map, n, maps->z, maps->background);
-    run_map(&stats->unit.map, n, maps->unit_z, maps->unit);
-    run_map(&stats->bank, n, maps->z, maps->bank);
+    run_map(&stats->tied.map, begin, end, maps->z, maps->tied);
+    run_map(&stats->background.map, begin, end, maps->z, maps->background);
+    run_map(&stats->unit.map, begin, end, maps->unit_z, maps->unit);
 }

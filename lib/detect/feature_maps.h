@@ -11,9 +11,9 @@ typedef struct jemi_feature_maps {
     int64_t n;
     float *z; /* rows of jemi_linear_map_stride() floats, as all of these */
     float *unit_z;
-    float *tied, *background, *unit, *bank;
+    float *tied, *background, *unit;
     double *squares; /* (n), |h|^2 */
-    double *beside;  /* (n), |h|^2 - |z|^2 */
+    double *beside;  /* (n), |h|^2 - |z|^2, from 0 on */
 } jemi_feature_maps;
 
 /** Room for n rows. `maps` is zeroed before. */
@@ -21,8 +21,12 @@ jem_status jemi_feature_maps_create(jemi_feature_maps *maps, const jemi_feature_
                                     int64_t n);
 void jemi_feature_maps_fini(jemi_feature_maps *maps);
 
-/** @param features  (n, stride of the width), padded with zeros. */
-void jemi_feature_maps_fill(jemi_feature_maps *maps, const jemi_feature_stats *stats, int64_t n,
-                            const float *features);
+/**
+ * Rows begin .. end - 1. Threads may fill other rows at once.
+ *
+ * @param features  (n, stride of the width), padded with zeros.
+ */
+void jemi_feature_maps_fill(const jemi_feature_maps *maps, const jemi_feature_stats *stats,
+                            int64_t begin, int64_t end, const float *features);
 
 #endif

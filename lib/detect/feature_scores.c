@@ -50,14 +50,12 @@ double jemi_score_unit_mahalanobis(const jem_score_config *config, const jemi_fe
 
 double jemi_score_knn(const jem_score_config *config, const jemi_feature_row *row)
 {
-    const jemi_linear_map *bank = &row->stats->bank;
-    const double square = row->maps->squares[row->index];
-    if (square == 0.0)
+    const jemi_feature_stats *stats = row->stats;
+    const float *unit = row->maps->unit_z + row->index * jemi_linear_map_stride(stats->rank);
+    if (row->maps->squares[row->index] == 0.0)
         return sqrt(2.0); // at right angles to all
-    jemi_largest nearest;
-    jemi_find_largest(bank->out, row->maps->bank + row->index * jemi_linear_map_stride(bank->out),
-                      config->neighbours, &nearest);
-    return sqrt(fmax(2.0 - 2.0 * (double)nearest.values[0] / sqrt(square), 0.0));
+    const float similarity = jemi_bank_similarity(&stats->bank, unit, config->neighbours);
+    return sqrt(fmax(2.0 - 2.0 * (double)similarity, 0.0));
 }
 
 // ---- features and the last layer ---------------------------------------------------------------

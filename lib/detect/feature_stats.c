@@ -8,7 +8,7 @@
 void jemi_feature_stats_fini(jemi_feature_stats *stats)
 {
     jemi_linear_map_fini(&stats->basis);
-    jemi_linear_map_fini(&stats->bank);
+    jemi_bank_fini(&stats->bank);
     jemi_tied_gaussian_fini(&stats->tied);
     jemi_tied_gaussian_fini(&stats->background);
     jemi_tied_gaussian_fini(&stats->unit);

@@ -8,6 +8,7 @@
 #ifndef JEMI_DETECT_FEATURE_STATS_H
 #define JEMI_DETECT_FEATURE_STATS_H
 
+#include "detect/bank.h"
 #include "detect/tied_gaussian.h"
 
 /** Zeroed = not fitted. */
@@ -21,10 +22,10 @@ typedef struct jemi_feature_stats {
     jemi_tied_gaussian tied;       /* of z - origin, by class */
     jemi_tied_gaussian background; /* of z - origin, one class */
     jemi_tied_gaussian unit;       /* of z / |h|, by class */
-    jemi_linear_map bank; /* (rows of the bank, rank): z - origin -> z . v, v = z' / |h'| */
-    int64_t vim_rank;     /* ViM's principal space, the first of the basis */
-    float vim_scale;      /* its alpha */
-    float react_clip;     /* that percentile of all features */
+    jemi_bank bank;                /* of z / |h| */
+    int64_t vim_rank;              /* ViM's principal space, the first of the basis */
+    float vim_scale;               /* its alpha */
+    float react_clip;              /* that percentile of all features */
 } jemi_feature_stats;
 
 void jemi_feature_stats_fini(jemi_feature_stats *stats);

@@ -5,17 +5,12 @@
 
 #include <string.h>
 
-static void swap(float *a, float *b)
-{
-    const float value = *a;
-    *a = *b;
-    *b = value;
-}
+#include "detect/sorted.h"
 
 static void sift_up(float *at, int64_t i)
 {
     while (i > 0 && at[i] < at[(i - 1) / 2]) {
-        swap(&at[i], &at[(i - 1) / 2]);
+        jemi_swap_floats(&at[i], &at[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
 }
@@ -28,14 +23,13 @@ static void sift_down(float *at, int64_t count)
             child++;
         if (at[i] <= at[child])
             return;
-        swap(&at[i], &at[child]);
+        jemi_swap_floats(&at[i], &at[child]);
         i = child;
     }
 }
 
-void jemi_find_largest(int64_t n, const float *values, int64_t most, jemi_largest *heap)
+void jemi_largest_add(jemi_largest *heap, int64_t n, const float *values, int64_t most)
 {
-    heap->count = 0;
     for (int64_t i = 0; i < n; i++)
         if (heap->count < most) {
             heap->values[heap->count] = values[i];

@@ -14,8 +14,8 @@ typedef struct jemi_largest {
     float values[JEMI_LARGEST_MAX];
 } jemi_largest;
 
-/** All of them where there are no more than `most`, 1 .. JEMI_LARGEST_MAX. */
-void jemi_find_largest(int64_t n, const float *values, int64_t most, jemi_largest *heap);
+/** Keeps the largest `most`, 1 .. JEMI_LARGEST_MAX, of what it holds and these. Begins with count 0. */
+void jemi_largest_add(jemi_largest *heap, int64_t n, const float *values, int64_t most);
 
 /** The k-th largest of them, 1 <= k <= n: any k, but a walk over all values for each of 32 bits. */
 float jemi_kth_largest(int64_t n, const float *values, int64_t k);

@@ -97,8 +97,8 @@ double jemi_score_gen(const jem_score_config *config, int64_t n_classes, const f
     for (int64_t k = 0; k < n_classes; k++)
         if (k != top.index)
             others += jemi_exp((double)logits[k] / temperature - f);
-    jemi_largest heap;
-    jemi_find_largest(n_classes, logits, config->gen_classes, &heap);
+    jemi_largest heap = {.count = 0};
+    jemi_largest_add(&heap, n_classes, logits, config->gen_classes);
     double sum = 0.0;
     bool top_is_done = false;
     for (int64_t i = 0; i < heap.count; i++) {

@@ -7,6 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+static inline void jemi_swap_floats(float *a, float *b)
+{
+    const float value = *a;
+    *a = *b;
+    *b = value;
+}
+
 void jemi_sort_floats(int64_t n, float *values);
 
 /** How many lie below `value`; with or_equal, how many do not lie above it. */

@@ -13,17 +13,19 @@
 
 enum { OUTER = 20 }; // one of so many values is in a tail
 
-// `sign` 1 for the upper tail, -1 for the lower.
+// `sign` 1 for the upper tail, -1 for the lower. At least what rounding may do to a score, so that a
+// tail of ties has a scale, too.
 static float mean_excess(const jemi_tail *tail, int sign)
 {
     const int64_t count = tail->n / OUTER > 0 ? tail->n / OUTER : 1;
     const int64_t last = tail->n - 1;
     const double begin = (double)tail->sorted[sign > 0 ? last - (count < last ? count : last)
                                                        : (count < last ? count : last)];
+    const double rounding = 1e-6 * fabs(begin) + 1e-30;
     double sum = 0.0;
     for (int64_t i = 0; i < count; i++)
         sum += fabs((double)tail->sorted[sign > 0 ? last - i : i] - begin);
-    return (float)(sum / (double)count);
+    return (float)(sum > rounding * (double)count ? sum / (double)count : rounding);
 }
 
 jem_status jemi_tail_fit(jemi_tail *tail, int64_t n, const float *values)
@@ -46,12 +48,10 @@ void jemi_tail_fini(jemi_tail *tail)
     *tail = (jemi_tail){0};
 }
 
-// How many scales beyond the extreme value; a sample that does not vary has no scale.
+// How many scales beyond the extreme value; none where both are infinite.
 static double scales_beyond(double distance, float scale)
 {
-    if (!(distance > 0.0))
-        return 0.0;
-    return scale > 0.0f && isfinite(scale) ? distance / (double)scale : INFINITY;
+    return distance > 0.0 ? distance / (double)scale : 0.0;
 }
 
 double jemi_tail_surprise(const jemi_tail *tail, float value, bool two_sided)

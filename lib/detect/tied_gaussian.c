@@ -191,5 +191,6 @@ double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const flo
             (double)gaussian->constants[c] - (double)mapped[gaussian->rank + c];
         nearest = from_class < nearest ? from_class : nearest;
     }
-    return fmax(square + nearest, 0.0);
+    const double distance = square + nearest;
+    return distance < 0.0 ? 0.0 : isfinite(distance) ? distance : INFINITY; // not fmax(): of NaN
 }

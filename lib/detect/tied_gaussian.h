@@ -35,7 +35,7 @@ jem_status jemi_tied_gaussian_fit(jemi_tied_gaussian *gaussian, int64_t n_classe
                                   const jemi_labelled_rows *rows);
 void jemi_tied_gaussian_fini(jemi_tied_gaussian *gaussian);
 
-/** The least over classes. @param mapped  A row that `map` gave. */
+/** The least over classes; infinite where the map overflows. @param mapped  A row that `map` gave. */
 double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const float *mapped);
 
 #endif

@@ -15,6 +15,7 @@
 #include "kernels/layout.h"
 #include "kernels/noise.h"
 #include "kernels/norm.h"
+#include "kernels/panels.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
 #include "kernels/vector.h"
@@ -93,6 +94,9 @@
        const float *weight, const float *mean, const float *var, float *dweight, float *dbias,     \
        void *scratch),                                                                             \
       (pass, diff_src, diff_dst, src, weight, mean, var, dweight, dbias, scratch))                 \
+    F(void, multiply_panels,                                                                       \
+      (const float *panels, int64_t n, int64_t rank, const float *x, float *products),             \
+      (panels, n, rank, x, products))                                                              \
     F(void, avgpool_forward, (float *dst, const float *src, const jemi_pooling *pooling),          \
       (dst, src, pooling))                                                                         \
     F(void, avgpool_transposed,                                                                    \

@@ -149,6 +149,47 @@ def test_the_range_counts_unless_told_not_to(model):
     assert detector.detect(row)["flag"][0] in (FLAG["none"], FLAG["score"])
 
 
+@pytest.mark.parametrize("kind", ["mahalanobis", "relative-mahalanobis", "unit-mahalanobis", "knn",
+                                  "react", "scale"])
+def test_features_that_overflow_are_not_usual(model, kind):
+    """Logits and features are finite up to 1e37 or so; products of features are not."""
+    x, y = rows(500, 1)
+    detector = jem.Detector(model, [kind], fpr=0.05, flag_range=0).fit(x, y)
+    for scale in (1e20, 1e33, 1e36, 1e37):
+        scores = detector.score(x[:50] * np.float32(scale), kind)
+        assert not np.isnan(scores).any() and not np.isneginf(scores).any()
+        if scale >= 1e33:
+            assert np.isposinf(scores).all(), scale
+
+
+def test_the_rate_counts_rows_outside_of_the_range(model):
+    """Two of a hundred in-distribution rows lie outside: less cannot be promised, more can."""
+    def mixed(n, seed):
+        x, y = rows(n, seed)
+        x[np.random.default_rng(seed + 1).random(n) < 0.02, 0] = 1.5
+        return x, y
+
+    for kinds in (["energy"], None):
+        with pytest.raises(jem.JemInvalidError, match="always flagged"):
+            jem.Detector(model, kinds, fpr=0.01).fit(*rows(500, 1)).calibrate(mixed(4000, 2)[0])
+        detector = jem.Detector(model, kinds, fpr=0.05).fit(*rows(500, 1))
+        detector.calibrate(mixed(8000, 2)[0])
+        found = detector.detect(mixed(8000, 4)[0])
+        assert abs((found["flag"] != 0).mean() - 0.05) < 6 * np.sqrt(0.05 * 0.95 * (1 / 4000 + 1 / 8000))
+        outside = found[found["flag"] == FLAG["range"]]
+        assert len(outside) > 100 and np.isposinf(outside["score"]).all()
+        assert (outside["p_value"] > 0.01).all()  # as many as one in fifty are like that
+        with pytest.raises(jem.JemInvalidError, match="always flagged"):
+            detector.set_threshold(0.01)
+        assert detector.info.fpr == 0.05
+
+
+def test_rates_near_one(model):
+    x, _ = rows(50, 2)
+    detector = jem.Detector(model, ["energy"], fpr=0.999).calibrate(x)
+    assert detector.info.threshold == detector.score(x, "energy").min()
+
+
 def test_a_row_depends_on_nothing_else(detector, model):
     x, _ = rows(523, 12)
     whole = detector.detect(x)
@@ -219,22 +260,52 @@ def test_another_model_is_refused(model, detector):
         other.set_tensor("head.bias", model.tensors()["head.bias"] + 1e-6)
         with pytest.raises(jem.JemMismatchError, match="other parameters"):
             detector.detect(x, model=other)
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, backend="ref") as other:
+        other.params = model.params
+        with pytest.raises(jem.JemMismatchError, match="backend"):
+            detector.detect(x, model=other)
     with jem.Model.create("mlp-8", channels=INPUTS, classes=CLASSES) as other:
         with pytest.raises(jem.JemMismatchError):
             detector.detect(x, model=other)
 
 
+@pytest.mark.parametrize("first, second", [("mlp-24-20", "mlp-24-20:act=silu"), ("mlp-5-14", "mlp-36")])
+def test_another_architecture_is_refused(first, second):
+    """The second two have 109 parameters each, and features of another width."""
+    shape = {"channels": 1, "classes": 1} if first == "mlp-5-14" else \
+        {"channels": INPUTS, "classes": CLASSES}
+    x = np.random.default_rng(1).uniform(-1, 1, (200, shape["channels"])).astype(np.float32)
+    with jem.Model.create(first, **shape) as one, jem.Model.create(second, **shape) as two:
+        detector = jem.Detector(one, fpr=0.1).fit(x).calibrate(x)
+        two.params = one.params
+        with pytest.raises(jem.JemMismatchError, match="architecture"):
+            detector.detect(x, model=two)
+
+
+def test_another_range_is_refused(model, detector):
+    x, _ = rows(5, 1)
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, input_low=-2.0, input_high=2.0) as other:
+        other.params = model.params
+        with pytest.raises(jem.JemMismatchError, match="input range"):
+            detector.detect(x, model=other)
+
+
 @pytest.mark.parametrize("config, message", [
-    ({"fpr": 0.0}, "fpr is 0"), ({"fpr": 1.0}, "fpr is 1"), ({"fpr": float("nan")}, "fpr is nan"),
+    ({"fpr": 0.0}, "fpr is 0"), ({"fpr": 1.0}, "fpr is 1"), ({"fpr": 1e-20}, "fpr is 1e-20"), ({"fpr": float("nan")}, "fpr is nan"),
     ({"confidence": 1.0}, "confidence is 1"), ({"rank": 0}, "rank is 0"),
     ({"rank": 257}, "rank is 257"), ({"bank_bytes": 1}, "bank_bytes is 1"),
-    ({"combine": 3}, "combine is 3"), ({"kinds": []}, "kinds is 0"),
+    ({"combine": 3}, "combine is 3"), ({"confidence": 1e-20}, "confidence is 1e-20"),
     ({"kinds": ["energy"], "two_sided": ["knn"]}, "two_sided"), ({"neighbours": 0}, "neighbours is 0"),
     ({"temperature": 0.0}, "temperature"), ({"gen_gamma": 1.0}, "gen_gamma is 1"),
 ])
 def test_settings_out_of_range(model, config, message):
     with pytest.raises(jem.JemInvalidError, match=message):
         jem.Detector(model, **config)
+
+
+def test_no_kinds(model):
+    with pytest.raises(ValueError, match="kinds is empty"):
+        jem.Detector(model, [])
 
 
 def test_a_cancelled_fit_leaves_the_former_one(model):

@@ -24,6 +24,7 @@ static struct {
     jem_model *model;
     jem_sampler *sampler;
     jem_optimizer *optimizer;
+    jem_detector *detector;
     jem_exec_config exec;
     float *x, *params[2];
     jem_train_batch batch;
@@ -58,6 +59,10 @@ static void set_up(int32_t backend)
     const jem_sampler_config config = support_sampler_config(CAPACITY, 2);
     w.sampler = support_sampler(w.model, &config);
     w.optimizer = support_optimizer(w.model, 1e-3f);
+    jem_detector_config detector;
+    MUST(jem_detector_config_init(&detector, sizeof detector));
+    detector.fpr = 0.2; // of a calibration by eight rows
+    MUST(jem_detector_create(&w.detector, w.model, &detector, NULL));
     w.x = support_uniform(CAPACITY * FEATURES, 1);
     w.batch = support_batch(ROWS, w.x, labels); // here: Check has a lock that a fork leaves locked
     w.count = support_param_count(w.model);
@@ -75,6 +80,7 @@ static void set_up(int32_t backend)
 static void tear_down(void)
 {
     support_remove_dir(w.dir);
+    jem_detector_destroy(w.detector);
     jem_optimizer_destroy(w.optimizer);
     jem_sampler_destroy(w.sampler);
     jem_model_destroy(w.model);
@@ -182,6 +188,18 @@ static bool log_and_fail(int64_t round)
            jem_model_load(&none, "/missing", NULL) == JEM_EIO;
 }
 
+// There is no threshold to set where the other thread has just fitted.
+static bool learn(int64_t round)
+{
+    if (round % 4 == 0 &&
+        !fine(jem_detector_fit(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL)))
+        return false;
+    if (!fine(jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL)))
+        return round == 0; // before the first fit
+    const jem_status status = jem_detector_set_threshold(w.detector, 0.3, 0.0);
+    return fine(status) || status == JEM_EINVAL;
+}
+
 typedef struct activity_row {
     const char *name;
     bool (*run)(int64_t round);
@@ -191,7 +209,7 @@ static const activity_row activities[] = {
     {"scoring", score},   {"saving", save},          {"setting parameters", set_params},
     {"training", train},  {"drawing", draw},         {"fitting starts", fit},
     {"creating", create}, {"cloning", clone},        {"writing checkpoints", checkpoint},
-    {"naming", set_text}, {"logging", log_and_fail},
+    {"naming", set_text}, {"logging", log_and_fail}, {"learning", learn},
 };
 
 static void *be_busy(void *activity)
@@ -263,6 +281,18 @@ static bool child_text(void)
            jem_set_log(ignore_line, NULL) == JEM_OK;
 }
 
+// What the parent had learnt, whole or not at all or of other parameters; then anew.
+static bool child_detect(void)
+{
+    jem_verdict verdicts[ROWS];
+    const jem_status status =
+        jem_detect(w.detector, w.model, ROWS, w.x, verdicts, sizeof verdicts[0]);
+    return (status == JEM_OK || status == JEM_EINVAL || status == JEM_EMISMATCH) &&
+           jem_detector_fit(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL) == JEM_OK &&
+           jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL) == JEM_OK &&
+           jem_detect(w.detector, w.model, ROWS, w.x, verdicts, sizeof verdicts[0]) == JEM_OK;
+}
+
 static bool child_create(void)
 {
     return create(0) && clone(0) && jem_model_bytes(w.model) > 0;
@@ -270,6 +300,7 @@ static bool child_create(void)
 
 static bool child_destroy(void)
 {
+    jem_detector_destroy(w.detector);
     jem_sampler_destroy(w.sampler);
     jem_optimizer_destroy(w.optimizer);
     jem_model_destroy(w.model);
@@ -286,6 +317,7 @@ static const child_row calls[] = {
     {"set_params", child_set_params}, {"save", child_save},
     {"train_step", child_train},      {"sampler", child_run},
     {"text and log", child_text},     {"create and clone", child_create},
+    {"detect", child_detect},
 };
 
 // All calls, each child with another one first. The exit status is the call that failed.

@@ -220,6 +220,43 @@ def test_vim(network):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
+def test_react_of_many_rows():
+    """The percentile is that of all features, also where only some rows are looked at."""
+    width = 64
+    model = jem.Model.create(f"mlp-{width}", channels=INPUTS, classes=CLASSES, seed=3)
+    tensors = model.tensors()
+    scale = np.linspace(0.1, 4, width, dtype=np.float32)[:, None]  # features differ in size
+    name = next(name for name, values in tensors.items() if values.shape == (width, INPUTS))
+    model.set_tensor(name, tensors[name] * scale)
+    x = np.random.default_rng(1).normal(0, 0.3, (3 * (1 << 20) // width // 2, INPUTS)).astype(np.float32)
+    h, points = model.features(x).astype(float), model.features(x[:50]).astype(float)
+    weights, bias = (model.tensors()[f"head.{part}"].astype(float) for part in ("weight", "bias"))
+    expected = -logsumexp(np.minimum(points, np.quantile(h, 0.9)) @ weights.T + bias)
+    found = jem.Detector(model, ["react"], flag_range=0).fit(x)
+    np.testing.assert_allclose(found.score(x[:50], "react"), expected, atol=0.01)
+
+
+def test_models_of_one_class():
+    """The default kinds are those that say anything of them."""
+    model = jem.Model.create("mlp-8", channels=3, classes=1)
+    x = np.random.default_rng(1).uniform(-1, 1, (200, 3)).astype(np.float32)
+    found = jem.Detector(model, fpr=0.1).fit(x).calibrate(x)
+    assert found.info.kinds == sum(1 << number for number in (1, 8, 11))  # energy, mahalanobis, knn
+    assert not np.isnan(found.detect(x)["score"]).any()
+    with pytest.raises(jem.JemInvalidError, match="gen"):
+        jem.Detector(model, ["gen"])
+
+
+def test_the_bank_is_shared_by_the_classes_that_have_rows():
+    model = jem.Model.create("mlp-8", channels=INPUTS, classes=500)
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(-1, 1, (4000, INPUTS)).astype(np.float32), np.full(4000, 7)
+    y[:3] = 499
+    full = jem.Detector(model, ["knn"], bank_bytes=20000).fit(x, y)
+    assert 20000 / 32 * 0.8 < full.info.bank_rows <= 20000 / 32
+    assert full.score(x[:3], "knn").max() < 1e-3  # a small class is there as a whole
+
+
 FAR = ["mahalanobis", "unit-mahalanobis", "knn"]
 
 

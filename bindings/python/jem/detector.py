@@ -22,6 +22,8 @@ def _bits(kinds: Iterable[str | int] | None, name: str) -> int | None:
     if kinds is None:
         return None
     words = [kinds] if isinstance(kinds, (str, int)) else list(kinds)
+    if name == "kinds" and not words:
+        raise ValueError("kinds is empty; expected names of scores, or None for the default ones")
     bits = 0
     for word in words:
         bits |= 1 << _values.constant("JEM_SCORE_", word, name)
@@ -35,7 +37,7 @@ class Detector(Handle):
         detector.detect(x)["flag"] != 0
 
     Args:
-        model: Whose parameters it is made for. The methods use it unless they are given another.
+        model: Whose parameters it is made for, and which the methods use.
         kinds, two_sided: Names of scores, as Model.score() takes them and of features besides.
         **config: seed, bank_bytes, fpr, confidence, combine ("largest", "sum"), per_class, rank,
             flag_range, and the numbers of the scores: temperature, gen_gamma, gen_classes,
