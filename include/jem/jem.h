@@ -1172,6 +1172,30 @@ typedef struct jem_verdict {
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                               const float *x, jem_verdict *verdicts, size_t size);
 
+/**
+ * Stores a copy of a calibrated detector with the parameters that the model has now, in place of the
+ * one before: jem_model_save() writes it, jem_model_load() reads it, jem_model_clone() copies it, and
+ * whatever sets other parameters (training, jem_model_set_params(), ..) drops it.
+ *
+ * Files with a detector have jem.format 2.
+ *
+ * @param detector  NULL = none from now on.
+ * @return JEM_OK; JEM_EINVAL when it is not calibrated; JEM_EMISMATCH when it is not the model's;
+ *         JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_model_set_detector(jem_model *model, const jem_detector *detector);
+
+/**
+ * A copy of the model's detector, for jem_detector_destroy().
+ *
+ * @return JEM_OK; JEM_ENOTFOUND when it has none; JEM_EMISMATCH when the model has another
+ *         precision_scoring, backend, input range or standardisation than the one that was
+ *         calibrated, or a file whose parameters somebody has changed; JEM_EFORMAT when the file
+ *         holds what is no detector; JEM_EUNSUPPORTED, of a later version; JEM_ENOMEM,
+ *         JEM_EBACKEND.
+ */
+JEM_API jem_status jem_model_get_detector(const jem_model *model, jem_detector **out);
+
 /* ------------------------------------------------------------------------------------------- */
 /* Sampler                                                                                      */
 /* ------------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "detect/detect.h"
 #include "detect/detector_fit.h"
+#include "detect/detector_store.h"
 
 #define KIND(kind) ((uint64_t)1 << (kind))
 
@@ -40,27 +41,6 @@ static uint64_t default_kinds(const jem_model *model)
     return bits;
 }
 
-static jem_status check_kinds(const jem_model *model, const jem_detector_config *config)
-{
-    uint64_t known = 0;
-    const jemi_score_kind *kind;
-    for (int32_t k = 1; (kind = jemi_score_kind_find(k)) != NULL; k++) {
-        known |= KIND(k);
-        if ((config->kinds & KIND(k)) != 0 && jemi_model_classes(model) < kind->classes_min)
-            return jemi_fail(JEM_EINVAL,
-                             "kinds has %s; expected kinds that say something of a "
-                             "model with %d class",
-                             kind->name, (int)jemi_model_classes(model));
-    }
-    if ((config->kinds & ~known) != 0)
-        return jemi_fail(JEM_EINVAL, "kinds is %#llx; expected bits 1 << JEM_SCORE_*",
-                         (unsigned long long)config->kinds);
-    if ((config->two_sided & ~config->kinds) != 0)
-        return jemi_fail(JEM_EINVAL, "two_sided is %#llx; expected some of the bits of kinds",
-                         (unsigned long long)config->two_sided);
-    return JEM_OK;
-}
-
 static jem_status check_rate(double fpr, double confidence)
 {
     if (!(fpr >= JEMI_RATE_MIN && fpr <= JEMI_RATE_MAX))
@@ -79,7 +59,7 @@ static jem_status read_config(const jem_model *model, const jem_detector_config 
         JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_detector_config"));
     if (own->kinds == 0)
         own->kinds = default_kinds(model);
-    JEMI_TRY(check_kinds(model, own));
+    JEMI_TRY(jemi_detector_check_kinds(own, jemi_model_classes(model), JEM_EINVAL));
     JEMI_TRY(jemi_check_range_int(own->bank_bytes, BANK_BYTES_MIN, INT64_MAX, "bank_bytes"));
     JEMI_TRY(check_rate(own->fpr, own->confidence));
     JEMI_TRY(jemi_check_range_int(own->combine, JEM_COMBINE_LARGEST, JEM_COMBINE_SUM, "combine"));
@@ -250,4 +230,70 @@ JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *mod
         return jemi_fail(JEM_EINVAL, "size is %lld; expected at least %lld, sizeof(jem_verdict)",
                          (long long)size, (long long)sizeof(jem_verdict));
     return n > 0 ? jemi_detect(detector, model, n, x, verdicts, size) : JEM_OK;
+}
+
+// ---- in the model ------------------------------------------------------------------------------
+
+static jem_status attach(jem_model *model, const jem_detector *detector, jemi_runner *runner)
+{
+    jemi_attachment *attachment;
+    JEMI_TRY(jemi_detector_check_model(detector, model, runner));
+    JEMI_TRY(jemi_detector_pack(&attachment, detector));
+    if (jemi_generations_attach(model->generations, jemi_runner_generation(runner)->version,
+                                attachment))
+        return JEM_OK;
+    jemi_attachment_release(attachment);
+    return jemi_fail(JEM_EMISMATCH, "the model's parameters changed during the call; expected "
+                                    "those that the detector was made for");
+}
+
+JEM_API jem_status jem_model_set_detector(jem_model *model, const jem_detector *detector)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    if (detector != NULL) {
+        JEMI_TRY(jemi_check_fingerprint(model, &detector->fingerprint, true, "detector"));
+        JEMI_TRY(jemi_detector_check_calibrated(detector));
+    }
+    jemi_runner *runner;
+    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
+    jem_status status = JEM_OK;
+    if (detector != NULL)
+        status = attach(model, detector, runner);
+    else
+        jemi_generations_attach(model->generations, jemi_runner_generation(runner)->version, NULL);
+    jemi_runner_return(runner);
+    return status;
+}
+
+// Whether it belongs to the model as it is now is seen at once, not at the first row.
+static jem_status take_detector(jem_detector **out, const jem_model *model,
+                                const jemi_attachment *attachment, const jemi_runner *runner)
+{
+    jem_detector *detector;
+    JEMI_TRY(jemi_detector_unpack(&detector, model, jemi_attachment_parts(attachment)));
+    const jem_status status = jemi_detector_check_model(detector, model, runner);
+    if (status == JEM_OK)
+        *out = detector;
+    else
+        jemi_detector_destroy(detector);
+    return status;
+}
+
+JEM_API jem_status jem_model_get_detector(const jem_model *model, jem_detector **out)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(out, "out"));
+    *out = NULL;
+    JEMI_TRY(jemi_check_pointer(model, "model"));
+    jemi_runner *runner;
+    JEMI_TRY(jemi_runner_borrow(model->runners, &runner));
+    jemi_attachment *attachment =
+        jemi_generation_attachment(model->generations, jemi_runner_generation(runner));
+    const jem_status status = attachment != NULL
+                                  ? take_detector(out, model, attachment, runner)
+                                  : jemi_fail(JEM_ENOTFOUND, "the model has no detector");
+    jemi_attachment_release(attachment);
+    jemi_runner_return(runner);
+    return status;
 }

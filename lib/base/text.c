@@ -66,6 +66,18 @@ bool jemi_parse_float(const char *text, float *value)
     return true;
 }
 
+bool jemi_parse_double(const char *text, double *value)
+{
+    const locale_t host = enter_c_locale();
+    char *end;
+    const double parsed = strtod(text, &end);
+    leave_c_locale(host);
+    if (end == text || *end != '\0' || !isfinite(parsed))
+        return false;
+    *value = parsed;
+    return true;
+}
+
 bool jemi_parse_int(const char *text, int64_t low, int64_t high, int64_t *value)
 {
     const int errno_before = errno;

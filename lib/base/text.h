@@ -17,6 +17,7 @@ int jemi_format_list(char *out, size_t size, const char *format, va_list argumen
 
 /** The whole string is one finite number; false otherwise. */
 bool jemi_parse_float(const char *text, float *value);
+bool jemi_parse_double(const char *text, double *value);
 
 /** The whole string is one decimal integer of 0 .. 2^64 - 1; false otherwise. */
 bool jemi_parse_uint64(const char *text, uint64_t *value);

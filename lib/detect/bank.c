@@ -66,6 +66,14 @@ float jemi_bank_similarity(const jemi_bank *bank, const float *unit, int64_t k)
 
 // ---- building ----------------------------------------------------------------------------------
 
+int64_t jemi_bank_count_panels(int64_t n_cells, const int64_t *counts)
+{
+    int64_t panels = 0;
+    for (int64_t c = 0; c < n_cells; c++)
+        panels += jemi_bank_panels(counts[c]);
+    return panels;
+}
+
 jem_status jemi_bank_create(jemi_bank *bank, int64_t rank, int64_t n_cells, const int64_t *counts)
 {
     bank->rank = rank;

@@ -48,6 +48,9 @@ int64_t jemi_bank_cells(int64_t n);
 jem_status jemi_bank_build(jemi_bank *bank, const jemi_bank_rows *rows);
 void jemi_bank_fini(jemi_bank *bank);
 
+/** Of cells that hold so many vectors. */
+int64_t jemi_bank_count_panels(int64_t n_cells, const int64_t *counts);
+
 /** Room for cells of these counts, all values zero; n and begin follow from the counts. */
 jem_status jemi_bank_create(jemi_bank *bank, int64_t rank, int64_t n_cells, const int64_t *counts);
 

@@ -88,7 +88,7 @@ static void fill_groups(jemi_calibration *c, uint64_t seed, const jemi_scored_ro
     c->begin[c->n_groups] = c->n;
 }
 
-static jem_status allocate(jemi_calibration *c, const bool *two_sided, int64_t n)
+jem_status jemi_calibration_allocate(jemi_calibration *c, const bool *two_sided, int64_t n)
 {
     const size_t kinds = (size_t)c->n_kinds, groups = (size_t)c->n_groups;
     c->tails = jemi_calloc(kinds, sizeof *c->tails);
@@ -105,7 +105,7 @@ static jem_status allocate(jemi_calibration *c, const bool *two_sided, int64_t n
 jem_status jemi_calibration_fit(jemi_calibration *calibration, const bool *two_sided, uint64_t seed,
                                 const jemi_scored_rows *rows)
 {
-    JEMI_TRY(allocate(calibration, two_sided, rows->n));
+    JEMI_TRY(jemi_calibration_allocate(calibration, two_sided, rows->n));
     if (calibration->combine != 0)
         JEMI_TRY(fit_tails(calibration, seed, rows));
     fill_groups(calibration, seed, rows);

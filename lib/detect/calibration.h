@@ -45,6 +45,9 @@ typedef struct jemi_scored_rows {
  */
 jem_status jemi_calibration_fit(jemi_calibration *calibration, const bool *two_sided, uint64_t seed,
                                 const jemi_scored_rows *rows);
+/** Room for the scores of n rows, all else zero. Of what begins as in jemi_calibration_fit(). */
+jem_status jemi_calibration_allocate(jemi_calibration *calibration, const bool *two_sided,
+                                     int64_t n);
 void jemi_calibration_fini(jemi_calibration *calibration);
 
 /** +infinity of a row that is rejected. @param top  Out, may be NULL. The most surprising kind's index. */

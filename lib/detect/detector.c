@@ -5,6 +5,29 @@
 
 #include "base/memory.h"
 
+jem_status jemi_detector_check_kinds(const jem_detector_config *config, int32_t classes,
+                                     jem_status failure)
+{
+    uint64_t known = 0;
+    const jemi_score_kind *kind;
+    for (int32_t k = 1; (kind = jemi_score_kind_find(k)) != NULL; k++) {
+        const uint64_t bit = (uint64_t)1 << k;
+        known |= bit;
+        if ((config->kinds & bit) != 0 && classes < kind->classes_min)
+            return jemi_fail(failure,
+                             "kinds has %s; expected kinds that say something of a model with %d "
+                             "class",
+                             kind->name, (int)classes);
+    }
+    if (config->kinds == 0 || (config->kinds & ~known) != 0)
+        return jemi_fail(failure, "kinds is %#llx; expected bits 1 << JEM_SCORE_*",
+                         (unsigned long long)config->kinds);
+    if ((config->two_sided & ~config->kinds) != 0)
+        return jemi_fail(failure, "two_sided is %#llx; expected some of the bits of kinds",
+                         (unsigned long long)config->two_sided);
+    return JEM_OK;
+}
+
 jem_status jemi_detector_create(jem_detector **out, const jem_model *model,
                                 const jem_detector_config *config, const jem_score_config *scores)
 {

@@ -36,6 +36,10 @@ struct jem_detector {
     _Atomic(jemi_learnt *) learnt; /* never NULL */
 };
 
+/** Of the config: kinds that there are and that say something of so many classes; else `failure`. */
+jem_status jemi_detector_check_kinds(const jem_detector_config *config, int32_t classes,
+                                     jem_status failure);
+
 jem_status jemi_detector_create(jem_detector **out, const jem_model *model,
                                 const jem_detector_config *config, const jem_score_config *scores);
 /** Accepts NULL. */

@@ -87,7 +87,7 @@ static jem_status take_rows(learning *l, const jem_model *model, jemi_runner *ru
     return JEM_OK;
 }
 
-static jemi_feature_request request_of(const jem_detector *detector)
+jemi_feature_request jemi_detector_needs(const jem_detector *detector)
 {
     const uint64_t kinds = detector->config.kinds;
     const uint64_t relative = (uint64_t)1 << JEM_SCORE_RELATIVE_MAHALANOBIS;
@@ -122,7 +122,7 @@ static jem_status learn(learning *l, const jem_detector *detector, const jem_mod
                                     .n_classes = l->n_classes,
                                     .logits = l->values.logits,
                                     .labels = l->labels};
-    const jemi_feature_request request = request_of(detector);
+    const jemi_feature_request request = jemi_detector_needs(detector);
     return jemi_feature_stats_fit(stats, &request, &rows, progress);
 }
 
@@ -190,17 +190,23 @@ static jem_status score_all(calibrating *c, const jem_detector *detector, const 
     return JEM_OK;
 }
 
+jemi_calibration jemi_detector_calibration(const jem_detector *detector, bool *two_sided)
+{
+    const jem_detector_config *config = &detector->config;
+    for (int32_t k = 0; k < detector->n_kinds; k++)
+        two_sided[k] = (config->two_sided >> detector->kinds[k]->kind & 1) != 0;
+    const bool alone = detector->n_kinds == 1 && !two_sided[0];
+    return (jemi_calibration){.n_kinds = detector->n_kinds,
+                              .combine = alone ? 0 : config->combine,
+                              .n_groups = config->per_class ? detector->fingerprint.classes : 1};
+}
+
 static jem_status fit_calibration(const jem_detector *detector, const jemi_scored_rows *rows,
                                   jemi_calibration *next)
 {
     const jem_detector_config *config = &detector->config;
     bool two_sided[JEMI_KINDS_MAX];
-    for (int32_t k = 0; k < detector->n_kinds; k++)
-        two_sided[k] = (config->two_sided >> detector->kinds[k]->kind & 1) != 0;
-    const bool alone = detector->n_kinds == 1 && !two_sided[0];
-    next->n_kinds = detector->n_kinds;
-    next->combine = alone ? 0 : config->combine;
-    next->n_groups = config->per_class ? detector->fingerprint.classes : 1;
+    *next = jemi_detector_calibration(detector, two_sided);
     JEMI_TRY(jemi_calibration_fit(next, two_sided, config->seed, rows));
     return jemi_calibration_set_threshold(next, config->fpr, config->confidence);
 }

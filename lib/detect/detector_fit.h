@@ -6,6 +6,7 @@
 
 #include "base/progress.h"
 #include "detect/detector.h"
+#include "detect/feature_fit.h"
 
 /** Rows of the caller's. */
 typedef struct jemi_detector_data {
@@ -13,6 +14,12 @@ typedef struct jemi_detector_data {
     const float *x;        /* (n, C, H, W), finite */
     const int64_t *labels; /* (n); NULL = those that the model predicts */
 } jemi_detector_data;
+
+/** Which statistics its kinds need. */
+jemi_feature_request jemi_detector_needs(const jem_detector *detector);
+
+/** A calibration of its kinds as jemi_calibration_fit() begins. @param two_sided  Out. (n_kinds). */
+jemi_calibration jemi_detector_calibration(const jem_detector *detector, bool *two_sided);
 
 /** How many visits of rows the progress of a fit counts. */
 int64_t jemi_detector_fit_visits(int64_t n);

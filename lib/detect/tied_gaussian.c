@@ -192,5 +192,7 @@ double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const flo
         nearest = from_class < nearest ? from_class : nearest;
     }
     const double distance = square + nearest;
-    return distance < 0.0 ? 0.0 : isfinite(distance) ? distance : INFINITY; // not fmax(): of NaN
+    if (!isfinite(distance)) // either part has overflowed, in any direction
+        return INFINITY;
+    return distance > 0.0 ? distance : 0.0;
 }

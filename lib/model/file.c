@@ -13,6 +13,7 @@
 #include "model/lists.h"
 #include "model/model.h"
 
+// Format 2 has a detector. Files without one keep format 1, which older versions read.
 enum { OWN_KEYS = 10, NUMBER_SIZE = 24 };
 
 static const char own_prefix[] = "jem.";
@@ -99,13 +100,15 @@ static bool any_name(const jem_model *model)
 }
 
 // Under the model's lock.
-static bool fill_metadata(const jem_model *model, float temperature, save_metadata *m)
+static bool fill_metadata(const jem_model *model, float temperature, const jemi_attached *attached,
+                          save_metadata *m)
 {
-    m->pairs = jemi_alloc(model->metadata.count + OWN_KEYS + 3, sizeof *m->pairs);
+    m->pairs =
+        jemi_alloc(model->metadata.count + attached->n_strings + OWN_KEYS + 3, sizeof *m->pairs);
     if (m->pairs == NULL)
         return false;
     const jemi_shape input = jemi_model_input(model);
-    add_text(m, "jem.format", "1");
+    add_text(m, "jem.format", attached->n_arrays > 0 ? "2" : "1");
     add_text(m, "jem.arch", model->graph.arch);
     add_int(m, "jem.channels", input.c);
     add_int(m, "jem.height", input.h);
@@ -115,6 +118,8 @@ static bool fill_metadata(const jem_model *model, float temperature, save_metada
     add_float(m, "jem.input_high", model->input_map.high);
     if (temperature != 1.0f)
         add_float(m, "jem.temperature", temperature);
+    for (size_t i = 0; i < attached->n_strings; i++)
+        add_text(m, attached->strings[i].key, attached->strings[i].value);
     if (!add_metadata(m, &model->metadata))
         return false;
     const jemi_input_map *map = &model->input_map;
@@ -126,7 +131,8 @@ static bool fill_metadata(const jem_model *model, float temperature, save_metada
                     jemi_names_to_json(model->class_names, jemi_model_classes(model)));
 }
 
-static jem_status write_file(const jem_model *model, const float *params, const char *path,
+static jem_status write_file(const jem_model *model, const float *params,
+                             const jemi_attached *attached, const char *path,
                              jemi_safetensor *tensors, save_metadata *m)
 {
     const int32_t n_tensors = jemi_graph_n_tensors(&model->graph);
@@ -140,23 +146,31 @@ static jem_status write_file(const jem_model *model, const float *params, const 
         };
         memcpy(tensors[i].shape, param->shape, sizeof param->shape);
     }
-    return jemi_safetensors_write(path, tensors, (size_t)n_tensors, m->pairs, m->count);
+    if (attached->n_arrays > 0)
+        memcpy(tensors + n_tensors, attached->arrays, attached->n_arrays * sizeof *tensors);
+    return jemi_safetensors_write(path, tensors, (size_t)n_tensors + attached->n_arrays, m->pairs,
+                                  m->count);
 }
 
 jem_status jemi_model_save(const jem_model *model, const char *path)
 {
     save_metadata m = {0};
-    const size_t n_tensors = (size_t)jemi_graph_n_tensors(&model->graph);
-    jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
     jemi_pin pin;
     const jemi_generation *now = jemi_generation_pin(model->generations, &pin);
     const float temperature = jemi_generation_temperature(model->generations, now);
+    jemi_attachment *attachment = jemi_generation_attachment(model->generations, now);
+    const jemi_attached nothing = {0};
+    const jemi_attached *attached =
+        attachment != NULL ? jemi_attachment_parts(attachment) : &nothing;
+    const size_t n_tensors = (size_t)jemi_graph_n_tensors(&model->graph) + attached->n_arrays;
+    jemi_safetensor *tensors = jemi_alloc(n_tensors, sizeof *tensors);
     jemi_lock_enter(model->text_lock);
-    const bool complete = tensors != NULL && fill_metadata(model, temperature, &m);
+    const bool complete = tensors != NULL && fill_metadata(model, temperature, attached, &m);
     jemi_lock_leave(model->text_lock);
-    const jem_status status = complete ? write_file(model, now->params, path, tensors, &m)
+    const jem_status status = complete ? write_file(model, now->params, attached, path, tensors, &m)
                                        : jemi_fail_memory("metadata of a model file");
     jemi_generation_unpin(&pin);
+    jemi_attachment_release(attachment);
     for (int i = 0; i < m.n_lists; i++)
         jemi_free(m.lists[i]);
     jemi_free(m.copies);
@@ -208,9 +222,9 @@ static jem_status read_config(const jemi_safetensors *file, jem_model_config *co
         return jemi_fail(JEM_EFORMAT, "the file is a checkpoint of a training run, not a model; "
                                       "jem_checkpoint_load takes it");
     JEMI_TRY(find_text(file, "jem.format", &format));
-    if (strcmp(format, "1") != 0)
-        return jemi_fail(JEM_EUNSUPPORTED, "the file has format '%.40s'; this version reads '1'",
-                         format);
+    if (strcmp(format, "1") != 0 && strcmp(format, "2") != 0)
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "the file has format '%.40s'; this version reads '1' and '2'", format);
     JEMI_TRY(find_text(file, "jem.arch", &config->arch));
     JEMI_TRY(find_int(file, "jem.channels", 4096, &config->channels));
     JEMI_TRY(find_int(file, "jem.height", 1024, &config->height));
@@ -260,9 +274,12 @@ static jem_status check_tensors(const jemi_graph *graph, const jemi_safetensors 
                              "tensor '%s' of the file has not the shape that %s needs", param->name,
                              graph->arch);
     }
-    if (file->n_tensors != (size_t)jemi_graph_n_tensors(graph))
-        return jemi_fail(JEM_EMISMATCH, "the file has %zu tensors; %s needs %d", file->n_tensors,
-                         graph->arch, (int)jemi_graph_n_tensors(graph));
+    size_t others = 0;
+    for (size_t i = 0; i < file->n_tensors; i++)
+        others += jemi_attached_owns(file->tensors[i].name);
+    if (file->n_tensors - others != (size_t)jemi_graph_n_tensors(graph))
+        return jemi_fail(JEM_EMISMATCH, "the file has %zu tensors; %s needs %d",
+                         file->n_tensors - others, graph->arch, (int)jemi_graph_n_tensors(graph));
     return JEM_OK;
 }
 
@@ -339,7 +356,9 @@ static jem_status read_params(const jemi_safetensors *file, jem_model *model)
 {
     jemi_generation *next;
     JEMI_TRY(jemi_generations_begin(model->generations, &next));
-    const jem_status status = read_all_tensors(&model->graph, file, next->params);
+    jem_status status = read_all_tensors(&model->graph, file, next->params);
+    if (status == JEM_OK)
+        status = jemi_attachment_read(&next->attachment, file);
     jemi_generations_end(model->generations, next, status);
     return status;
 }

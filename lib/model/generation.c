@@ -60,6 +60,7 @@ static void destroy_generation(const jemi_program *program, jemi_generation *gen
     program->backend->weights_destroy(generation->weights);
     jemi_free(generation->params);
     jemi_free(generation->normalized);
+    jemi_attachment_release(generation->attachment);
     jemi_free(generation);
 }
 
@@ -146,6 +147,15 @@ static void enlist(jemi_generations *generations, jemi_generation *generation)
     jemi_lock_leave(&generations->lock);
 }
 
+static void detach(jemi_generations *generations, jemi_generation *generation)
+{
+    jemi_lock_enter(&generations->lock);
+    jemi_attachment *old = generation->attachment;
+    generation->attachment = NULL;
+    jemi_lock_leave(&generations->lock);
+    jemi_attachment_release(old);
+}
+
 jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation **next)
 {
     JEMI_TRY(jemi_claim_take(&generations->writer, "model"));
@@ -160,6 +170,7 @@ jem_status jemi_generations_begin(jemi_generations *generations, jemi_generation
     }
     (*next)->version = jemi_version_new();
     (*next)->temperature = 1.0f;
+    detach(generations, *next);
     return JEM_OK;
 }
 
@@ -242,6 +253,30 @@ float jemi_generation_temperature(jemi_generations *generations, const jemi_gene
     return temperature;
 }
 
+bool jemi_generations_attach(jemi_generations *generations, uint64_t version,
+                             jemi_attachment *attachment)
+{
+    jemi_lock_enter(&generations->lock);
+    jemi_generation *current = generations->current;
+    const bool good = current->version == version;
+    jemi_attachment *old = current->attachment;
+    if (good)
+        current->attachment = attachment;
+    jemi_lock_leave(&generations->lock);
+    if (good)
+        jemi_attachment_release(old);
+    return good;
+}
+
+jemi_attachment *jemi_generation_attachment(jemi_generations *generations,
+                                            const jemi_generation *generation)
+{
+    jemi_lock_enter(&generations->lock);
+    jemi_attachment *attachment = jemi_attachment_share(generation->attachment);
+    jemi_lock_leave(&generations->lock);
+    return attachment;
+}
+
 size_t jemi_generations_bytes(jemi_generations *generations)
 {
     const jemi_program *program = generations->program;
@@ -250,7 +285,8 @@ size_t jemi_generations_bytes(jemi_generations *generations)
     size_t bytes = 0;
     jemi_lock_enter(&generations->lock);
     for (const jemi_generation *g = generations->all; g != NULL; g = g->next)
-        bytes += params_bytes + program->backend->weights_bytes(g->weights);
+        bytes += params_bytes + program->backend->weights_bytes(g->weights) +
+                 jemi_attachment_bytes(g->attachment);
     jemi_lock_leave(&generations->lock);
     return bytes;
 }

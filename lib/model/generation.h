@@ -1,6 +1,6 @@
 /*
  * Parameter generations. A generation is one immutable set of parameters, what belongs to them
- * (running statistics, a fitted temperature) and their packed weights; readers pin the current one,
+ * (running statistics, a fitted temperature, a detector) and their packed weights; readers pin the current one,
  * a writer builds the next and swaps it in. So scoring and training run side by side, and a reader
  * never sees half an update.
  *
@@ -16,14 +16,16 @@
 #include "backend/backend.h"
 #include "base/claim.h"
 #include "base/lock.h"
+#include "model/attachment.h"
 
 typedef struct jemi_generation {
     float *params;     /* flat, with state; nobody writes them after jemi_generations_commit() */
     float *normalized; /* what the backend computes with under spectral normalisation, else NULL */
     jemi_weights *weights;
     int64_t references;
-    uint64_t version;             /* of the write */
-    float temperature;            /* fitted to them; 1 at first; guarded by the lock */
+    uint64_t version;            /* of the write */
+    float temperature;           /* fitted to them; 1 at first; guarded by the lock */
+    jemi_attachment *attachment; /* what was fitted to them besides, or NULL; guarded by the lock */
     struct jemi_generation *next; /* in the list of all, for the destroy */
 } jemi_generation;
 
@@ -73,7 +75,15 @@ void jemi_generations_abort(jemi_generations *generations, jemi_generation *next
 void jemi_generations_set_temperature(jemi_generations *generations, float temperature);
 float jemi_generation_temperature(jemi_generations *generations, const jemi_generation *generation);
 
-/** Parameters and packed weights of all generations. */
+/** Of the current parameters, whose version must be this one, else false and nothing has changed.
+ *  Takes over the reference. */
+bool jemi_generations_attach(jemi_generations *generations, uint64_t version,
+                             jemi_attachment *attachment);
+/** A reference for the caller, or NULL. */
+jemi_attachment *jemi_generation_attachment(jemi_generations *generations,
+                                            const jemi_generation *generation);
+
+/** Parameters, packed weights and attachments of all generations. */
 size_t jemi_generations_bytes(jemi_generations *generations);
 
 #endif

@@ -153,6 +153,7 @@ static jem_status copy_params(jem_model *model, const jem_model *source)
     const jemi_generation *now = jemi_generation_pin(source->generations, &pin);
     memcpy(next->params, now->params, (size_t)jemi_model_size(source) * sizeof *next->params);
     next->temperature = jemi_generation_temperature(source->generations, now);
+    next->attachment = jemi_generation_attachment(source->generations, now);
     jemi_generation_unpin(&pin);
     jemi_generations_commit(model->generations, next);
     return JEM_OK;

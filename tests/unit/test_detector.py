@@ -1,5 +1,7 @@
 """Detectors as a user meets them: promises on fresh rows, flags with their reasons, refusals."""
 
+import json
+import struct
 import threading
 
 import numpy as np
@@ -330,3 +332,232 @@ def test_probabilities_have_the_model_s_temperature(model, detector):
         np.testing.assert_allclose(detector.detect(x)["probability"], expected, rtol=1e-6)
     finally:
         model.temperature = 1.0
+
+
+# ---- in the model's file ------------------------------------------------------------------------
+
+CONFIGS = {
+    "default": {},
+    "one-kind": {"kinds": ["energy"]},
+    "two-sided": {"kinds": ["gradient-norm", "knn"], "two_sided": ["gradient-norm"]},
+    "all": {"kinds": [kind.name for kind in jem.score_kinds()], "combine": "sum"},
+    "per-class": {"per_class": 1, "flag_range": 0, "neighbours": 7, "rank": 9},
+}
+
+
+def copied(model, **config):
+    made = jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, **config)
+    made.params = model.params
+    return made
+
+
+@pytest.fixture(params=CONFIGS)
+def stored(model, request):
+    """A model with a detector, and the detector."""
+    own = copied(model)
+    detector = jem.Detector(own, fpr=0.1, seed=5, **CONFIGS[request.param])
+    detector.fit(*rows(1500, 1)).calibrate(rows(1500, 2)[0])
+    detector.set_threshold(0.2)
+    detector.store()
+    return own, detector
+
+
+def assert_same(found, detector):
+    x, _ = rows(300, 3)
+    np.testing.assert_array_equal(found.detect(x), detector.detect(x))
+    np.testing.assert_array_equal(found.score(x), detector.score(x))
+    for name in ("kinds", "fpr", "confidence", "threshold", "n_fitted", "n_calibrated", "bank_rows",
+                 "rank", "per_class"):
+        assert getattr(found.info, name) == getattr(detector.info, name), name
+    found.set_threshold(0.05)
+    before = detector.info.fpr
+    detector.set_threshold(0.05)
+    assert found.info.threshold == detector.info.threshold
+    detector.set_threshold(before)
+
+
+def test_files_and_clones_keep_the_detector(stored, tmp_path):
+    model, detector = stored
+    assert_same(jem.Detector.of(model), detector)
+    assert_same(jem.Detector.of(model.clone()), detector)
+    model.save(tmp_path / "m")
+    loaded = jem.Model.load(tmp_path / "m")
+    assert_same(jem.Detector.of(loaded), detector)
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "again").read_bytes()
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES) as other:
+        other.load_matching(tmp_path / "m")
+        with pytest.raises(jem.JemNotFoundError):
+            jem.Detector.of(other)
+
+
+def test_the_one_in_the_model_is_a_copy(model):
+    own = copied(model)
+    detector = jem.Detector(own, ["energy"], fpr=0.1).calibrate(rows(300, 2)[0])
+    detector.store()
+    detector.set_threshold(0.5)
+    taken = jem.Detector.of(own)
+    assert taken.info.fpr == 0.1
+    jem.Detector(own, ["margin"], fpr=0.1).calibrate(rows(300, 2)[0]).store()
+    assert jem.Detector.of(own).info.kinds != taken.info.kinds  # the last one counts
+
+
+def test_other_parameters_drop_the_detector(model, tmp_path):
+    def with_detector():
+        own = copied(model)
+        jem.Detector(own, ["energy"], fpr=0.1).calibrate(rows(300, 2)[0]).store()
+        return own
+
+    def train(own):
+        x, y = rows(64, 1)
+        jem.train_step(own, jem.Optimizer(own), x_labelled=x, y_labelled=y, w_px=0, energy_l2=0)
+
+    def set_params(own):
+        own.params = own.params
+
+    model.save(tmp_path / "weights")
+    for change in (train, set_params, lambda own: own.set_tensor("head.bias", np.zeros(CLASSES)),
+                   lambda own: own.load_matching(tmp_path / "weights")):
+        own = with_detector()
+        change(own)
+        with pytest.raises(jem.JemNotFoundError, match="no detector"):
+            jem.Detector.of(own)
+        own.save(tmp_path / "m")
+        assert header(tmp_path / "m")["__metadata__"]["jem.format"] == "1"
+
+
+def test_a_detector_of_other_settings_is_refused(model):
+    own = copied(model)
+    jem.Detector(own, ["energy"], fpr=0.1).calibrate(rows(300, 2)[0]).store()
+    for config, word in (({"backend": "ref"}, "backend"), ({"precision_scoring": "bf16"}, "precision")):
+        try:
+            other = own.clone(**config)
+        except jem.JemUnsupportedError:
+            continue  # bf16 on this processor
+        with pytest.raises(jem.JemMismatchError, match=word):
+            jem.Detector.of(other)
+    own.set_standardization(np.zeros(INPUTS), np.full(INPUTS, 2.0))
+    with pytest.raises(jem.JemMismatchError, match="standardisation"):
+        jem.Detector.of(own)
+
+
+def test_what_cannot_be_stored(model, detector):
+    own = copied(model)
+    fresh = jem.Detector(own)
+    with pytest.raises(jem.JemInvalidError, match="not calibrated"):
+        fresh.store()
+    with jem.Model.create(model.arch, channels=INPUTS, classes=CLASSES, seed=9) as other:
+        foreign = jem.Detector(other, ["energy"], fpr=0.1).calibrate(rows(300, 2)[0])
+        foreign.model = own
+        with pytest.raises(jem.JemMismatchError, match="other parameters"):
+            foreign.store()
+
+
+# ---- files that are not what they should be -----------------------------------------------------
+
+
+def header(path):
+    data = path.read_bytes()
+    return json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+
+
+def rewrite(path, edit):
+    """The file with edited metadata and tensors {name: (dtype, shape, bytes)}, without a digest."""
+    data = path.read_bytes()
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    parsed = json.loads(data[8:begin])
+    metadata = {k: v for k, v in parsed.pop("__metadata__").items() if not k.startswith("jem.digest")}
+    tensors = {name: [t["dtype"], t["shape"], data[begin + t["data_offsets"][0]:
+                                                   begin + t["data_offsets"][1]]]
+               for name, t in parsed.items()}
+    edit(metadata, tensors)
+    at, body, out = 0, b"", {"__metadata__": metadata}
+    for name, (dtype, shape, values) in tensors.items():
+        out[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(values)]}
+        at, body = at + len(values), body + values
+    text = json.dumps(out).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def numbers_in(tensors, name):
+    dtype, shape, values = tensors[name]
+    return np.frombuffer(values, np.float32 if dtype == "F32" else np.int64).copy().reshape(shape)
+
+
+def test_files_of_strangers(model, tmp_path):
+    """Whatever a file holds as detector: an answer or a sentence, never more."""
+    own = copied(model)
+    jem.Detector(own, fpr=0.1, bank_bytes=1 << 20).fit(*rows(1500, 1)).calibrate(rows(900, 2)[0]).store()
+    own.save(tmp_path / "good")
+    x, _ = rows(20, 3)
+
+    def try_with(edit):
+        (tmp_path / "bad").write_bytes((tmp_path / "good").read_bytes())
+        rewrite(tmp_path / "bad", edit)
+        loaded = jem.Model.load(tmp_path / "bad")
+        found = jem.Detector.of(loaded).detect(x)
+        assert not any(np.isnan(found[name]).any() for name in ("score", "p_value", "probability"))
+
+    try_with(lambda metadata, tensors: None)
+    meta = header(tmp_path / "good")
+    names = [name for name in meta if name.startswith("detector.")]
+    keys = [key for key in meta["__metadata__"] if key.startswith("jem.detector.")]
+    assert len(names) >= 11 and len(keys) == 33
+    for name in names:
+        def drop(metadata, tensors):
+            del tensors[name]
+
+        def poison(metadata, tensors):
+            values = numbers_in(tensors, name)
+            values.flat[values.size // 2] = np.nan if values.dtype == np.float32 else -1
+            tensors[name][2] = values.tobytes()
+
+        def huge(metadata, tensors):
+            values = numbers_in(tensors, name)
+            values.flat[0] = 3e38 if values.dtype == np.float32 else 2**62
+            tensors[name][2] = values.tobytes()
+
+        def shorten(metadata, tensors):
+            values = numbers_in(tensors, name)[..., :-1]
+            tensors[name][1:] = list(values.shape), np.ascontiguousarray(values).tobytes()
+
+        for edit in (drop, poison, shorten):
+            if edit is shorten and name == "detector.tails":
+                continue  # they may be of any number of rows
+            with pytest.raises(jem.JemFormatError, match="detector"):
+                try_with(edit)
+        try:
+            try_with(huge)
+        except jem.JemFormatError:
+            pass
+    for key in keys:
+        for value in ("", "nan", "-7", "1e400", "99999999999", "x"):
+            def change(metadata, tensors):
+                metadata[key] = value
+
+            try:
+                try_with(change)
+            except (jem.JemFormatError, jem.JemMismatchError, jem.JemUnsupportedError):
+                pass
+        with pytest.raises(jem.JemFormatError, match="detector"):
+            try_with(lambda metadata, tensors: metadata.pop(key))
+
+    def other_weights(metadata, tensors):
+        tensors["head.bias"][2] = np.ones(CLASSES, np.float32).tobytes()
+
+    with pytest.raises(jem.JemMismatchError, match="other parameters"):
+        try_with(other_weights)
+
+
+def test_later_formats_are_told(model, tmp_path):
+    own = copied(model)
+    jem.Detector(own, ["energy"], fpr=0.1).calibrate(rows(300, 2)[0]).store()
+    own.save(tmp_path / "m")
+    assert header(tmp_path / "m")["__metadata__"]["jem.format"] == "2"
+    rewrite(tmp_path / "m", lambda metadata, tensors: metadata.update({"jem.detector.format": "2"}))
+    with pytest.raises(jem.JemUnsupportedError, match="detector has format 2"):
+        jem.Detector.of(jem.Model.load(tmp_path / "m"))
+    rewrite(tmp_path / "m", lambda metadata, tensors: metadata.update({"jem.format": "3"}))
+    with pytest.raises(jem.JemUnsupportedError, match="format '3'"):
+        jem.Model.load(tmp_path / "m")

@@ -590,6 +590,8 @@ FUNCTIONS = {
         "jem_status", "const jem_detector *", "const jem_model *", "int64_t", "const float *",
         "jem_verdict *", "size_t",
     ),
+    "jem_model_set_detector": ("jem_status", "jem_model *", "const jem_detector *"),
+    "jem_model_get_detector": ("jem_status", "const jem_model *", "jem_detector **"),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (
         "jem_status", "jem_sampler **", "const jem_model *", "const jem_sampler_config *",

@@ -43,15 +43,16 @@ def part(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
     return None if array is None else array[rows]
 
 
-def compute(model: Model, inputs: np.ndarray, block: Any, results: np.ndarray) -> None:
+def compute(model: Model, inputs: np.ndarray, block: Any, results: np.ndarray | None) -> None:
     """Calls block(rows, inputs[rows]) for all rows and warns about odd ones.
 
-    `results`, which the blocks fill, say which rows overflowed.
+    `results`, which the blocks fill, say which rows overflowed, unless they are None.
     """
     for rows in blocks(len(inputs), model.info.macs):
         block(rows, inputs[rows])
     warn_range(model, inputs)
-    _warn_overflow(results)
+    if results is not None:
+        _warn_overflow(results)
 
 
 def warn_range(model: Model, inputs: np.ndarray) -> None:

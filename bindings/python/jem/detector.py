@@ -35,6 +35,8 @@ class Detector(Handle):
 
         detector = jem.Detector(model, fpr=0.01).fit(x_train, y_train).calibrate(x_held_out)
         detector.detect(x)["flag"] != 0
+        detector.store()
+        model.save("model.safetensors")  # jem.Detector.of(model) gives it back
 
     Args:
         model: Whose parameters it is made for, and which the methods use.
@@ -64,6 +66,25 @@ class Detector(Handle):
                          ctypes.byref(scores))
         super().__init__(pointer)
         self.model = model
+
+    @classmethod
+    def of(cls, model: Model) -> Detector:
+        """A copy of the detector that is stored with a model.
+
+        Raises:
+            JemNotFoundError: There is none.
+            JemMismatchError: It was made for another precision, backend, input range, ..
+        """
+        pointer = ctypes.POINTER(struct_type("jem_detector"))()
+        call("jem_model_get_detector", model, ctypes.byref(pointer))
+        detector = cls.__new__(cls)
+        Handle.__init__(detector, pointer)
+        detector.model = model
+        return detector
+
+    def store(self) -> None:
+        """Stores a copy with the model, whose save() writes it. Other parameters drop it."""
+        call("jem_model_set_detector", self.model, self)
 
     def fit(
         self, x: ArrayLike, labels: ArrayLike | None = None, *, progress: Progress | None = None
@@ -100,7 +121,7 @@ class Detector(Handle):
         def block(rows: slice, part: np.ndarray) -> None:
             call("jem_detector_score", self, self.model, number, len(part), part, out[rows])
 
-        _rows.compute(self.model, inputs, block, out)
+        _rows.compute(self.model, inputs, block, out if number else None)
         return out
 
     def detect(self, x: ArrayLike, *, model: Model | None = None) -> np.ndarray:
