@@ -1197,6 +1197,164 @@ JEM_API jem_status jem_model_set_detector(jem_model *model, const jem_detector *
 JEM_API jem_status jem_model_get_detector(const jem_model *model, jem_detector **out);
 
 /* ------------------------------------------------------------------------------------------- */
+/* Monitor                                                                                      */
+/* ------------------------------------------------------------------------------------------- */
+
+/*
+ * A monitor watches a stream of scores and raises one alarm when the inputs are no longer what they
+ * were. It needs no model: scores may come from jem_detector_score(), jem_score() or any other
+ * program; higher = more unusual.
+ *
+ *     jem_monitor_create      from n scores of held-out in-distribution inputs, which neither
+ *                             training nor a fit have seen
+ *     jem_monitor_update      scores of the stream, in any portions, as long as it runs
+ *
+ * The promise: while inputs are drawn as those of the calibration were, the chance that an alarm is
+ * EVER raised is at most alpha, however long the stream is and however often it is looked at. It
+ * holds for every law of scores, also with ties, at every n, over calibration and stream together.
+ * Inputs may depend on earlier ones as long as these do not make it likelier that a score lies
+ * above any given value.
+ *
+ * The method compares every input with the fixed calibration, as the conditional conformal test
+ * martingales of Shaer et al. 2026 do (arXiv 2602.13848), so that a shift never becomes part of what
+ * is usual; their band about the empirical law is of one width (Dvoretzky, Kiefer, Wolfowitz), ours
+ * are exact limits at order statistics, the 1/2, 1/4, 1/8 .. largest scores, which are narrow in the
+ * tail. Half of alpha pays for the calibration: with u_j the upper limit of the part of
+ * in-distribution scores above the j-th of m edges at confidence 1 - alpha / (2 m) (Clopper & Pearson
+ * 1934, Bonferroni), all hold at once with probability 1 - alpha / 2. The other half pays for the
+ * stream: bets of strength a in 1.25, 2, 5, 20 on each edge, begun anew at each input with a weight,
+ *
+ *     e(x) = (a if x > edge_j, else 1) / (1 + (a - 1) u_j)
+ *     R(t) = e(x_t) (R(t - 1) + w(t)),   U(t) = 1 / ln(e + t),   w(t) = U(t)^2 / (t + e)
+ *     M(t) = mean of R(t) over all j and a + U(t),               M(0) = 1
+ *
+ * make a supermartingale, which ever reaches 2 / alpha with probability alpha / 2 (Ville 1939). The
+ * alarm is raised there.
+ *
+ * A shift is found if it makes the part of scores above some edge larger than its u_j (plus the
+ * tolerance): more calibration scores find smaller shifts, and some thousands are worth having.
+ * Inputs it takes, medians of 200 streams at alpha = .01, tests/statistics/test_monitor_rate.c:
+ *
+ *     shift                             at input 10^4, n = 1000   5000    at 10^5, n = 1000   5000
+ *     20 % of inputs beyond all scores
+ *     5 %
+ *     normal scores, mean + 2 deviations
+ *     mean + 1 deviation
+ *     mean + 1/2 deviation
+ *
+ * A monitor has a constant size of 5 KiB. One call may use it at a time; a second gets JEM_EBUSY.
+ */
+
+typedef struct jem_monitor jem_monitor;
+
+typedef struct jem_monitor_config {
+    size_t struct_size;
+    double alpha;      /* probability of a false alarm ever, 1e-9 .. 0.5; default 0.01 */
+    double tolerance;  /* a shift that is no reason for an alarm: the part of inputs above any score
+                         may be larger by this much than in the calibration, 0 .. 1; default 0. The
+                         promise covers such streams then */
+    int32_t two_sided; /* 1: shifts to lower scores are found as well; default 0 */
+    int32_t reserved;  /* must be 0 */
+} jem_monitor_config;
+
+JEM_API jem_status jem_monitor_config_init(jem_monitor_config *config, size_t struct_size);
+
+/**
+ * @param config              NULL = defaults.
+ * @param n                   >= 1; the promise holds from 1 on, shifts are found from some dozens on.
+ * @param calibration_scores  In. (n), of independent inputs. Infinite ones are scores like others;
+ *                            NaN is JEM_EINVAL. Not kept.
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ENOMEM.
+ */
+JEM_API jem_status jem_monitor_create(jem_monitor **out, const jem_monitor_config *config,
+                                      int64_t n, const float *calibration_scores);
+JEM_API void jem_monitor_destroy(jem_monitor *monitor);
+
+/**
+ * Takes n inputs. How a stream is cut into calls changes nothing. After an alarm it goes on
+ * counting; the alarm stays.
+ *
+ * @param scores  In. (n). Infinite ones are scores like others; with a NaN among them the call is
+ *                JEM_EINVAL and takes none.
+ * @param alarm   Out, may be NULL. 1: there has been an alarm, in this call or before; else 0.
+ * @return JEM_OK, JEM_EINVAL, JEM_EBUSY.
+ */
+JEM_API jem_status jem_monitor_update(jem_monitor *monitor, int64_t n, const float *scores,
+                                      int32_t *alarm);
+
+typedef struct jem_monitor_info {
+    size_t struct_size;
+    int64_t n_seen;   /* inputs; counted up to 2^52 */
+    int64_t alarm_at; /* n_seen at the alarm; 0 = there was none */
+    int64_t n_calibrated;
+    double alpha, tolerance;
+    double log_evidence;     /* ln M now; it does not grow beyond 623 */
+    double log_evidence_max; /* the largest that it was */
+    double log_threshold;    /* ln(2 / alpha): from here on there is an alarm */
+    int32_t two_sided;
+    int32_t alarm; /* 1: there was one */
+    size_t bytes;  /* that the monitor holds */
+} jem_monitor_info;
+
+/** @param info  Out. Its struct_size must be set before the call. */
+JEM_API jem_status jem_monitor_get_info(const jem_monitor *monitor, jem_monitor_info *info);
+
+/**
+ * Called once, at the alarm, on the thread of the call that brings it and after that call has taken
+ * all of its inputs. May use the monitor, but not destroy it.
+ */
+typedef void (*jem_alarm_fn)(void *user, const jem_monitor_info *info);
+
+/** NULL = none, as after a create or a restore. */
+JEM_API jem_status jem_monitor_set_alarm(jem_monitor *monitor, jem_alarm_fn receive, void *user);
+
+/**
+ * Begins anew, without inputs and alarm, with the same calibration. Every beginning is another
+ * chance of alpha / 2 for a false alarm; the alpha / 2 of the calibration counts once.
+ */
+JEM_API jem_status jem_monitor_reset(jem_monitor *monitor);
+
+enum { JEM_MONITOR_SNAPSHOT_BYTES = 2048 };
+
+/**
+ * All that a monitor is, its calibration included and its alarm function not: to go on after a
+ * restart, or to send to another process. The bytes are the same on all machines.
+ *
+ * @param size   JEM_MONITOR_SNAPSHOT_BYTES. @param bytes  Out. (size).
+ * @return JEM_OK, JEM_EINVAL, JEM_EBUSY.
+ */
+JEM_API jem_status jem_monitor_snapshot(const jem_monitor *monitor, size_t size, uint8_t *bytes);
+
+/**
+ * A monitor from a snapshot. It goes on as the other would have, to the last bit. The digest in the
+ * bytes finds damage; it does not prevent forgery.
+ *
+ * @return JEM_OK; JEM_EFORMAT for bytes that are no snapshot, damaged, or of another format;
+ *         JEM_EINVAL, JEM_ENOMEM.
+ */
+JEM_API jem_status jem_monitor_restore(jem_monitor **out, size_t size, const uint8_t *bytes);
+
+/**
+ * Several workers that share one calibration, each with a part of the inputs: `monitor` becomes the
+ * mean of n workers. Its R are the means of theirs, n_seen is the sum of theirs; its own largest
+ * evidence, alarm and alarm function stay. Workers are monitors or restored snapshots of them, made
+ * from one create (by snapshot and restore) or from the same scores and settings.
+ *
+ * Made for a monitor that only collects: workers go on, and now and then all are merged into it,
+ * always the same ones, those that have ended too. While all inputs are in-distribution the chance
+ * that the collecting monitor ever raises an alarm is at most alpha. (That one of n workers raises
+ * its own is at most (n + 1) alpha / 2.) A mean sees a shift that only one worker sees, ln n nats of
+ * evidence later; where scores can be sent to one place, one monitor for all sees a shift of all
+ * inputs in the same number of inputs as one for a single stream.
+ *
+ * @param n        0: nothing changes.
+ * @param workers  In. (n). `monitor` may be one of them.
+ * @return JEM_OK; JEM_EMISMATCH for another calibration or other settings; JEM_EINVAL, JEM_EBUSY. On
+ *         any error the monitor is as before.
+ */
+JEM_API jem_status jem_monitor_merge(jem_monitor *monitor, int64_t n, jem_monitor *const *workers);
+
+/* ------------------------------------------------------------------------------------------- */
 /* Sampler                                                                                      */
 /* ------------------------------------------------------------------------------------------- */
 

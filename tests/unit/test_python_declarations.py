@@ -180,7 +180,7 @@ C_TYPES = {
 
 
 def pointed_to(kind):
-    return kind.removeprefix("const ").removesuffix("*").strip()
+    return kind.removeprefix("const ").removesuffix("*").strip().removesuffix(" const")
 
 
 def is_value_of(kind, made):

@@ -60,6 +60,7 @@ from .metrics import (
     selective_metrics,
 )
 from .model import Attack, Model, ModelInfo, StepInfo, score_kinds, score_logits
+from .monitor import Monitor, MonitorInfo
 from .sampler import Chains, Sampler
 from .training import (
     Optimizer,
@@ -108,6 +109,8 @@ __all__ = [
     "JemWarning",
     "Model",
     "ModelInfo",
+    "Monitor",
+    "MonitorInfo",
     "Optimizer",
     "PrecisionRecall",
     "Preset",

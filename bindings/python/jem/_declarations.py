@@ -7,13 +7,14 @@ when this table and the header differ in anything.
 
 from __future__ import annotations
 
-OPAQUE = ("jem_model", "jem_detector", "jem_sampler", "jem_optimizer")
+OPAQUE = ("jem_model", "jem_detector", "jem_monitor", "jem_sampler", "jem_optimizer")
 
 TYPEDEFS = {
     "jem_status": "int32_t",
     "jem_log_fn": "void (*)(void *, int32_t, const char *)",
     "jem_progress_fn": "int32_t (*)(void *, int64_t, int64_t)",
     "jem_step_fn": "void (*)(void *, const jem_step_info *)",
+    "jem_alarm_fn": "void (*)(void *, const jem_monitor_info *)",
 }
 
 CONSTANTS = {
@@ -77,6 +78,7 @@ CONSTANTS = {
     "JEM_FLAG_RANGE": 2,
     "JEM_FLAG_OVERFLOW": 3,
     "JEM_FLAG_NOT_FINITE": 4,
+    "JEM_MONITOR_SNAPSHOT_BYTES": 2048,
     "JEM_START_UNIFORM": 1,
     "JEM_START_GAUSSIAN": 2,
     "JEM_START_MIXTURE": 3,
@@ -259,6 +261,27 @@ STRUCTS = {
         ("label", "int32_t"),
         ("flag", "int32_t"),
         ("kind", "int32_t"),
+    ),
+    "jem_monitor_config": (
+        ("struct_size", "size_t"),
+        ("alpha", "double"),
+        ("tolerance", "double"),
+        ("two_sided", "int32_t"),
+        ("reserved", "int32_t"),
+    ),
+    "jem_monitor_info": (
+        ("struct_size", "size_t"),
+        ("n_seen", "int64_t"),
+        ("alarm_at", "int64_t"),
+        ("n_calibrated", "int64_t"),
+        ("alpha", "double"),
+        ("tolerance", "double"),
+        ("log_evidence", "double"),
+        ("log_evidence_max", "double"),
+        ("log_threshold", "double"),
+        ("two_sided", "int32_t"),
+        ("alarm", "int32_t"),
+        ("bytes", "size_t"),
     ),
     "jem_sampler_config": (
         ("struct_size", "size_t"),
@@ -592,6 +615,22 @@ FUNCTIONS = {
     ),
     "jem_model_set_detector": ("jem_status", "jem_model *", "const jem_detector *"),
     "jem_model_get_detector": ("jem_status", "const jem_model *", "jem_detector **"),
+    "jem_monitor_config_init": ("jem_status", "jem_monitor_config *", "size_t"),
+    "jem_monitor_create": (
+        "jem_status", "jem_monitor **", "const jem_monitor_config *", "int64_t", "const float *",
+    ),
+    "jem_monitor_destroy": ("void", "jem_monitor *"),
+    "jem_monitor_update": (
+        "jem_status", "jem_monitor *", "int64_t", "const float *", "int32_t *",
+    ),
+    "jem_monitor_get_info": ("jem_status", "const jem_monitor *", "jem_monitor_info *"),
+    "jem_monitor_set_alarm": ("jem_status", "jem_monitor *", "jem_alarm_fn", "void *"),
+    "jem_monitor_reset": ("jem_status", "jem_monitor *"),
+    "jem_monitor_snapshot": ("jem_status", "const jem_monitor *", "size_t", "uint8_t *"),
+    "jem_monitor_restore": ("jem_status", "jem_monitor **", "size_t", "const uint8_t *"),
+    "jem_monitor_merge": (
+        "jem_status", "jem_monitor *", "int64_t", "jem_monitor * const *",
+    ),
     "jem_sampler_config_init": ("jem_status", "jem_sampler_config *", "size_t"),
     "jem_sampler_create": (
         "jem_status", "jem_sampler **", "const jem_model *", "const jem_sampler_config *",

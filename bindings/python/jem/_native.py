@@ -57,7 +57,7 @@ def value_type(spelling: str) -> Any:
         return ctypes.CFUNCTYPE(value_type(function[1]), *arguments)
     if not spelling.endswith("*"):
         raise KeyError(spelling)
-    target = spelling[:-1].strip().removeprefix("const ")
+    target = spelling[:-1].strip().removeprefix("const ").removesuffix(" const")
     special = {"void": ctypes.c_void_p, "char": ctypes.c_char_p}
     return special[target] if target in special else ctypes.POINTER(value_type(target))
 
@@ -309,6 +309,7 @@ def progress_function(callback: Progress | None) -> Iterator[Any]:
 
 LOG = value_type("jem_log_fn")
 STEP = value_type("jem_step_fn")
+ALARM = value_type("jem_alarm_fn")
 _log_receiver = LOG()  # the library keeps its address, so it must live
 
 
