@@ -60,7 +60,8 @@ static void draw(uint64_t *random, law of, int64_t n, float *scores)
         scores[i] = of(random);
 }
 
-static jem_monitor *calibrated(uint64_t *random, law of, int64_t n, const jem_monitor_config *config)
+static jem_monitor *calibrated(uint64_t *random, law of, int64_t n,
+                               const jem_monitor_config *config)
 {
     static float scores[N_MAX];
     jem_monitor *monitor;
@@ -197,11 +198,11 @@ static const struct shift {
     law after;
     int told[4]; /* early with few and many calibration scores, late with few and many */
 } shifts[] = {
-    {"20 % beyond all scores", every_fifth_beyond, {0, 0, 0, 0}},
-    {"5 % beyond all scores", every_twentieth_beyond, {0, 0, 0, 0}},
-    {"mean + 2 deviations", two_deviations, {0, 0, 0, 0}},
-    {"mean + 1 deviation", one_deviation, {0, 0, 0, 0}},
-    {"mean + 1/2 deviation", half_a_deviation, {0, 0, 0, 0}},
+    {"20 % beyond all scores", every_fifth_beyond, {45, 35, 50, 40}},
+    {"5 % beyond all scores", every_twentieth_beyond, {350, 160, 420, 180}},
+    {"mean + 2 deviations", two_deviations, {18, 17, 22, 20}},
+    {"mean + 1 deviation", one_deviation, {75, 65, 90, 75}},
+    {"mean + 1/2 deviation", half_a_deviation, {380, 280, 430, 320}},
 };
 enum { N_SHIFTS = COUNT(shifts) };
 
@@ -259,7 +260,8 @@ START_TEST(delays_are_as_told)
             printf("%-24s at %6d, n = %d: %5d inputs, %5d in one of ten streams\n", shifts[k].name,
                    c < 2 ? EARLY : LATE, c % 2 == 0 ? N_FEW : N_MANY, median,
                    of[SHIFTED_STREAMS * 9 / 10]);
-            if (!getenv("X")) ck_assert_msg(median <= shifts[k].told[c], "told %d", shifts[k].told[c]);
+            const int told = shifts[k].told[c];
+            ck_assert_msg(median <= told && 10 * median >= 8 * told, "told %d", told);
         }
 }
 END_TEST

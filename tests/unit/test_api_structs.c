@@ -175,6 +175,20 @@ static jem_status use_detector(const void *config)
     return status;
 }
 
+static jem_status init_monitor(void *config, size_t size)
+{
+    return jem_monitor_config_init(config, size);
+}
+
+static jem_status use_monitor(const void *config)
+{
+    jem_monitor *made = (jem_monitor *)model;
+    const jem_status status = jem_monitor_create(&made, config, ROWS * FEATURES, x);
+    ck_assert_msg((made == NULL) == (status != JEM_OK), "*out after status %d", (int)status);
+    jem_monitor_destroy(made);
+    return status;
+}
+
 typedef struct config_row {
     const char *name;
     size_t size;
@@ -182,7 +196,7 @@ typedef struct config_row {
     jem_status (*use)(const void *config);
 } config_row;
 
-enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP, ATTACK, SCORE, DETECTOR };
+enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP, ATTACK, SCORE, DETECTOR, MONITOR };
 static const config_row configs[] = {
     [MODEL] = {"jem_model_config", sizeof(jem_model_config), init_model, use_model},
     [EXEC] = {"jem_exec_config", sizeof(jem_exec_config), init_exec, use_exec},
@@ -196,6 +210,7 @@ static const config_row configs[] = {
     [ATTACK] = {"jem_attack_config", sizeof(jem_attack_config), init_attack, use_attack},
     [SCORE] = {"jem_score_config", sizeof(jem_score_config), init_score, use_score},
     [DETECTOR] = {"jem_detector_config", sizeof(jem_detector_config), init_detector, use_detector},
+    [MONITOR] = {"jem_monitor_config", sizeof(jem_monitor_config), init_monitor, use_monitor},
 };
 
 // ---- fields -------------------------------------------------------------------------------------
@@ -223,6 +238,7 @@ typedef struct field_row {
 #define OF_ATTACK(member)           FIELD(ATTACK, jem_attack_config, member)
 #define OF_SCORE(member)            FIELD(SCORE, jem_score_config, member)
 #define OF_DETECTOR(member)         FIELD(DETECTOR, jem_detector_config, member)
+#define OF_MONITOR(member)          FIELD(MONITOR, jem_monitor_config, member)
 
 // clang-format off
 static const field_row fields[] = {
@@ -418,6 +434,13 @@ static const field_row fields[] = {
     {OF_DETECTOR(rank), INT, 0, JEM_EINVAL, NULL},
     {OF_DETECTOR(rank), INT, 257, JEM_EINVAL, NULL},
     {OF_DETECTOR(flag_range), INT, 2, JEM_EINVAL, NULL},
+    {OF_MONITOR(alpha), DOUBLE, 0, JEM_EINVAL, NULL},
+    {OF_MONITOR(alpha), DOUBLE, 0.51, JEM_EINVAL, NULL},
+    {OF_MONITOR(alpha), DOUBLE, NAN, JEM_EINVAL, NULL},
+    {OF_MONITOR(tolerance), DOUBLE, -0.01, JEM_EINVAL, NULL},
+    {OF_MONITOR(tolerance), DOUBLE, 1.01, JEM_EINVAL, NULL},
+    {OF_MONITOR(two_sided), INT, 2, JEM_EINVAL, NULL},
+    {OF_MONITOR(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
 };
 // clang-format on
 
