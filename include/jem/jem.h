@@ -27,8 +27,8 @@
  * - Handles. `*out` is NULL after a failed create; destroying NULL is a no-op. Handles never point
  *   at each other and may be destroyed in any order.
  * - Threads. Functions that take a `const jem_model *` may be called from any number of threads at
- *   once, also while one thread trains that model. A sampler or an optimizer serves one caller at a
- *   time; a second caller, like a second writer of a model, gets JEM_EBUSY.
+ *   once, also while one thread trains that model. A sampler, an optimizer or a monitor serves one
+ *   caller at a time; a second caller, like a second writer of a model, gets JEM_EBUSY.
  * - A call computes on the calling thread and up to `threads` - 1 others (jem_exec_config). These
  *   belong to the library, serve all models of the process, sleep between calls, and have a stack
  *   of 512 KiB, the name "jem-worker" and every signal blocked. Work is claimed in pieces: a call

@@ -19,10 +19,11 @@
 #include "base/threads.h"
 #include "kernels/isa.h"
 
-// Of elementary functions in double, of metrics, of all networks together. The last two change when
+// Of elementary functions in double, of metrics, of a monitor, of all networks together. The last two change when
 // kernels, or their choice, do: that is a change for users, whose runs go on to other bits, and
 // belongs into the changelog.
 static const uint64_t elementary_bits = 0xa4dfd891331b6adcu, metrics_bits = 0x4b2d08fb43e4699bu;
+static const uint64_t monitor_bits = 0x8f56123de2c2e9edu;
 static const uint64_t scoring_bits = 0x7bb4620c3d38672eu, training_bits = 0xc160b111fa9ebbc1u;
 
 enum { ROWS = 9, CLASSES = 5, CHAIN_STEPS = 2, TRAINING_STEPS = 2, BUFFER = 20 };
@@ -318,6 +319,29 @@ static uint64_t compute_metrics(void)
     return digest;
 }
 
+// A monitor on both sides, with all that its calibration and a stream leave in it.
+static uint64_t compute_monitor(void)
+{
+    enum { N = 300, STREAM = 2000 };
+    uint64_t digest = 14695981039346656037u;
+    float *x = make_values(N + STREAM, 12);
+    uint8_t bytes[JEM_MONITOR_SNAPSHOT_BYTES];
+    jem_monitor *monitor;
+    jem_monitor_config config;
+    jem_monitor_info info = {.struct_size = sizeof info};
+    MUST(jem_monitor_config_init(&config, sizeof config));
+    config.two_sided = 1;
+    MUST(jem_monitor_create(&monitor, &config, N, x));
+    MUST(jem_monitor_update(monitor, STREAM, x + N, NULL));
+    MUST(jem_monitor_snapshot(monitor, sizeof bytes, bytes));
+    MUST(jem_monitor_get_info(monitor, &info));
+    join(&digest, bytes, sizeof bytes / 4);
+    join(&digest, &info.log_evidence, sizeof info.log_evidence / 4);
+    jem_monitor_destroy(monitor);
+    free(x);
+    return digest;
+}
+
 // ---- the comparison ----------------------------------------------------------------------------
 
 typedef uint64_t (*compute_fn)(const network *net, int32_t threads);
@@ -346,6 +370,7 @@ int main(int argc, char **argv)
 {
     const bool tells = argc == 2 && strcmp(argv[1], "--networks") == 0;
     bool good = check("elementary functions", 1, compute_elementary(), elementary_bits);
+    good &= check("monitor", 1, compute_monitor(), monitor_bits);
     for (int set = 0; set < jemi_isa_count(); set++) {
         jemi_isa_limit(jemi_isa_name(set));
         good &= check("metrics", jemi_threads_default(), compute_metrics(), metrics_bits);

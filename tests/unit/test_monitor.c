@@ -150,6 +150,7 @@ START_TEST(test_ties)
     const jemi_monitor_side *side = &tied->law.sides[0];
     ck_assert_int_eq(side->n, 2);
     ck_assert(side->edges[0] == 1.0 && side->edges[1] == 0.0);
+    NEAR(side->bounds[0], jemi_binomial_limit(N, 0, 0.005 / 7), 1e-12);
     NEAR(side->bounds[1], jemi_binomial_limit(N, 99, 0.005 / 7), 1e-12);
     jem_monitor_destroy(tied);
 }

@@ -40,7 +40,7 @@ def log_evidence(scores, stream, alpha, two_sided, tolerance):
 
 @pytest.mark.parametrize("two_sided", [0, 1])
 @pytest.mark.parametrize("tolerance", [0.0, 0.02])
-@pytest.mark.parametrize("n, levels", [(3, 0), (40, 0), (1000, 0), (300, 5)])
+@pytest.mark.parametrize("n, levels", [(3, 0), (40, 0), (1000, 0), (300, 1)])
 def test_formula(n, levels, tolerance, two_sided):
     rng = np.random.default_rng(n)
 
