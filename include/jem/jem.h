@@ -1224,8 +1224,8 @@ JEM_API jem_status jem_model_get_detector(const jem_model *model, jem_detector *
  * 1 - alpha / 2 (Bonferroni). The other half pays for the stream: bets of strength a in 1.25, 2, 5,
  * 20 on each edge, begun anew at each input with a weight,
  *
- *     e(x) = (a if x > edge_j, else 1) / (1 + (a - 1) u_j)
- *     R(t) = e(x_t) (R(t - 1) + w(t)),   U(t) = 1 / ln(e + t),   w(t) = U(t)^2 / (t + e)
+ *     g(x) = (a if x > edge_j, else 1) / (1 + (a - 1) u_j)
+ *     R(t) = g(x_t) (R(t - 1) + w(t)),   U(t) = 1 / ln(e + t),   w(t) = U(t)^2 / (t + e)
  *     M(t) = mean of R(t) over all j and a + U(t),               M(0) = 1
  *
  * make a supermartingale, which ever reaches 2 / alpha with probability alpha / 2 (Ville 1939). The
@@ -1253,8 +1253,8 @@ typedef struct jem_monitor_config {
     size_t struct_size;
     double alpha;      /* probability of a false alarm ever, 1e-9 .. 0.5; default 0.01 */
     double tolerance;  /* a shift that is no reason for an alarm: the part of inputs above any score
-                         may be larger by this much than in the calibration, 0 .. 1; default 0. The
-                         promise covers such streams then */
+                          may be larger by this much than in the calibration, 0 .. 1; default 0. The
+                          promise covers such streams then */
     int32_t two_sided; /* 1: shifts to lower scores are found as well; default 0 */
     int32_t reserved;  /* must be 0 */
 } jem_monitor_config;

@@ -3,16 +3,16 @@
  *
  * A bet is an edge with bound u and a strength a > 1. It multiplies by
  *
- *     e = a / (1 + (a - 1) u)  where a score lies above the edge,  1 / (1 + (a - 1) u)  elsewhere,
+ *     g = a / (1 + (a - 1) u)  where a score lies above the edge,  1 / (1 + (a - 1) u)  elsewhere,
  *
  * the likelihood ratio of "u, with its odds a-fold" against u. Where the part of scores above the
- * edge is S <= u, E e = (1 + (a - 1) S) / (1 + (a - 1) u) <= 1: rising in S, so u is the worst case.
+ * edge is S <= u, E g = (1 + (a - 1) S) / (1 + (a - 1) u) <= 1: rising in S, so u is the worst case.
  * A shift may begin at any input, so each bet is begun anew at each, with a weight. U(t) = 1 / ln(e
  * + t) is what is left of the weights after t inputs, and w(t) = U(t)^2 / (t + e), its derivative,
  * is at most U(t - 1) - U(t) as U is convex; a shift at input t costs ln t + 2 ln ln t nats of
  * evidence instead of growing with t. The evidence is
  *
- *     R_k(t) = e_k(x_t) (R_k(t - 1) + w(t)),   M(t) = mean of R_k(t) over all bets + U(t),   M(0) = 1
+ *     R_k(t) = g_k(x_t) (R_k(t - 1) + w(t)),   M(t) = mean of R_k(t) over all bets + U(t),   M(0) = 1
  *
  * (Shiryaev 1963 and Roberts 1966 have weights of 1). Given a calibration whose bounds hold,
  * E(M(t) | past) <= M(t - 1), so M ever exceeds 2 / alpha with probability alpha / 2 (Ville 1939);

@@ -131,10 +131,10 @@ START_TEST(false_alarms)
 }
 END_TEST
 
-// A monitor that collects four workers after every portion.
+// A monitor that collects sixteen workers after every portion.
 START_TEST(false_alarms_of_workers)
 {
-    enum { STREAMS = 500, WORKERS = 4, ROUNDS = 10 };
+    enum { STREAMS = 300, WORKERS = 16, ROUNDS = 5 };
     uint64_t random = 7;
     jem_monitor_config config;
     MUST(jem_monitor_config_init(&config, sizeof config));
