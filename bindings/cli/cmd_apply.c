@@ -10,19 +10,16 @@
 #include "groups.h"
 #include "layout.h"
 #include "range_watch.h"
+#include "score_names.h"
 #include "stop.h"
 
 typedef struct args_t {
-    const char *model, *in, *out, *labels;
-    int32_t kind, layout;
+    const char *model, *in, *out, *labels, *kind;
+    int32_t layout;
     int64_t batch;
+    double temperature;
     cli_exec_args exec;
 } args_t;
-
-static const cli_choice score_kinds[] = {{"energy", JEM_SCORE_ENERGY},
-                                         {"max-softmax", JEM_SCORE_MAX_SOFTMAX},
-                                         {"gradient-norm", JEM_SCORE_GRADIENT_NORM},
-                                         {NULL, 0}};
 
 /* clang-format off */
 #define COMMON_ROWS                                                                                \
@@ -45,13 +42,15 @@ static const cli_option plain_options[] = {COMMON_ROWS, CLI_ROW_END};
 static const cli_option label_options[] = {COMMON_ROWS, LABELS_ROW, CLI_ROW_END};
 static const cli_option score_options[] = {
     COMMON_ROWS,
-    CLI_ROW_CHOICE("kind", args_t, kind, score_kinds, "which score", 0),
+    CLI_ROW_TEXT("kind", args_t, kind, "NAME", "which score, see above", 0),
+    CLI_ROW_NUMBER("temperature", args_t, temperature, 0, FLT_MAX,
+                   "of energy, max-softmax, entropy and gen: of softmax(f / X)", CLI_ABOVE),
     CLI_ROW_END,
 };
 
 static void set_defaults(void *out)
 {
-    *(args_t *)out = (args_t){.batch = 256, .kind = JEM_SCORE_ENERGY};
+    *(args_t *)out = (args_t){.batch = 256, .kind = "energy", .temperature = 1.0};
 }
 
 typedef struct work {
@@ -61,7 +60,9 @@ typedef struct work {
     cli_npy in;
     int64_t n;
     int64_t *labels; // NULL = none
-    float *x, *y;    // one batch of inputs and results
+    int32_t kind;    // of score, and its numbers
+    jem_score_config score;
+    float *x, *y; // one batch of inputs and results
     cli_range_watch watch;
 } work;
 
@@ -192,9 +193,18 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
     return CLI_OK;
 }
 
+static cli_status fill_score(work *w, cli_error *err)
+{
+    CLI_TRY(cli_score_find(w->args->kind, &w->kind, err));
+    CLI_TRY(cli_jem(err, jem_score_config_init(&w->score, sizeof w->score)));
+    w->score.temperature = (float)w->args->temperature;
+    return CLI_OK;
+}
+
 static cli_status apply(const args_t *args, compute_fn compute, result_shape form, cli_error *err)
 {
     work w = {.args = args};
+    CLI_TRY(fill_score(&w, err));
     cli_status status = cli_model_load(&w.model, args->model, &args->exec, err);
     if (status == CLI_OK)
         status = apply_loaded(&w, compute, form, err);
@@ -228,7 +238,7 @@ static jem_status compute_grad(const work *w, int64_t n, const int64_t *labels)
 static jem_status compute_score(const work *w, int64_t n, const int64_t *labels)
 {
     (void)labels;
-    return jem_score(w->model, w->args->kind, NULL, n, w->x, w->y);
+    return jem_score(w->model, w->kind, &w->score, n, w->x, w->y);
 }
 
 static cli_status run_logits(const void *args, cli_error *err)
@@ -289,9 +299,9 @@ const cli_command cli_grad = {
 const cli_command cli_score = {
     .name = "score",
     .summary = "outlier scores of the rows of a .npy file",
-    .usage = "--model FILE --in X.npy --out Y.npy [--kind KIND] [options]",
-    .description = "Writes an outlier score of every row, (n). High = unusual, whatever the kind: "
-                   "energy is E(x), max-softmax is -max p(y|x), gradient-norm is |dF/dx|.",
+    .usage = "--model FILE --in X.npy --out Y.npy [--kind NAME] [options]",
+    .description = "Writes an outlier score of every row, (n). High = unusual, whatever the kind.",
+    .print_more = cli_score_print_kinds,
     .options = score_options,
     .args_size = sizeof(args_t),
     .set_defaults = set_defaults,

@@ -285,19 +285,33 @@ static double accuracy_at(const work *w, double radius)
     return (double)right / (double)w->test.n;
 }
 
+static cli_status fill_curve(const work *w, cli_chart *chart, cli_error *err)
+{
+    cli_series *curve;
+    CLI_TRY(cli_chart_add(chart, w->radii.count + 1, &curve, err));
+    curve->form = CLI_DOTTED_LINE;
+    curve->hue = 1;
+    curve->y[0] = accuracy_at(w, 0.0);
+    for (int r = 0; r < w->radii.count; r++) {
+        curve->x[r + 1] = w->radii.items[r].value;
+        curve->y[r + 1] = accuracy_at(w, curve->x[r + 1]);
+    }
+    const double last = curve->x[w->radii.count];
+    chart->x.high = last > 0.0 ? last : 1.0;
+    return CLI_OK;
+}
+
 static cli_status draw_curve(const work *w, cli_error *err)
 {
-    double x[CLI_LIST_MAX + 1] = {0.0}, y[CLI_LIST_MAX + 1];
-    char name[32];
-    y[0] = accuracy_at(w, 0.0);
-    for (int r = 0; r < w->radii.count; r++) {
-        x[r + 1] = w->radii.items[r].value;
-        y[r + 1] = accuracy_at(w, x[r + 1]);
-    }
-    snprintf(name, sizeof name, "eps (%s)", cli_choice_name(norms, w->args.norm));
-    const cli_plot plot = {
-        .n = w->radii.count + 1, .x = x, .y = y, .x_name = name, .y_name = "accuracy"};
-    return cli_plot_write(&plot, w->args.png, err);
+    cli_chart chart;
+    cli_chart_begin(&chart);
+    chart.y = (cli_axis){.name = "accuracy", .high = 1.0};
+    snprintf(chart.x.name, sizeof chart.x.name, "eps (%s)", cli_choice_name(norms, w->args.norm));
+    cli_status status = fill_curve(w, &chart, err);
+    if (status == CLI_OK)
+        status = cli_plot_write(&chart, w->args.png, err);
+    cli_chart_free(&chart);
+    return status;
 }
 
 static cli_status write_points(work *w, cli_error *err)

@@ -1,5 +1,5 @@
 /*
- * Letters of 5 x 7 pixels: enough of them for the axes of a curve.
+ * Letters of 5 x 7 pixels: enough of them for the axes and names of curves.
  */
 #ifndef JEM_CLI_PLOT_TEXT_H
 #define JEM_CLI_PLOT_TEXT_H

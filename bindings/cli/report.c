@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "json_text.h"
+#include "named_files.h"
 
 enum { LABEL_WIDTH = 18, COLUMN_WIDTH = 15 };
 
 cli_status cli_report_begin(cli_report *report, bool json, cli_error *err)
 {
-    report->root = json ? json_object() : NULL;
+    *report = (cli_report){.root = json ? json_object() : NULL, .to = cli_files_talk()};
     if (json && report->root == NULL)
         return cli_fail(err, "out of memory");
     return CLI_OK;
@@ -22,9 +23,9 @@ cli_status cli_report_begin(cli_report *report, bool json, cli_error *err)
 // JSON in ASCII holds no control characters but DEL, which is escaped here.
 static int put_json(const char *text, size_t size, void *user)
 {
-    (void)user;
+    FILE *to = user;
     for (size_t i = 0; i < size; i++)
-        if (text[i] == 0x7f ? fputs("\\u007f", stdout) < 0 : putchar(text[i]) == EOF)
+        if (text[i] == 0x7f ? fputs("\\u007f", to) < 0 : putc(text[i], to) == EOF)
             return -1;
     return 0;
 }
@@ -34,8 +35,8 @@ cli_status cli_report_end(cli_report *report, cli_error *err)
     if (report->root == NULL)
         return CLI_OK;
     const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII;
-    const int status = json_dump_callback(report->root, put_json, NULL, flags);
-    putchar('\n');
+    const int status = json_dump_callback(report->root, put_json, report->to, flags);
+    putc('\n', report->to);
     json_decref(report->root);
     report->root = NULL;
     return status == 0 ? CLI_OK : cli_fail(err, "standard output could not be written");
@@ -54,9 +55,9 @@ void cli_report_json(cli_report *report, const char *key, const char *label, jso
         return;
     }
     json_decref(value);
-    printf("%-*s ", LABEL_WIDTH, label);
-    cli_put_text(stdout, text);
-    putchar('\n');
+    fprintf(report->to, "%-*s ", LABEL_WIDTH, label);
+    cli_put_text(report->to, text);
+    putc('\n', report->to);
 }
 
 void cli_report_text(cli_report *report, const char *key, const char *label, const char *value)
@@ -82,7 +83,7 @@ void cli_report_number(cli_report *report, const char *key, const char *label, d
 void cli_report_note(const cli_report *report, const char *text)
 {
     if (report->root == NULL)
-        puts(text);
+        fprintf(report->to, "%s\n", text);
 }
 
 void cli_table_begin(cli_table *table, cli_report *report, const char *key, const char *title,
@@ -96,10 +97,10 @@ void cli_table_begin(cli_table *table, cli_report *report, const char *key, cons
         json_object_set_new(report->root, key, table->rows);
         return;
     }
-    printf("\n%-*s", LABEL_WIDTH, title);
+    fprintf(report->to, "\n%-*s", LABEL_WIDTH, title);
     for (int i = 0; i < n_columns; i++)
-        printf(" %*s", COLUMN_WIDTH, columns[i]);
-    putchar('\n');
+        fprintf(report->to, " %*s", COLUMN_WIDTH, columns[i]);
+    putc('\n', report->to);
 }
 
 void cli_table_row(cli_table *table, const char *name, const double *values, int decimals)
@@ -111,11 +112,12 @@ void cli_table_row(cli_table *table, const char *name, const double *values, int
         cli_json_set(table->rows, name, row);
         return;
     }
-    cli_put_text(stdout, name);
+    FILE *to = table->report->to;
+    cli_put_text(to, name);
     const int length = (int)strlen(name);
-    printf("%s%*s", length > LABEL_WIDTH ? "\n" : "",
-           length > LABEL_WIDTH ? LABEL_WIDTH : LABEL_WIDTH - length, "");
+    fprintf(to, "%s%*s", length > LABEL_WIDTH ? "\n" : "",
+            length > LABEL_WIDTH ? LABEL_WIDTH : LABEL_WIDTH - length, "");
     for (int i = 0; i < table->n_columns; i++)
-        printf(" %*.*f", COLUMN_WIDTH, decimals, values[i]);
-    putchar('\n');
+        fprintf(to, " %*.*f", COLUMN_WIDTH, decimals, values[i]);
+    putc('\n', to);
 }

@@ -14,6 +14,7 @@ enum { CLI_COLUMNS_MAX = 8 };
 
 typedef struct cli_report {
     json_t *root; /* NULL when text is wanted */
+    FILE *to;     /* standard output, or standard error if a result goes there */
 } cli_report;
 
 cli_status cli_report_begin(cli_report *report, bool json, cli_error *err);
