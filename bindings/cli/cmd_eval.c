@@ -283,13 +283,12 @@ static void print_tables(const cli_evaluation *found, FILE *to)
         print_promise(found, to);
     cli_eval_tables(found, to);
     fputs("\nAUROC: the chance that a row of the set scores as more unusual than a test row;\n"
-          "0.5 is a guess, 1 is perfect.",
+          "0.5 is a guess, 1 is perfect.\n",
           to);
     if (found->resamples > 0)
-        fputs(" Below it, its 95 % interval.", to);
+        fputs("Below each stands its 95 % interval.\n", to);
     if (found->scorer->detector != NULL)
-        fputs(" flagged: the share of rows above the\nthreshold that the model stores.", to);
-    putc('\n', to);
+        fputs("flagged: the share of rows above the threshold that the model stores.\n", to);
 }
 
 static cli_status report_all(const cli_evaluation *found, bool json, cli_error *err)

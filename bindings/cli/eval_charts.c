@@ -5,7 +5,8 @@
 
 // ---- colours -----------------------------------------------------------------------------------
 
-// The detector has the colour of text; the others share the rest.
+// The detector has the colour of text. The others have hues and dashes that come again after 7 and
+// 3, so that no two of 21 look alike, and curves that lie on each other are seen.
 int cli_column_hue(const cli_scorer *scorer, int column)
 {
     return scorer->columns[column].kind == 0 ? 0 : 1 + column % (CLI_HUES - 1);
@@ -13,7 +14,7 @@ int cli_column_hue(const cli_scorer *scorer, int column)
 
 int cli_column_dash(const cli_scorer *scorer, int column)
 {
-    return scorer->columns[column].kind == 0 ? 0 : column / (CLI_HUES - 1) % CLI_DASHES;
+    return scorer->columns[column].kind == 0 ? 0 : column % CLI_DASHES;
 }
 
 static void style_as_column(cli_series *series, const cli_scorer *scorer, int column)
@@ -42,8 +43,8 @@ static cli_status add_roc(const cli_evaluation *e, const cli_eval_set *set, int 
                                        series->y)));
     style_as_column(series, e->scorer, column);
     if (named)
-        snprintf(series->name, sizeof series->name, "%-20s %.3f", e->scorer->columns[column].name,
-                 set->columns[column].value.auroc);
+        snprintf(series->name, sizeof series->name, "%.3f %s", set->columns[column].value.auroc,
+                 e->scorer->columns[column].name);
     // Before the next column: a point for each row would be much memory.
     cli_series_thin(series, 1e-3, 1e-3);
     return CLI_OK;

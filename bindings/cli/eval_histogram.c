@@ -65,9 +65,10 @@ static cli_status add_bars(cli_chart *chart, const char *name, int hue, const fl
     return CLI_OK;
 }
 
+// One for each class would be too many lines.
 static void mark_threshold(const cli_evaluation *e, int column, cli_chart *chart)
 {
-    if (e->scorer->columns[column].kind != 0)
+    if (e->scorer->columns[column].kind != 0 || e->scorer->promise.per_class)
         return;
     chart->mark = e->scorer->promise.threshold;
     snprintf(chart->mark_name, sizeof chart->mark_name, "threshold");

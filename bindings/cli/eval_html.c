@@ -14,38 +14,40 @@ static void put_style(FILE *page)
 {
     fputs("<style>\n", page);
     cli_svg_style(page);
-    fputs(":root{color-scheme:light dark;--ink:#222;--dim:#6b6b6b;--faint:#e6e6e3;--paper:#fff;"
-          "--page:#f6f6f4}\n"
-          "@media (prefers-color-scheme:dark){:root{--ink:#e8e8e6;--dim:#a0a09c;--faint:#38383a;"
-          "--paper:#202022;--page:#161617}}\n"
-          "body{margin:0 auto;padding:24px;max-width:1120px;background:var(--page);"
-          "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
-          "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:0 0 12px;"
-          "overflow-wrap:anywhere}\n"
-          "p{margin:0 0 12px;color:var(--dim);max-width:78ch}.origin{overflow-wrap:anywhere}\n"
-          "section{background:var(--paper);border:1px solid var(--faint);border-radius:8px;"
-          "padding:18px 20px;margin:18px 0}\n"
-          ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));"
-          "gap:20px;align-items:start}\n"
-          ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px;"
-          "font-variant-numeric:tabular-nums}\n"
-          "th,td{padding:3px 12px 3px 0;text-align:right;border-bottom:1px solid var(--faint);"
-          "font-weight:400;white-space:nowrap}\n"
-          "thead th{color:var(--dim);vertical-align:bottom}"
-          "th:first-child{text-align:left}td.best{font-weight:700}\n"
-          "td small{display:block;color:var(--dim);font-size:11px}\n"
-          "dl{display:flex;flex-wrap:wrap;gap:8px 32px;margin:0 0 16px}dt{color:var(--dim);"
-          "font-size:13px}dd{margin:0;font-size:20px;font-variant-numeric:tabular-nums}\n"
-          "dd small{font-size:12px;color:var(--dim)}\n</style>\n",
-          page);
+    fputs(
+        ":root{color-scheme:light dark;--ink:#222;--dim:#6b6b6b;--faint:#e6e6e3;--paper:#fff;"
+        "--page:#f6f6f4}\n"
+        "@media (prefers-color-scheme:dark){:root{--ink:#e8e8e6;--dim:#a0a09c;--faint:#38383a;"
+        "--paper:#202022;--page:#161617}}\n"
+        "body{margin:0 auto;padding:24px;max-width:1120px;background:var(--page);"
+        "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
+        "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:0 0 12px;"
+        "overflow-wrap:anywhere}\n"
+        "p{margin:0 0 12px;color:var(--dim);max-width:78ch}.origin{overflow-wrap:anywhere}\n"
+        "section{background:var(--paper);border:1px solid var(--faint);border-radius:8px;"
+        "padding:18px 20px;margin:18px 0}\n"
+        ".halves,.thirds{display:grid;gap:20px;align-items:start;margin-top:12px}figure{margin:0}\n"
+        ".halves{grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr))}\n"
+        ".thirds{grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr))}\n"
+        ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px;"
+        "font-variant-numeric:tabular-nums}\n"
+        "th,td{padding:3px 12px 3px 0;text-align:right;border-bottom:1px solid var(--faint);"
+        "font-weight:400;white-space:nowrap}\n"
+        "thead th{color:var(--dim);vertical-align:bottom}"
+        "th:first-child{text-align:left}td.best{font-weight:700}\n"
+        "td small{display:block;color:var(--dim);font-size:11px}\n"
+        "dl{display:flex;flex-wrap:wrap;gap:8px 32px;margin:0 0 16px}dt{color:var(--dim);"
+        "font-size:13px}dd{margin:0;font-size:20px;font-variant-numeric:tabular-nums}\n"
+        "dd small{font-size:12px;color:var(--dim)}\n</style>\n",
+        page);
 }
 
 // Draws a chart that was made without fault, and frees it.
-static cli_status put_chart(FILE *page, cli_chart *chart, cli_status made)
+static cli_status put_chart(FILE *page, cli_chart *chart, int width, cli_status made)
 {
     if (made == CLI_OK) {
-        fputs("<figure style=\"margin:0\">", page);
-        cli_svg_chart(page, chart);
+        fputs("<figure>", page);
+        cli_svg_chart(page, chart, width);
         fputs("</figure>\n", page);
     }
     cli_chart_free(chart);
@@ -96,9 +98,9 @@ static cli_status put_test(const cli_evaluation *e, FILE *page, cli_error *err)
     fputs("</dl>\n", page);
     if (e->labels != NULL) {
         cli_chart chart;
-        fputs("<div class=\"charts\">\n", page);
-        CLI_TRY(put_chart(page, &chart, cli_chart_reliability(e, &chart, err)));
-        CLI_TRY(put_chart(page, &chart, cli_chart_risk(e, &chart, err)));
+        fputs("<div class=\"halves\">\n", page);
+        CLI_TRY(put_chart(page, &chart, CLI_SVG_HALF, cli_chart_reliability(e, &chart, err)));
+        CLI_TRY(put_chart(page, &chart, CLI_SVG_HALF, cli_chart_risk(e, &chart, err)));
         fputs("</div>\n", page);
     }
     fputs("</section>\n", page);
@@ -183,12 +185,13 @@ static cli_status put_set(const cli_evaluation *e, const cli_eval_set *set, FILE
     fprintf(page, "</h2>\n<p>%lld rows", (long long)set->scores.n);
     if (isfinite(set->flagged))
         fprintf(page, ", %.1f %% of them flagged by the detector", 100.0 * set->flagged);
-    fputs(".</p>\n<div class=\"charts\">", page);
-    CLI_TRY(put_chart(page, &chart, cli_chart_roc(e, set, false, &chart, err)));
+    fputs(".</p>\n<div class=\"halves\">", page);
+    CLI_TRY(put_chart(page, &chart, CLI_SVG_HALF, cli_chart_roc(e, set, false, &chart, err)));
     put_figures(e, set, page);
-    fputs("</div>\n<div class=\"charts\" style=\"margin-top:20px\">", page);
+    fputs("</div>\n<div class=\"thirds\">", page);
     for (int i = 0; i < n; i++)
-        CLI_TRY(put_chart(page, &chart, cli_chart_histogram(e, set, columns[i], &chart, err)));
+        CLI_TRY(put_chart(page, &chart, CLI_SVG_THIRD,
+                          cli_chart_histogram(e, set, columns[i], &chart, err)));
     fputs("</div></section>\n", page);
     return CLI_OK;
 }

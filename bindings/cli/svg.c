@@ -13,24 +13,22 @@
 #include "markup.h"
 
 enum {
-    WIDTH = 440,
-    LEFT = 58, // of the frame
-    RIGHT = WIDTH - 14,
+    LEFT = 58,  // of the frame
+    RIGHT = 14, // from the right edge
     TITLE_HEIGHT = 24,
     LEGEND_HEIGHT = 18,
-    PLOT_HEIGHT = 230,
     BELOW = 46,
     SWATCH = 22,
 };
 
 typedef struct frame {
     const cli_chart *chart;
-    double top, bottom;
+    double right, top, bottom;
 } frame;
 
 static double place_x(const frame *f, double x)
 {
-    return LEFT + cli_axis_place(&f->chart->x, x) * (RIGHT - LEFT);
+    return LEFT + cli_axis_place(&f->chart->x, x) * (f->right - LEFT);
 }
 
 static double place_y(const frame *f, double y)
@@ -59,29 +57,29 @@ static double text_width(const char *text)
     return 6.2 * (double)strlen(text);
 }
 
-// The place of the entry, after which comes `next`. Returns the row, counted from 0.
 typedef struct legend_at {
     int row;
     double x;
 } legend_at;
 
-static legend_at legend_place(legend_at *next, const char *name)
+// Where an entry stands: in the next place of its row, or in another row.
+static legend_at legend_place(legend_at *next, const char *name, int width_max)
 {
     const double width = SWATCH + 6 + text_width(name) + 14;
-    if (next->x > LEFT && next->x + width > WIDTH + 14)
+    if (next->x > LEFT && next->x + width > width_max)
         *next = (legend_at){.row = next->row + 1, .x = LEFT};
     const legend_at place = *next;
     next->x += width;
     return place;
 }
 
-static int legend_rows(const cli_chart *chart)
+static int legend_rows(const cli_chart *chart, int width)
 {
     legend_at next = {.x = LEFT};
     int rows = 0;
     for (int i = 0; i < chart->n_series; i++)
         if (chart->series[i].name[0] != '\0')
-            rows = legend_place(&next, chart->series[i].name).row + 1;
+            rows = legend_place(&next, chart->series[i].name, width).row + 1;
     return rows;
 }
 
@@ -96,14 +94,14 @@ static void put_key(FILE *page, const cli_series *series, double x, double y)
         put_line(page, class, x, y, x + SWATCH, y);
 }
 
-static void put_legend(FILE *page, const cli_chart *chart)
+static void put_legend(FILE *page, const cli_chart *chart, int width)
 {
     legend_at next = {.x = LEFT};
     for (int i = 0; i < chart->n_series; i++) {
         const cli_series *series = &chart->series[i];
         if (series->name[0] == '\0')
             continue;
-        const legend_at at = legend_place(&next, series->name);
+        const legend_at at = legend_place(&next, series->name, width);
         const double y = TITLE_HEIGHT + (at.row + 0.5) * LEGEND_HEIGHT;
         put_key(page, series, at.x, y);
         put_text(page, at.x + SWATCH + 6, y + 4, "start", series->name);
@@ -123,8 +121,8 @@ static void put_x_axis(FILE *page, const frame *f)
         put_line(page, "axis", x, f->bottom, x, f->bottom + 4);
         put_text(page, x, f->bottom + 17, "middle", text);
     }
-    put_line(page, "axis", LEFT, f->bottom, RIGHT, f->bottom);
-    put_text(page, 0.5 * (LEFT + RIGHT), f->bottom + 36, "middle", f->chart->x.name);
+    put_line(page, "axis", LEFT, f->bottom, f->right, f->bottom);
+    put_text(page, 0.5 * (LEFT + f->right), f->bottom + 36, "middle", f->chart->x.name);
 }
 
 static void put_y_axis(FILE *page, const frame *f)
@@ -135,7 +133,7 @@ static void put_y_axis(FILE *page, const frame *f)
         char text[32];
         const double y = place_y(f, ticks[i]);
         cli_tick_text(&f->chart->y, ticks[i], text, sizeof text);
-        put_line(page, "grid", LEFT, y, RIGHT, y);
+        put_line(page, "grid", LEFT, y, f->right, y);
         put_text(page, LEFT - 7, y + 4, "end", text);
     }
     const double middle = 0.5 * (f->top + f->bottom);
@@ -176,15 +174,15 @@ static void put_curve(FILE *page, const frame *f, const cli_series *series)
 static void put_mark(FILE *page, const frame *f)
 {
     const double x = place_x(f, f->chart->mark);
-    const bool right = x > 0.5 * (LEFT + RIGHT);
+    const bool right = x > 0.5 * (LEFT + f->right);
     put_line(page, "mark", x, f->top, x, f->bottom);
     put_text(page, x + (right ? -5 : 5), f->top + 12, right ? "end" : "start", f->chart->mark_name);
 }
 
-static void thin(cli_chart *chart)
+static void thin(const frame *f, cli_chart *chart)
 {
-    const double dx = 1.2 * (chart->x.high - chart->x.low) / (RIGHT - LEFT);
-    const double dy = 1.2 * (chart->y.high - chart->y.low) / PLOT_HEIGHT;
+    const double dx = 1.2 * (chart->x.high - chart->x.low) / (f->right - LEFT);
+    const double dy = 1.2 * (chart->y.high - chart->y.low) / (f->bottom - f->top);
     for (int i = 0; i < chart->n_series; i++)
         if (chart->series[i].form == CLI_LINE)
             cli_series_thin(&chart->series[i], dx, dy);
@@ -201,21 +199,24 @@ static void put_series(FILE *page, const frame *f)
     }
 }
 
-void cli_svg_chart(FILE *page, cli_chart *chart)
+void cli_svg_chart(FILE *page, cli_chart *chart, int width)
 {
-    const double top = TITLE_HEIGHT + legend_rows(chart) * LEGEND_HEIGHT + 8;
-    const frame f = {.chart = chart, .top = top, .bottom = top + PLOT_HEIGHT};
-    thin(chart);
-    fprintf(page, "<svg class=\"chart\" viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"", WIDTH,
+    const double top = TITLE_HEIGHT + legend_rows(chart, width) * LEGEND_HEIGHT + 8;
+    const frame f = {.chart = chart,
+                     .right = width - RIGHT,
+                     .top = top,
+                     .bottom = top + (width > CLI_SVG_THIRD ? 230 : 170)};
+    thin(&f, chart);
+    fprintf(page, "<svg class=\"chart\" viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"", width,
             f.bottom + BELOW);
     cli_put_markup(page, chart->title);
     fputs("\">\n<g class=\"title\">", page);
     put_text(page, LEFT, 15, "start", chart->title);
     fputs("</g>\n", page);
-    put_legend(page, chart);
+    put_legend(page, chart, width);
     put_y_axis(page, &f);
     if (chart->diagonal)
-        put_line(page, "diagonal", LEFT, f.bottom, RIGHT, f.top);
+        put_line(page, "diagonal", LEFT, f.bottom, f.right, f.top);
     put_series(page, &f);
     put_x_axis(page, &f);
     if (!isnan(chart->mark))

@@ -6,8 +6,11 @@
 
 #include "chart.h"
 
+/** Widths in pixels, where text has the size of the page's: two or three beside each other. */
+enum { CLI_SVG_HALF = 440, CLI_SVG_THIRD = 330 };
+
 /** One <svg> element. Points that a reader could not tell apart are dropped from the chart. */
-void cli_svg_chart(FILE *page, cli_chart *chart);
+void cli_svg_chart(FILE *page, cli_chart *chart, int width);
 
 /** A short line in the style of a series, for a legend or a table. */
 void cli_svg_swatch(FILE *page, int hue, int dash);

@@ -377,7 +377,7 @@ MUTANTS = [
     ("the last parameters are judged, not the average", "bindings/cli/train_validation.c",
      "*judged = run->judge;", "*judged = run->model;", "test_cli_validation_py"),
     ("eval forgets the temperature", "bindings/cli/cmd_eval.c",
-     "(double)e->info.temperature, 15, metrics)", "1.0, 15, metrics)", "test_cli_validation_py"),
+     ".temperature = (double)info.temperature,", ".temperature = 1.0,", "test_cli_validation_py"),
 
     # ---- Python ---------------------------------------------------------------------------------
     ("overflow is not told", "bindings/python/jem/_rows.py",

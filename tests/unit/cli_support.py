@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import zlib
 
 import numpy as np
 import pytest
@@ -169,3 +170,33 @@ def png_header(path):
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     return struct.unpack(">IIBB", content[16:26])
+
+
+def pixels_of(path):
+    """A PNG of 8-bit RGB, filters undone."""
+    content = path.read_bytes()
+    width, height = png_header(path)[:2]
+    packed, at = b"", 8
+    while at < len(content):
+        size = int.from_bytes(content[at:at + 4], "big")
+        if content[at + 4:at + 8] == b"IDAT":
+            packed += content[at + 8:at + 8 + size]
+        at += 12 + size
+    lines = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + 3 * width)
+    out = np.zeros((height, 3 * width), np.uint8)
+    above = np.zeros(3 * width, np.int64)
+    for y, line in enumerate(lines):
+        out[y] = unfiltered(line[0], line[1:].astype(np.int64), above)
+        above = out[y].astype(np.int64)
+    return out.reshape(height, width, 3)
+
+
+def unfiltered(kind, line, above):
+    if kind in (0, 2):
+        return (line + (above if kind == 2 else 0)) % 256
+    out = np.zeros_like(line)
+    for i, value in enumerate(line):
+        left, corner = (out[i - 3], above[i - 3]) if i >= 3 else (0, 0)
+        paeth = min((left, above[i], corner), key=lambda v: abs(left + above[i] - corner - v))
+        out[i] = (value + {1: left, 3: (left + above[i]) // 2, 4: paeth}[kind]) % 256
+    return out

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from cli_support import (CLASSES, OOD_SETS, SIDE, apply, idx, images, jem, model, png_header,
+from cli_support import (CLASSES, SIDE, apply, idx, images, jem, model, png_header,
                          x_test)
 
 COMMANDS = ["train", "eval", "sample", "info", "logits", "energy", "grad", "score", "attack",
@@ -91,16 +91,6 @@ def test_sets_that_change_nothing_are_a_guess(model, tmp_path):
     found = json.loads(jem("eval", "--model", model, "--data", tmp_path, "--json"))["auroc"]
     assert found["shuffled"]["energy"] == found["rotated"]["energy"] == 0.5
     assert found["uniform"]["energy"] != 0.5 and found["constant"]["energy"] != 0.5
-
-
-def test_eval_table(model, idx):
-    text = jem("eval", "--model", model, "--data", idx, "--limit", 10)
-    lines = text.splitlines()
-    table = lines[[i for i, line in enumerate(lines) if line.startswith("AUROC")][0]:][:7]
-    assert [line.split()[0] for line in table[1:]] == OOD_SETS
-    assert len({len(line) for line in table}) == 1  # aligned
-    assert "\n\nAUROC: the chance" in text and "row;\n0.5 is a guess" in text
-    assert "test rows          10" in text
 
 
 # ---- logits, energy, grad, score ----------------------------------------------------------------

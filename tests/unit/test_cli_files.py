@@ -43,10 +43,13 @@ def scores(model, x_test, tmp_path):
     return content
 
 
+EVAL = ["eval", "--ood", "uniform", "--limit", 9]
 OUTPUTS = {
     "score": lambda m, x, i, out: ["score", "--model", m, "--in", x, "--out", out],
     "sample": lambda m, x, i, out: ["sample", "--model", m, "--n", 2, "--steps", 1, "--out", out],
     "png": lambda m, x, i, out: ["sample", "--model", m, "--n", 2, "--steps", 1, "--png", out],
+    "page": lambda m, x, i, out: [*EVAL, "--model", m, "--data", i, "--html", out],
+    "picture": lambda m, x, i, out: [*EVAL, "--model", m, "--data", i, "--png", out],
     "train": lambda m, x, i, out: command(i, out),
     "checkpoint": lambda m, x, i, out: command(i, "m", "--checkpoint", out),
     "log": lambda m, x, i, out: command(i, "m", "--log", out),
@@ -76,7 +79,8 @@ def test_links_are_followed(kind, model, x_test, idx, tmp_path):
         assert target.read_bytes() == written
 
 
-@pytest.mark.parametrize("kind", ["score", "sample", "png", "train", "log"])
+@pytest.mark.parametrize("kind", ["score", "sample", "png", "page", "picture", "train",
+                                  "log"])
 def test_pipes_and_standard_output(kind, model, x_test, idx, tmp_path):
     def args(out):
         return [JEM, *map(str, OUTPUTS[kind](model, x_test[0], idx, out))]

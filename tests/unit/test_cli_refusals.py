@@ -50,6 +50,9 @@ USAGE = [
     (["bench", "--op", "conv", "--arch", "mlp-4", "--shape", "1x4x4"], "logits, grad"),
     (["sample", "--model", "m", "--n", "4"], "--png FILE or --out"),
     (["score", "--model", "m", "--in", "x", "--out", "y", "--kind", "likelihood"], "max-softmax"),
+    (["score", "--model", "m", "--in", "x", "--out", "y", "--kind", "knn"], "needs a detector"),
+    (["score", "--model", "m", "--in", "x", "--out", "y", "--temperature", "0"], "above 0"),
+    (["eval", "--model", "m", "--data", "d", "--html", "a", "--png", "./a"], "same file"),
 ]
 
 
@@ -357,6 +360,8 @@ def test_unwritable_output(idx, model, x_test, tmp_path, target, word):
     for args in (["train", "--data", idx, "--arch", "mlp-4", "--seconds", 60, "--out", out],
                  ["logits", "--model", model, "--in", x_test[0], "--out", out],
                  ["sample", "--model", model, "--png", out, "--steps", 1000000],
+                 ["eval", "--model", model, "--data", idx, "--html", out],
+                 ["eval", "--model", model, "--data", idx, "--png", out],
                  ["sample", "--model", model, "--out", out, "--steps", 1000000]):
         assert word in jem(*args, expect=1)
     assert time.monotonic() - begin < 10
@@ -368,6 +373,8 @@ def test_full_device(idx, model, x_test, tmp_path):
     for args in (["logits", "--model", model, "--in", x_test[0], *rest],
                  ["sample", "--model", model, "--steps", 1, *rest],
                  ["sample", "--model", model, "--steps", 1, "--png", "/dev/full"],
+                 ["eval", "--model", model, "--data", idx, "--html", "/dev/full"],
+                 ["eval", "--model", model, "--data", idx, "--png", "/dev/full"],
                  ["train", "--data", idx, "--arch", "mlp-4", "--steps", 1, *rest]):
         message = jem(*args, expect=1, env=dict(os.environ, TMPDIR=str(tmp_path)))
         assert "No space left" in message and "/dev/full" in message
@@ -394,6 +401,8 @@ def test_full_disk_leaves_the_old_file(idx, model, x_test, tmp_path):
     for args in (["logits", "--model", model, "--in", x_test[0], "--out", old],
                  ["sample", "--model", model, "--out", old, "--steps", 1],
                  ["sample", "--model", model, "--png", old, "--steps", 1],
+                 ["eval", "--model", model, "--data", idx, "--html", old],
+                 ["eval", "--model", model, "--data", idx, "--png", old],
                  ["train", "--data", idx, "--arch", "mlp-4", "--steps", 1, "--out", old]):
         old.write_text("precious")
         assert "old" in jem(*args, expect=1, preexec_fn=limit)
