@@ -288,7 +288,7 @@ static void print_tables(const cli_evaluation *found, FILE *to)
     if (found->resamples > 0)
         fputs("Below each stands its 95 % interval.\n", to);
     if (found->scorer->detector != NULL)
-        fputs("flagged: the share of rows above the threshold that the model stores.\n", to);
+        fputs("flagged: the share of rows that the model's detector takes for outliers.\n", to);
 }
 
 static cli_status report_all(const cli_evaluation *found, bool json, cli_error *err)

@@ -65,8 +65,8 @@ def report(model, data, other):
 
 
 def evaluate(model, data, *ood, options=()):
-    return json.loads(jem("eval", "--model", model, "--data", data, "--json", *options, "--ood",
-                          *ood))
+    return json.loads(jem("eval", "--model", model, "--data", data, "--json", "--batch", 16,
+                          *options, "--ood", *ood))
 
 
 # ---- figures ------------------------------------------------------------------------------------
