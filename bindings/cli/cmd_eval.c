@@ -104,6 +104,7 @@ static cli_status score(work *w, const rows *r, cli_scores *scores, float *logit
         CLI_TRY(cli_range_watch_rows(&w->watch, n, w->x, err));
         CLI_TRY(cli_scorer_rows(&w->scorer, first, n, w->x, scores,
                                 logits != NULL ? logits + first * w->scorer.classes : NULL, err));
+        CLI_TRY(cli_scorer_detect(&w->scorer, first, n, w->x, scores, err));
         cli_range_watch_results(&w->watch, first, n, 1, scores->values[0] + first);
     }
     cli_range_watch_say(&w->watch, r->name, &w->progress);
@@ -234,6 +235,7 @@ static cli_status prepare(work *w, cli_error *err)
     CLI_TRY(check_outputs(args, err));
     CLI_TRY(cli_alloc(&w->x, args->batch * info.input_size, sizeof *w->x, err));
     CLI_TRY(cli_scorer_begin(&w->scorer, w->model, args->batch, err));
+    CLI_TRY(cli_scorer_add_detector(&w->scorer, args->batch, err));
     w->found = (cli_evaluation){.model = args->model,
                                 .data = args->data,
                                 .temperature = (double)info.temperature,
@@ -349,6 +351,11 @@ const cli_command cli_eval = {
                    "mean energy is reported instead of what needs labels. Where the model has a "
                    "temperature (jem train --fit-temperature), NLL, ECE and Brier score are those "
                    "of probabilities at it; scores never are.\n\n"
+                   "In JSON, \"auroc\" is the table, and \"ood\" has for every set and score also "
+                   "AUPR and FPR95 (the false-positive rate at a true-positive rate of 95 %), "
+                   "either with the rows of the set (_out) or with test rows (_in) as the "
+                   "positives; \"selective\" has the area below the risk-coverage curve (AURC) of "
+                   "leaving out test rows by each score.\n\n"
                    "Sets: uniform (every pixel at random), constant (one random colour), interp "
                    "(the mean of two test images), inverted (black becomes white), rotated (by 90 "
                    "degrees, square images only), shuffled (pixels in random order), or the test "

@@ -46,18 +46,21 @@ cli_status cli_scores_alloc(cli_scores *scores, const cli_scorer *scorer, int64_
                             cli_error *err);
 void cli_scores_free(cli_scores *scores);
 
-/** Fills rows first..first+n-1 of every column. @param logits  Out. (n, classes), or NULL. */
+/** Fills rows first..first+n-1 of the columns of logits and of the gradient.
+ *  @param logits  Out. (n, classes), or NULL. */
 cli_status cli_scorer_rows(cli_scorer *scorer, int64_t first, int64_t n, const float *x,
                            cli_scores *scores, float *logits, cli_error *err);
 
-/** Adds a column; false when there is no such kind. */
-bool cli_scorer_add_kind(cli_scorer *scorer, int32_t kind);
+/* Of the detector, in scorer_detector.c: ------------------------------------------------------- */
 
-/** Looks for the model's detector, and adds the columns that it gives. */
+/** Looks for the model's detector, and adds its columns behind the others. */
 cli_status cli_scorer_add_detector(cli_scorer *scorer, int64_t batch, cli_error *err);
 
-/** Fills those columns. */
+/** Fills those columns and the flags; does nothing where there is no detector. */
 cli_status cli_scorer_detect(cli_scorer *scorer, int64_t first, int64_t n, const float *x,
                              cli_scores *scores, cli_error *err);
+
+/** Adds a column; false when there is no such kind. */
+bool cli_scorer_add_kind(cli_scorer *scorer, int32_t kind);
 
 #endif
