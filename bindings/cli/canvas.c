@@ -1,6 +1,6 @@
 /*
- * How lines are made smooth: a pixel is as dark as the line covers it, told by its distance from the
- * line.
+ * How lines are made smooth: a pixel is as dark as the line covers it, told by its distance from
+ * the line.
  */
 #include "canvas.h"
 

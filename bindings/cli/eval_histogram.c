@@ -1,11 +1,10 @@
 /*
  * Histograms of scores. A few rows that lie far out would press all others into one bar: the range
- * holds all but a thousandth of each set at either end, and what lies beyond counts in the outermost
- * bars.
+ * holds all but a thousandth of each set at either end, and what lies beyond counts in the
+ * outermost bars.
  */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "eval_charts.h"
 

@@ -1,6 +1,6 @@
 /*
- * What an evaluation has found: the scores of the test set and of all other sets, and their figures.
- * Text, JSON, pages and pictures are made of this alone.
+ * What an evaluation has found: the scores of the test set and of all other sets, and their
+ * figures. Text, JSON, pages and pictures are made of this alone.
  */
 #ifndef JEM_CLI_EVALUATION_H
 #define JEM_CLI_EVALUATION_H

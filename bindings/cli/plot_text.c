@@ -1,5 +1,6 @@
 /*
- * Each letter is seven rows of five bits, the leftmost pixel first. Capitals look like small letters.
+ * Each letter is seven rows of five bits, the leftmost pixel first. Capitals look like small
+ * letters.
  */
 #include "plot_text.h"
 

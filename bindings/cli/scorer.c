@@ -1,6 +1,6 @@
 /*
- * The columns of every model, and their memory: scores of logits and of the gradient, as the library lists
- * them.
+ * The columns of every model, and their memory: scores of logits and of the gradient, as the
+ * library lists them.
  */
 #include "scorer.h"
 

@@ -1,7 +1,7 @@
 /*
- * Every outlier score that a model can give, as one column of numbers each: those of logits from one
- * pass, that of the gradient, and, when the model has a detector, its scores of features and its
- * verdict.
+ * Every outlier score that a model can give, as one column of numbers each: those of logits from
+ * one pass, that of the gradient, and, when the model has a detector, its scores of features and
+ * its verdict.
  */
 #ifndef JEM_CLI_SCORER_H
 #define JEM_CLI_SCORER_H

@@ -1,6 +1,6 @@
 /*
- * The columns of a model's detector: its scores of features, its combined score, and its verdicts at
- * the threshold that is stored with it.
+ * The columns of a model's detector: its scores of features, its combined score, and its verdicts
+ * at the threshold that is stored with it.
  */
 #include "scorer.h"
 
