@@ -35,7 +35,7 @@ static void put_style(FILE *page)
         "font-weight:400;white-space:nowrap}\n"
         "thead th{color:var(--dim);vertical-align:bottom}"
         "th:first-child{text-align:left}td.best{font-weight:700}\n"
-        "td small{display:block;color:var(--dim);font-size:11px}\n"
+        "td small{display:block;color:var(--dim);font-size:11px;font-weight:400}\n"
         "dl{display:flex;flex-wrap:wrap;gap:8px 32px;margin:0 0 16px}dt{color:var(--dim);"
         "font-size:13px}dd{margin:0;font-size:20px;font-variant-numeric:tabular-nums}\n"
         "dd small{font-size:12px;color:var(--dim)}\n</style>\n",
