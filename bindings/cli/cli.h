@@ -14,9 +14,9 @@
 
 #include "jem/jem.h"
 
-/** Exit codes. A signal that stopped the work adds 128 + its number: 130 for Ctrl-C. */
+/** Exit codes. FOUND: all went well, and something unusual was found. A signal that stopped the work adds 128 + its number: 130 for Ctrl-C. */
 typedef int cli_status;
-enum { CLI_OK = 0, CLI_FAILURE = 1, CLI_USAGE = 2, CLI_SIGNAL = 128 };
+enum { CLI_OK = 0, CLI_FAILURE = 1, CLI_USAGE = 2, CLI_FOUND = 3, CLI_SIGNAL = 128 };
 
 typedef struct cli_error {
     char text[2048];

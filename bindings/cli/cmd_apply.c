@@ -10,6 +10,7 @@
 #include "groups.h"
 #include "layout.h"
 #include "range_watch.h"
+#include "rows.h"
 #include "score_names.h"
 #include "stop.h"
 
@@ -25,10 +26,7 @@ typedef struct args_t {
 #define COMMON_ROWS                                                                                \
     CLI_ROW_HEADING("Options"),                                                                    \
     CLI_ROW_INPUT("model", args_t, model, "FILE", "a file written by jem train", CLI_REQUIRED),     \
-    CLI_ROW_INPUT("in", args_t, in, "X.npy",                                                        \
-                 "rows, (n, C, H, W) or (n, C*H*W): 8-bit, or numbers in the model's input "       \
-                 "range; rows of a table as they were in training",                                \
-                 CLI_REQUIRED),                                                                    \
+    CLI_ROWS_ROW(args_t, in),                                                                      \
     CLI_LAYOUT_ROW(args_t, layout),                                                                \
     CLI_ROW_OUTPUT("out", args_t, out, "Y.npy", "the file to write, float32", CLI_REQUIRED),         \
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows computed at once", 0),                     \
@@ -57,8 +55,7 @@ typedef struct work {
     const args_t *args;
     jem_model *model;
     jem_model_info info;
-    cli_npy in;
-    int64_t n;
+    cli_rows rows;
     int64_t *labels; // NULL = none
     int32_t kind;    // of score, and its numbers
     jem_score_config score;
@@ -71,40 +68,15 @@ typedef jem_status (*compute_fn)(const work *w, int64_t n, const int64_t *labels
 
 // ---- input -------------------------------------------------------------------------------------
 
-static bool is_image(const int64_t *shape, int64_t a, int64_t b, int64_t c)
-{
-    return shape[1] == a && shape[2] == b && shape[3] == c;
-}
-
-static cli_status check_shape(const work *w, cli_error *err)
-{
-    const jem_model_info *info = &w->info;
-    const int64_t *shape = w->in.shape;
-    const int rank = w->in.rank;
-    const bool whole = rank == 4 && is_image(shape, info->channels, info->height, info->width);
-    const bool gray =
-        rank == 3 && info->channels == 1 && shape[1] == info->height && shape[2] == info->width;
-    const bool flat = rank == 2 && shape[1] == info->input_size;
-    if (whole || gray || flat)
-        return CLI_OK;
-    const bool last = rank == 4 && w->args->layout == 0 &&
-                      is_image(shape, info->height, info->width, info->channels);
-    char text[128];
-    return cli_fail(err, "%s has shape %s; expected (n, %d, %d, %d) or (n, %lld)%s", w->in.path,
-                    cli_npy_shape_text(&w->in, text, sizeof text), info->channels, info->height,
-                    info->width, (long long)info->input_size,
-                    last ? "; --layout nhwc reads channels that are last" : "");
-}
-
 static cli_status load_labels(work *w, cli_error *err)
 {
     cli_npy npy;
     CLI_TRY(cli_npy_read(&npy, w->args->labels, err));
     cli_status status = cli_npy_to_labels(&npy, &w->labels, err);
-    if (status == CLI_OK && npy.count != w->n)
+    if (status == CLI_OK && npy.count != w->rows.n)
         status = cli_fail(err, "%s has %lld labels; expected %lld, one per row", npy.path,
-                          (long long)npy.count, (long long)w->n);
-    for (int64_t i = 0; status == CLI_OK && i < w->n; i++)
+                          (long long)npy.count, (long long)w->rows.n);
+    for (int64_t i = 0; status == CLI_OK && i < w->rows.n; i++)
         if (w->labels[i] >= w->info.classes)
             status = cli_fail(err, "%s: label %lld of row %lld is out of range; expected 0..%d",
                               npy.path, (long long)w->labels[i], (long long)i, w->info.classes - 1);
@@ -112,26 +84,13 @@ static cli_status load_labels(work *w, cli_error *err)
     return status;
 }
 
-static cli_status load_batch(const work *w, int64_t first, int64_t n, cli_error *err)
-{
-    const int64_t size = w->info.input_size;
-    if (cli_npy_is_bytes(&w->in))
-        return cli_jem(err, jem_input_from_u8(w->model, n, (uint8_t *)w->in.data + first * size,
-                                              JEM_LAYOUT_NCHW, w->x));
-    CLI_TRY(cli_npy_to_floats(&w->in, first * size, n * size, w->x, err));
-    const bool table = w->info.height == 1 && w->info.width == 1;
-    return table ? cli_jem(err, jem_input_from_float(w->model, n, w->x, w->x)) : CLI_OK;
-}
-
 // ---- the run -----------------------------------------------------------------------------------
 
 static cli_status prepare(work *w, int64_t result_size, cli_error *err)
 {
     const args_t *args = w->args;
-    CLI_TRY(cli_npy_read(&w->in, args->in, err));
-    CLI_TRY(cli_layout_apply(&w->in, args->layout, err));
-    CLI_TRY(check_shape(w, err));
-    w->n = w->in.shape[0];
+    const cli_rows_args asked = {args->in, args->layout, false, false, args->batch};
+    CLI_TRY(cli_rows_open(&w->rows, w->model, &asked, err));
     if (args->labels != NULL)
         CLI_TRY(load_labels(w, err));
     CLI_TRY(cli_alloc(&w->x, args->batch * w->info.input_size, sizeof *w->x, err));
@@ -141,12 +100,11 @@ static cli_status prepare(work *w, int64_t result_size, cli_error *err)
 static cli_status apply_batches(work *w, compute_fn compute, int64_t result_size,
                                 cli_output *output, cli_error *err)
 {
-    for (int64_t first = 0; first < w->n; first += w->args->batch) {
-        const int64_t n = w->n - first < w->args->batch ? w->n - first : w->args->batch;
+    for (int64_t first = 0, n; first < w->rows.n; first += n) {
         if (cli_stop_signal() != 0)
             return cli_stopped(err, cli_stop_signal(), "stopped by %s; nothing was written",
                                cli_stop_name());
-        CLI_TRY(load_batch(w, first, n, err));
+        CLI_TRY(cli_rows_next(&w->rows, w->x, &n, err));
         CLI_TRY(cli_range_watch_rows(&w->watch, n, w->x, err));
         CLI_TRY(cli_jem(err, compute(w, n, w->labels != NULL ? w->labels + first : NULL)));
         cli_range_watch_results(&w->watch, first, n, result_size, w->y);
@@ -159,7 +117,7 @@ static cli_status apply_batches(work *w, compute_fn compute, int64_t result_size
 static cli_status write_results(work *w, compute_fn compute, int rank, const int64_t *sizes,
                                 int64_t result_size, cli_error *err)
 {
-    int64_t shape[CLI_NPY_RANK_MAX] = {w->n};
+    int64_t shape[CLI_NPY_RANK_MAX] = {w->rows.n};
     for (int i = 0; i < rank; i++)
         shape[i + 1] = sizes[i];
     cli_output output;
@@ -189,7 +147,7 @@ static cli_status apply_loaded(work *w, compute_fn compute, result_shape form, c
     CLI_TRY(cli_range_watch_begin(&w->watch, w->model, w->args->batch, err));
     CLI_TRY(write_results(w, compute, form == LIKE_INPUT ? 3 : form == ONE_PER_CLASS,
                           form == LIKE_INPUT ? image : classes, result_size, err));
-    cli_range_watch_say(&w->watch, w->in.path, NULL);
+    cli_range_watch_say(&w->watch, w->rows.path, NULL);
     return CLI_OK;
 }
 
@@ -208,7 +166,7 @@ static cli_status apply(const args_t *args, compute_fn compute, result_shape for
     cli_status status = cli_model_load(&w.model, args->model, &args->exec, err);
     if (status == CLI_OK)
         status = apply_loaded(&w, compute, form, err);
-    cli_npy_free(&w.in);
+    cli_rows_close(&w.rows);
     free(w.labels);
     free(w.x);
     free(w.y);

@@ -9,15 +9,17 @@
 
 #include "bench_beside.h"
 #include "bench_layers.h"
+#include "bench_scores.h"
 #include "bench_tune.h"
 #include "commands.h"
 #include "groups.h"
 #include "median.h"
 #include "peak.h"
 #include "report.h"
+#include "score_names.h"
 #include "shuffle.h"
 
-enum { OP_LOGITS = 1, OP_GRAD, OP_SGLD, OP_TRAIN };
+enum { OP_LOGITS = 1, OP_GRAD, OP_SGLD, OP_TRAIN, OP_SCORE, OP_DETECT };
 
 typedef struct args_t {
     const char *arch, *shape, *isa;
@@ -25,20 +27,23 @@ typedef struct args_t {
     int64_t batch, classes, runs, sgld_steps, beside;
     bool layers, tune, json;
     cli_exec_args exec;
-    const char *kernel;
+    const char *kernel, *kind;
 } args_t;
 
 static const cli_choice ops[] = {
-    {"logits", OP_LOGITS}, {"grad", OP_GRAD}, {"sgld", OP_SGLD}, {"train", OP_TRAIN}, {NULL, 0}};
+    {"logits", OP_LOGITS}, {"grad", OP_GRAD},     {"sgld", OP_SGLD}, {"train", OP_TRAIN},
+    {"score", OP_SCORE},   {"detect", OP_DETECT}, {NULL, 0}};
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
     CLI_ROW_TEXT("arch", args_t, arch, "ARCH", "as for jem train", CLI_REQUIRED),
     CLI_ROW_TEXT("shape", args_t, shape, "CxHxW", "of one row, such as 3x32x32", CLI_REQUIRED),
     CLI_ROW_CHOICE("op", args_t, op, ops, "what is measured", CLI_REQUIRED),
-    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows", 0),
+    CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6,
+                  "rows; otherwise 64, of score and detect 1 and 64", 0),
     CLI_ROW_COUNT("classes", args_t, classes, 1, 100000, "of the model", 0),
     CLI_ROW_COUNT("runs", args_t, runs, 1, 1e6, "measured, after one that is not", 0),
+    CLI_ROW_TEXT("kind", args_t, kind, "NAME", "which score, of --op score", 0),
     CLI_ROW_COUNT("sgld-steps", args_t, sgld_steps, 0, 1e6, "K of --op train", 0),
     CLI_ROW_TEXT("isa", args_t, isa, "NAME",
                  "no faster instruction set than this, such as avx2 or portable", 0),
@@ -60,11 +65,12 @@ static const cli_option options[] = {
 static void set_defaults(void *out)
 {
     *(args_t *)out =
-        (args_t){.batch = 64, .classes = 10, .runs = 10, .sgld_steps = 20, .kernel = "auto"};
+        (args_t){.classes = 10, .runs = 10, .sgld_steps = 20, .kernel = "auto", .kind = "energy"};
 }
 
 typedef struct bench {
-    const args_t *args;
+    const args_t *args;  // with a batch
+    int64_t asked_batch; // 0 = none
     jem_exec_config exec;
     jem_model *model;
     jem_model_info info;
@@ -294,6 +300,28 @@ static cli_status report_all(const bench *b, double rss, cli_error *err)
     return cli_report_end(&r, err);
 }
 
+// Beside logits, not beside the machine's peak: what is added is of another kind.
+static cli_status report_scores(const bench *b, cli_error *err)
+{
+    const args_t *args = b->args;
+    cli_bench_score asked = {
+        .detects = args->op == OP_DETECT, .batch = b->asked_batch, .runs = args->runs};
+    cli_report r;
+    CLI_TRY(cli_score_find_any(args->kind, "kind", &asked.kind, err));
+    CLI_TRY(cli_report_begin(&r, args->json, err));
+    cli_report_text(&r, "arch", "arch", jem_model_arch(b->model));
+    cli_report_text(&r, "shape", "shape", args->shape);
+    cli_report_text(&r, "op", "operation", cli_choice_name(ops, args->op));
+    if (args->op == OP_SCORE)
+        cli_report_text(&r, "kind", "score", args->kind);
+    cli_report_text(&r, "backend", "backend", cli_choice_name(cli_backends, b->info.backend));
+    cli_report_text(&r, "isa", "instruction set", jem_isa());
+    cli_report_count(&r, "threads", "threads", b->info.threads);
+    cli_report_count(&r, "runs", "runs", args->runs);
+    CLI_TRY(cli_bench_scores(&r, b->model, &asked, err));
+    return cli_report_end(&r, err);
+}
+
 // Before the first model.
 static cli_status limit_isa(const char *isa, cli_error *err)
 {
@@ -311,15 +339,19 @@ static cli_status run_bench(bench *b, cli_error *err)
                               "leave out --backend ref");
     if (b->args->tune && precision_of(b->args) == JEM_PRECISION_F32_STRICT)
         return cli_usage(err, "--tune compares kernels that f32-strict does without; leave it out");
+    if (b->args->op == OP_SCORE || b->args->op == OP_DETECT)
+        return report_scores(b, err);
     CLI_TRY(create_helpers(b, err));
     CLI_TRY(create_rows(b, err));
     CLI_TRY(measure(b, err));
     return report_all(b, peak_rss_mb(), err);
 }
 
-static cli_status run(const void *args, cli_error *err)
+static cli_status run(const void *asked, cli_error *err)
 {
-    bench b = {.args = args};
+    args_t args = *(const args_t *)asked;
+    bench b = {.args = &args, .asked_batch = args.batch};
+    args.batch = args.batch > 0 ? args.batch : 64;
     const cli_status status = run_bench(&b, err);
     free(b.x);
     free(b.y);
@@ -334,7 +366,7 @@ static cli_status run(const void *args, cli_error *err)
 const cli_command cli_bench = {
     .name = "bench",
     .summary = "how fast an operation runs here",
-    .usage = "--arch ARCH --shape CxHxW --op logits|grad|sgld|train [options]",
+    .usage = "--arch ARCH --shape CxHxW --op logits|grad|sgld|train|score|detect [options]",
     .description =
         "Times an operation on random rows and a random model, and compares it with the "
         "fastest multiply-adds that the machine does in the same run.\n\n"
@@ -346,7 +378,10 @@ const cli_command cli_bench = {
         "  train    2 M B * (2 K + 3 * 3)   K steps; data, samples and labelled rows\n"
         "                                   forward, backward to inputs, parameters\n"
         "\n"
-        "so that a faster algorithm (Winograd) can exceed the peak, which is that of the "
+        "score and detect show medians and 99th percentiles beside the time of the logits alone, "
+        "in "
+        "turns; ratio is that of the medians.\n\n"
+        "A faster algorithm (Winograd) can exceed the peak, which is that of the "
         "same instruction set in f32, or with --precision bf16 that of bfloat16 factors where the "
         "processor has them.",
     .options = options,

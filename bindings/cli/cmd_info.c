@@ -128,6 +128,31 @@ static cli_status report_training(cli_report *report, const jem_model *model, cl
     return CLI_OK;
 }
 
+// What is promised, or why there is no promise.
+static cli_status report_detector(cli_report *report, const jem_model *model, cli_error *err)
+{
+    jem_detector *detector;
+    jem_detector_info info = {.struct_size = sizeof info};
+    char text[200];
+    const jem_status status = jem_model_get_detector(model, &detector);
+    if (status == JEM_ENOTFOUND)
+        return CLI_OK;
+    if (status != JEM_OK) {
+        cli_report_text(report, "detector", "detector", jem_last_error());
+        return CLI_OK;
+    }
+    CLI_TRY(cli_jem(err, jem_detector_get_info(detector, &info)));
+    jem_detector_destroy(detector);
+    snprintf(text, sizeof text, "false-positive rate %g, confidence %g, %lld rows calibrate it",
+             info.fpr, info.confidence, (long long)info.n_calibrated);
+    cli_report_json(report, "detector", "detector",
+                    json_pack("{s:f s:f s:f s:I}", "fpr", info.fpr, "confidence", info.confidence,
+                              "threshold", info.threshold, "calibrated",
+                              (json_int_t)info.n_calibrated),
+                    text);
+    return CLI_OK;
+}
+
 // ---- the user's own words ----------------------------------------------------------------------
 
 enum { LINES_MAX = 20 };
@@ -249,6 +274,7 @@ static cli_status fill_report(cli_report *report, const args_t *args, const jem_
     cli_report_count(report, "tensor_count", "tensors", info.tensor_count);
     cli_report_count(report, "bytes", "bytes in memory", (int64_t)jem_model_bytes(model));
     CLI_TRY(report_training(report, model, err));
+    CLI_TRY(report_detector(report, model, err));
     report_object(report, "library", "library", jem_build_info());
     CLI_TRY(report_metadata(report, model, err));
     if (args->tensors)

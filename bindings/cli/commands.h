@@ -14,6 +14,9 @@ extern const cli_command cli_logits;
 extern const cli_command cli_energy;
 extern const cli_command cli_grad;
 extern const cli_command cli_score;
+extern const cli_command cli_calibrate;
+extern const cli_command cli_detect;
+extern const cli_command cli_monitor;
 extern const cli_command cli_attack;
 extern const cli_command cli_bench;
 

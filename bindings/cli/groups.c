@@ -64,6 +64,16 @@ cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_erro
     return cli_jem(err, jem_model_get_info(model, info));
 }
 
+cli_status cli_detector_load(jem_detector **detector, const jem_model *model, const char *path,
+                             cli_error *err)
+{
+    const jem_status status = jem_model_get_detector(model, detector);
+    if (status == JEM_OK)
+        return CLI_OK;
+    return cli_fail(err, "%s: %s%s", path, jem_last_error(),
+                    status == JEM_ENOTFOUND ? "; jem calibrate makes one" : "");
+}
+
 void cli_chain_defaults(cli_chain_args *args)
 {
     *args = (cli_chain_args){.step_size = 1.0,

@@ -50,6 +50,10 @@ cli_status cli_model_load(jem_model **model, const char *path, const cli_exec_ar
 
 cli_status cli_model_info(const jem_model *model, jem_model_info *info, cli_error *err);
 
+/** The detector that is stored with a model, for jem_detector_destroy(). @param path  Of its file. */
+cli_status cli_detector_load(jem_detector **detector, const jem_model *model, const char *path,
+                             cli_error *err);
+
 /* ---- how chains move ------------------------------------------------------------------------- */
 
 typedef struct cli_chain_args {

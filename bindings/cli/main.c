@@ -1,7 +1,8 @@
 /*
  * The table of subcommands, and the only place that prints a failure and ends the program.
  *
- * Exit codes: 0 done, 1 failed, 2 the command line was wrong, 128 + n stopped by signal n.
+ * Exit codes: 0 done, 1 failed, 2 the command line was wrong, 3 something unusual was found (detect,
+ * monitor), 128 + n stopped by signal n.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +15,8 @@
 #include "commands.h"
 
 static const cli_command *const commands[] = {
-    &cli_train,  &cli_eval, &cli_sample, &cli_info,   &cli_logits,
-    &cli_energy, &cli_grad, &cli_score,  &cli_attack, &cli_bench,
+    &cli_train, &cli_eval,      &cli_sample, &cli_info,    &cli_logits, &cli_energy, &cli_grad,
+    &cli_score, &cli_calibrate, &cli_detect, &cli_monitor, &cli_attack, &cli_bench,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -49,7 +50,8 @@ static void print_help(void)
          "  jem eval --data fashion-mnist --model m.safetensors\n"
          "  jem sample --data fashion-mnist --model m.safetensors --grid --png samples.png\n\n"
          "`jem COMMAND --help` explains a command, `jem --version` prints the version.\n"
-         "Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C.");
+         "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 something unusual was\n"
+         "found, 130 stopped by Ctrl-C.");
 }
 
 static bool wants_help(int n_words, char *const *words)

@@ -38,6 +38,9 @@ bool cli_npy_is_bytes(const cli_npy *npy);
 cli_status cli_npy_to_floats(const cli_npy *npy, int64_t first, int64_t n, float *out,
                              cli_error *err);
 
+/** The same, whatever they are. */
+void cli_npy_to_any_floats(const cli_npy *npy, int64_t first, int64_t n, float *out);
+
 /** A one-dimensional array of whole numbers >= 0 as labels; *labels must be freed, NULL or not. */
 cli_status cli_npy_to_labels(const cli_npy *npy, int64_t **labels, cli_error *err);
 

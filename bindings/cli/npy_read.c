@@ -209,6 +209,12 @@ static cli_status not_finite(const cli_npy *npy, int64_t i, cli_error *err)
                     (long long)row);
 }
 
+void cli_npy_to_any_floats(const cli_npy *npy, int64_t first, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = value_at(npy, first + i);
+}
+
 cli_status cli_npy_to_floats(const cli_npy *npy, int64_t first, int64_t n, float *out,
                              cli_error *err)
 {

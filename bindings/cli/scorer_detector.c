@@ -6,14 +6,6 @@
 
 #include <stdlib.h>
 
-// The detector that is stored with the model; JEM_ENOTFOUND when there is none.
-static jem_status find_detector(const jem_model *model, jem_detector **out)
-{
-    (void)model;
-    *out = NULL;
-    return JEM_ENOTFOUND;
-}
-
 static void add_detector_columns(cli_scorer *scorer)
 {
     for (int32_t kind = 1; kind < 64; kind++) {
@@ -27,47 +19,21 @@ static void add_detector_columns(cli_scorer *scorer)
             (cli_score_column){.name = "detector", .summary = "the model's detector"};
 }
 
-// A detector that was calibrated at another precision does not fit, which is no reason to fail: it
-// is asked about a row of zeros.
-static cli_status ask_detector(const cli_scorer *scorer, bool *fits, cli_error *err)
+// A detector that was calibrated at another precision does not fit, which is no reason to fail.
+cli_status cli_scorer_add_detector(cli_scorer *scorer, int64_t batch, cli_error *err)
 {
-    jem_model_info info = {.struct_size = sizeof info};
-    float *x;
-    CLI_TRY(cli_jem(err, jem_model_get_info(scorer->model, &info)));
-    CLI_TRY(cli_alloc(&x, info.input_size, sizeof *x, err));
-    const jem_status status = jem_detect(scorer->detector, scorer->model, 1, x, scorer->verdicts,
-                                         sizeof *scorer->verdicts);
-    free(x);
-    *fits = status != JEM_EMISMATCH;
-    if (*fits)
-        return cli_jem(err, status);
-    fprintf(stderr, "the model's detector is left out: %s\n", jem_last_error());
-    return CLI_OK;
-}
-
-static cli_status take_detector(cli_scorer *scorer, int64_t batch, bool *fits, cli_error *err)
-{
+    const jem_status status = jem_model_get_detector(scorer->model, &scorer->detector);
+    if (status == JEM_ENOTFOUND)
+        return CLI_OK;
+    if (status == JEM_EMISMATCH) {
+        fprintf(stderr, "the model's detector is left out: %s\n", jem_last_error());
+        return CLI_OK;
+    }
+    CLI_TRY(cli_jem(err, status));
     scorer->promise.struct_size = sizeof scorer->promise;
     CLI_TRY(cli_jem(err, jem_detector_get_info(scorer->detector, &scorer->promise)));
     CLI_TRY(cli_alloc(&scorer->verdicts, batch, sizeof *scorer->verdicts, err));
-    *fits = false;
-    return scorer->promise.n_calibrated > 0 ? ask_detector(scorer, fits, err) : CLI_OK;
-}
-
-cli_status cli_scorer_add_detector(cli_scorer *scorer, int64_t batch, cli_error *err)
-{
-    bool fits;
-    const jem_status status = find_detector(scorer->model, &scorer->detector);
-    if (status == JEM_ENOTFOUND)
-        return CLI_OK;
-    CLI_TRY(cli_jem(err, status));
-    CLI_TRY(take_detector(scorer, batch, &fits, err));
-    if (fits) {
-        add_detector_columns(scorer);
-        return CLI_OK;
-    }
-    jem_detector_destroy(scorer->detector);
-    scorer->detector = NULL;
+    add_detector_columns(scorer);
     return CLI_OK;
 }
 

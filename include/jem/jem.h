@@ -1130,6 +1130,17 @@ typedef struct jem_detector_info {
 JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detector_info *info);
 
 /**
+ * The combined scores of held-out rows that calibrate: what the scores of a stream are compared with,
+ * by a jem_monitor for example.
+ *
+ * @param size    Room in `scores`, at least n_calibrated of jem_detector_info.
+ * @param scores  Out. (n_calibrated), ascending for each class if per_class.
+ * @return JEM_OK; JEM_EINVAL, also before the calibration.
+ */
+JEM_API jem_status jem_detector_get_scores(const jem_detector *detector, int64_t size,
+                                           float *scores);
+
+/**
  * Scores of one of the detector's kinds, as jem_score() has them.
  *
  * @param kind    One of its kinds; 0 = all of them combined, the score of jem_detect().

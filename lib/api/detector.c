@@ -1,7 +1,7 @@
 /*
  * The detector: settings, fit, calibration, decisions.
  */
-#include <math.h>
+#include <string.h>
 
 #include "api/check.h"
 #include "api/score.h"
@@ -188,6 +188,21 @@ JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detec
         own.threshold = largest_threshold(calibration);
     }
     jemi_config_write(info, &own, sizeof own);
+    return JEM_OK;
+}
+
+JEM_API jem_status jem_detector_get_scores(const jem_detector *detector, int64_t size,
+                                           float *scores)
+{
+    JEMI_OWN_ENVIRONMENT;
+    JEMI_TRY(jemi_check_pointer(detector, "detector"));
+    JEMI_TRY(jemi_check_pointer(scores, "scores"));
+    JEMI_TRY(jemi_detector_check_calibrated(detector));
+    const jemi_calibration *calibration = &jemi_detector_learnt(detector)->calibration;
+    if (size < calibration->n)
+        return jemi_fail(JEM_EINVAL, "size is %lld; expected room for %lld scores", (long long)size,
+                         (long long)calibration->n);
+    memcpy(scores, calibration->sorted, (size_t)calibration->n * sizeof *scores);
     return JEM_OK;
 }
 

@@ -14,8 +14,11 @@
 
 enum { PANEL = JEMI_BANK_PANEL };
 
-// A query visits at least so many cells, and so many vectors for each that it is asked for.
-enum { CELLS_VISITED = 8, VECTORS_PER_NEIGHBOUR = 4 };
+// A query visits at least so many cells, and so many vectors for each that it is asked for. Of 2,000
+// test images of Fashion-MNIST, against 6,646 training images in 81 cells of the released model, four
+// cells had the nearest for 96 %, and the distances found were 0.25 % too large on average
+// (2026-11-28); eight would have it for 99 %, at twice the price.
+enum { CELLS_VISITED = 4, VECTORS_PER_NEIGHBOUR = 32 };
 
 // ---- searching ---------------------------------------------------------------------------------
 

@@ -37,6 +37,12 @@ jemi_belonging jemi_belonging_of(const jem_model *model, const jemi_runner *runn
                             model->exec.precision_scoring, model->exec.backend};
 }
 
+static const char *name_of(int32_t id)
+{
+    const jemi_backend *backend = jemi_backend_find(id);
+    return backend != NULL ? backend->name : "other"; // that this build does not have
+}
+
 static jem_status check_settings(const jemi_belonging *belonging, const jem_model *model)
 {
     const jem_exec_config *exec = &model->exec;
@@ -47,9 +53,9 @@ static jem_status check_settings(const jemi_belonging *belonging, const jem_mode
                          (int)belonging->precision, (int)exec->precision_scoring);
     if (exec->backend != belonging->backend)
         return jemi_fail(JEM_EMISMATCH,
-                         "the detector was made on backend %d, whose rounding is not that of the "
-                         "model's backend %d; expected the same",
-                         (int)belonging->backend, (int)exec->backend);
+                         "the detector was made on the %s backend, the model uses %s, which rounds "
+                         "otherwise; expected the same",
+                         name_of(belonging->backend), name_of(exec->backend));
     if (input_of(model) != belonging->input)
         return jemi_fail(JEM_EMISMATCH, "the model's input range or standardisation is not that "
                                         "which the detector was made for");

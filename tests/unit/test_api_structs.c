@@ -420,7 +420,7 @@ static const field_row fields[] = {
     {OF_SCORE(react_percentile), FLOAT, 101, JEM_EINVAL, NULL},
     {OF_SCORE(scale_percentile), FLOAT, -1, JEM_EINVAL, NULL},
     {OF_SCORE(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
-    {OF_DETECTOR(kinds), LONG, 0, JEM_EINVAL, NULL},
+    {OF_DETECTOR(kinds), LONG, (int64_t)1 << 50, JEM_EINVAL, NULL},
     {OF_DETECTOR(kinds), LONG, 1, JEM_EINVAL, NULL},
     {OF_DETECTOR(two_sided), LONG, 1 << JEM_SCORE_FDBD, JEM_EINVAL, NULL},
     {OF_DETECTOR(bank_bytes), LONG, 4095, JEM_EINVAL, NULL},

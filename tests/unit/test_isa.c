@@ -11,6 +11,7 @@
 #include "kernels/dropout.h"
 #include "kernels/noise.h"
 #include "kernels/norm.h"
+#include "kernels/panels.h"
 #include "kernels/pooling.h"
 #include "kernels/stem.h"
 #include "kernels/vector.h"
@@ -273,6 +274,20 @@ static void run_images(int index, outcome *o)
     free(scratch);
 }
 
+// One panel, four at a time, and some of both.
+static void run_panels(int index, outcome *o)
+{
+    const int64_t n = (const int64_t[]){1, 4, 11}[index],
+                  rank = (const int64_t[]){1, 128, 37}[index];
+    float *panels = support_uniform(n * rank * JEMI_LANES, 1), *x = support_uniform(rank, 2);
+    float *products = conv_alloc(n * JEMI_LANES);
+    jemi_multiply_panels(panels, n, rank, x, products);
+    note(o, "panels", products, (size_t)(n * JEMI_LANES) * sizeof(float));
+    free(panels);
+    free(x);
+    free(products);
+}
+
 static void run_vector(int index, outcome *o)
 {
     const int64_t n = index == 0 ? 5 : LENGTH;
@@ -318,6 +333,7 @@ static const struct {
     {run_activation, JEMI_CURVE_TANH + 1},
     {run_noise, 3},
     {run_images, 9},
+    {run_panels, 3},
     {run_vector, 2},
 };
 

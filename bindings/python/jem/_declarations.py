@@ -605,6 +605,7 @@ FUNCTIONS = {
     ),
     "jem_detector_set_threshold": ("jem_status", "jem_detector *", "double", "double"),
     "jem_detector_get_info": ("jem_status", "const jem_detector *", "jem_detector_info *"),
+    "jem_detector_get_scores": ("jem_status", "const jem_detector *", "int64_t", "float *"),
     "jem_detector_score": (
         "jem_status", "const jem_detector *", "const jem_model *", "int32_t", "int64_t",
         "const float *", "float *",

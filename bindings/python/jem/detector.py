@@ -112,6 +112,13 @@ class Detector(Handle):
         """A DetectorInfo."""
         return _values.result_of(DetectorInfo, "jem_detector_get_info", self)
 
+    @property
+    def scores(self) -> np.ndarray:
+        """Combined scores of the held-out rows that calibrate, (n_calibrated,)."""
+        out = np.empty(self.info.n_calibrated, np.float32)
+        call("jem_detector_get_scores", self, out.size, out)
+        return out
+
     def score(self, x: ArrayLike, kind: str | int = 0) -> np.ndarray:
         """Outlier scores (n,) of one of the detector's kinds; 0 = all of them combined."""
         number = 0 if kind == 0 else _values.constant("JEM_SCORE_", kind, "kind")

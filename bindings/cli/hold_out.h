@@ -1,0 +1,13 @@
+/*
+ * Rows of training data that training leaves out, and that calibration takes.
+ */
+#ifndef JEM_CLI_HOLD_OUT_H
+#define JEM_CLI_HOLD_OUT_H
+
+#include "data.h"
+
+/** Moves that part of the rows to `out`: the same of each class, drawn by the seed. */
+cli_status cli_hold_out(cli_data *data, double fraction, uint64_t seed, cli_data *out,
+                        cli_error *err);
+
+#endif
