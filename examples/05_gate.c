@@ -25,7 +25,7 @@ static jem_detector *make_detector(const jem_model *model)
     jem_detector *detector;
     CHECK(jem_detector_create(&detector, model, &config, NULL));
     CHECK(jem_detector_fit(detector, model, ROWS, x, y, NULL, NULL));
-    CHECK(jem_detector_calibrate(detector, model, ROWS, held_out, NULL, NULL));
+    CHECK(jem_detector_calibrate(detector, model, ROWS, held_out, NULL, NULL, NULL));
     return detector;
 }
 

@@ -77,7 +77,8 @@ static cli_status make_detector(bench *b, cli_error *err)
     CLI_TRY(cli_jem_usage(err, jem_detector_create(&b->detector, b->model, &config, NULL)));
     CLI_TRY(cli_jem(err, jem_detector_fit(b->detector, b->model, b->n, b->x, NULL, NULL, NULL)));
     const int64_t some = b->n < 1000 ? b->n : 1000;
-    return cli_jem(err, jem_detector_calibrate(b->detector, b->model, some, b->x, NULL, NULL));
+    return cli_jem(err,
+                   jem_detector_calibrate(b->detector, b->model, some, b->x, NULL, NULL, NULL));
 }
 
 // ---- measurement -------------------------------------------------------------------------------

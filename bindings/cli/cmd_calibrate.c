@@ -216,7 +216,8 @@ static cli_status calibrate(work *w, cli_error *err)
         w->rows[i] = i;
     CLI_TRY(take_inputs(w, data, data->n, err));
     w->doing = "scores of held-out rows";
-    return ended(jem_detector_calibrate(w->detector, w->model, data->n, w->x, show_progress, w),
+    return ended(jem_detector_calibrate(w->detector, w->model, data->n, w->x, data->labels,
+                                        show_progress, w),
                  err);
 }
 

@@ -1089,14 +1089,16 @@ JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *mod
  * for. Of several kinds half of the rows, drawn by the seed, measure each kind and the other half
  * calibrates their combination. May be called again. On any error the detector is as before.
  *
- * @param n  Of independent rows, drawn as those that will come.
+ * @param n       Of independent rows, drawn as those that will come.
+ * @param labels  In, may be NULL: their classes, for jem_detector_label_sets(). (n).
  * @return JEM_OK; JEM_EINVAL, also where the false-positive rate cannot be promised: the message
  *         says how many rows are needed, or how many of these are always flagged because they lie
  *         outside of the input range or overflow; JEM_EMISMATCH, JEM_EBUSY, JEM_ECANCELLED,
  *         JEM_ENOMEM, JEM_EBACKEND.
  */
 JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_model *model, int64_t n,
-                                          const float *x, jem_progress_fn progress, void *user);
+                                          const float *x, const int64_t *labels,
+                                          jem_progress_fn progress, void *user);
 
 /**
  * The false-positive rate: the part of in-distribution rows that are flagged, for whatever reason.
@@ -1120,6 +1122,7 @@ typedef struct jem_detector_info {
     double threshold; /* scores above it are flagged; the largest of all classes' if per_class */
     int64_t n_fitted; /* rows; 0 = not yet */
     int64_t n_calibrated; /* rows that calibrate the p-value; 0 = not yet */
+    int64_t n_labelled;   /* rows that calibrate label sets; 0 = labels were not known */
     int64_t bank_rows;    /* training rows that KNN compares with */
     int32_t rank;         /* directions that distances are taken in; 0 = not fitted */
     int32_t per_class;
@@ -1182,6 +1185,24 @@ typedef struct jem_verdict {
  */
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                               const float *x, jem_verdict *verdicts, size_t size);
+
+/**
+ * Label sets: which labels a row may have, so that its true one is among them with a probability of
+ * at least `coverage`, on average over in-distribution rows and the calibration (least ambiguous
+ * sets, Sadinle, Lei & Wasserman 2019). One label for a row that is clear, several for one that is
+ * not, and none for one that is like no held-out row. A label y belongs to the set if
+ * 1 - softmax(f / T)[y] is at most the k-th smallest of such numbers for the true labels of the n
+ * held-out rows, k = ceil(coverage (n + 1)), T the temperature of the detector's jem_score_config.
+ *
+ * @param coverage  1e-9 .. 1 - 1e-9, such as 0.9.
+ * @param x         Finite.
+ * @param members   Out. (n, K), 1 for labels in the set, else 0. Of a row that overflows all 1.
+ * @return JEM_OK; JEM_EINVAL, also when it was calibrated without labels, or with too few rows: the
+ *         message says how many are needed; JEM_EMISMATCH as jem_detect(); JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_detector_label_sets(const jem_detector *detector, const jem_model *model,
+                                           double coverage, int64_t n, const float *x,
+                                           uint8_t *members);
 
 /**
  * Stores a copy of a calibrated detector with the parameters that the model has now, in place of the

@@ -10,6 +10,7 @@
 #include "detect/detect.h"
 #include "detect/detector_fit.h"
 #include "detect/detector_store.h"
+#include "detect/label_sets.h"
 
 #define KIND(kind) ((uint64_t)1 << (kind))
 
@@ -125,10 +126,11 @@ JEM_API jem_status jem_detector_fit(jem_detector *detector, const jem_model *mod
 }
 
 JEM_API jem_status jem_detector_calibrate(jem_detector *detector, const jem_model *model, int64_t n,
-                                          const float *x, jem_progress_fn progress, void *user)
+                                          const float *x, const int64_t *labels,
+                                          jem_progress_fn progress, void *user)
 {
     JEMI_OWN_ENVIRONMENT;
-    const jemi_detector_data data = {n, x, NULL};
+    const jemi_detector_data data = {n, x, labels};
     jemi_progress told = {progress, user, "rows", 0, n};
     JEMI_TRY(jemi_check_range_int(n, 1, INT32_MAX, "n"));
     JEMI_TRY(check_data(detector, model, &data, &told));
@@ -175,6 +177,7 @@ JEM_API jem_status jem_detector_get_info(const jem_detector *detector, jem_detec
         .kinds = detector->config.kinds,
         .n_fitted = learnt->n_fitted,
         .n_calibrated = calibration->n,
+        .n_labelled = calibration->n_labelled,
         .per_class = detector->config.per_class,
         .bytes = jemi_detector_bytes(detector),
     };
@@ -232,6 +235,28 @@ JEM_API jem_status jem_detector_score(const jem_detector *detector, const jem_mo
     JEMI_TRY(jemi_detector_check_fitted(detector, place));
     JEMI_TRY(jemi_check_array(n, scores, "scores"));
     return n > 0 ? jemi_detector_score(detector, model, place, n, x, scores) : JEM_OK;
+}
+
+JEM_API jem_status jem_detector_label_sets(const jem_detector *detector, const jem_model *model,
+                                           double coverage, int64_t n, const float *x,
+                                           uint8_t *members)
+{
+    JEMI_OWN_ENVIRONMENT;
+    float limit;
+    JEMI_TRY(check_call(detector, model, n, x));
+    JEMI_TRY(jemi_check_finite(x, n, jemi_model_input_size(model), "x"));
+    JEMI_TRY(jemi_detector_check_calibrated(detector));
+    if (!(coverage >= JEMI_RATE_MIN && coverage <= JEMI_RATE_MAX))
+        return jemi_fail(JEM_EINVAL, "coverage is %g; expected a number from 1e-9 to 1 - 1e-9",
+                         coverage);
+    const jemi_calibration *calibration = &jemi_detector_learnt(detector)->calibration;
+    if (calibration->n_labelled == 0)
+        return jemi_fail(JEM_EINVAL, "the detector was calibrated without labels; expected them in "
+                                     "jem_detector_calibrate()");
+    JEMI_TRY(jemi_check_array(n, members, "members"));
+    JEMI_TRY(
+        jemi_label_limit(calibration->n_labelled, calibration->label_scores, coverage, &limit));
+    return n > 0 ? jemi_detector_label_sets(detector, model, limit, n, x, members) : JEM_OK;
 }
 
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,

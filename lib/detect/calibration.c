@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -102,6 +103,18 @@ jem_status jemi_calibration_allocate(jemi_calibration *c, const bool *two_sided,
     return JEM_OK;
 }
 
+jem_status jemi_calibration_set_labels(jemi_calibration *calibration, int64_t n,
+                                       const float *label_scores)
+{
+    calibration->label_scores = jemi_alloc((size_t)n, sizeof *label_scores);
+    if (calibration->label_scores == NULL)
+        return jemi_fail_memory("label sets");
+    calibration->n_labelled = n;
+    memcpy(calibration->label_scores, label_scores, (size_t)n * sizeof *label_scores);
+    jemi_sort_floats(n, calibration->label_scores);
+    return JEM_OK;
+}
+
 jem_status jemi_calibration_fit(jemi_calibration *calibration, const bool *two_sided, uint64_t seed,
                                 const jemi_scored_rows *rows)
 {
@@ -109,7 +122,9 @@ jem_status jemi_calibration_fit(jemi_calibration *calibration, const bool *two_s
     if (calibration->combine != 0)
         JEMI_TRY(fit_tails(calibration, seed, rows));
     fill_groups(calibration, seed, rows);
-    return JEM_OK;
+    return rows->label_scores != NULL
+               ? jemi_calibration_set_labels(calibration, rows->n, rows->label_scores)
+               : JEM_OK;
 }
 
 void jemi_calibration_fini(jemi_calibration *calibration)
@@ -121,6 +136,7 @@ void jemi_calibration_fini(jemi_calibration *calibration)
     jemi_free(calibration->begin);
     jemi_free(calibration->sorted);
     jemi_free(calibration->thresholds);
+    jemi_free(calibration->label_scores);
     *calibration = (jemi_calibration){0};
 }
 

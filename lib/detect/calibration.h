@@ -25,14 +25,17 @@ typedef struct jemi_calibration {
     int64_t *begin;   /* (n_groups + 1), where each group's scores begin */
     float *sorted;    /* (n), ascending in each group */
     jemi_thresholds *thresholds;
+    int64_t n_labelled;  /* rows whose labels were known; 0: there are no label sets */
+    float *label_scores; /* (n_labelled), ascending, see jemi_label_surprise() */
 } jemi_calibration;
 
 /** Rows that were scored. */
 typedef struct jemi_scored_rows {
     int64_t n;
-    const float *scores;   /* (n, n_kinds) */
-    const int64_t *labels; /* (n), predicted; -1 = none */
-    const bool *rejected;  /* (n), they score +infinity, whatever their kinds do */
+    const float *scores;       /* (n, n_kinds) */
+    const int64_t *labels;     /* (n), predicted; -1 = none */
+    const float *label_scores; /* (n), of the true labels; NULL = they are not known */
+    const bool *rejected;      /* (n), they score +infinity, whatever their kinds do */
 } jemi_scored_rows;
 
 /**
@@ -48,6 +51,9 @@ jem_status jemi_calibration_fit(jemi_calibration *calibration, const bool *two_s
 /** Room for the scores of n rows, all else zero. Of what begins as in jemi_calibration_fit(). */
 jem_status jemi_calibration_allocate(jemi_calibration *calibration, const bool *two_sided,
                                      int64_t n);
+/** Where there are none yet. Not NaN. */
+jem_status jemi_calibration_set_labels(jemi_calibration *calibration, int64_t n,
+                                       const float *label_scores);
 void jemi_calibration_fini(jemi_calibration *calibration);
 
 /** +infinity of a row that is rejected. @param top  Out, may be NULL. The most surprising kind's index. */

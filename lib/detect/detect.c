@@ -10,6 +10,7 @@
 #include "base/elementary.h"
 #include "base/memory.h"
 #include "detect/detector_rows.h"
+#include "detect/label_sets.h"
 #include "kernels/vector.h"
 
 // A call: what each block of rows needs.
@@ -24,6 +25,8 @@ typedef struct call {
     jem_verdict *verdicts;
     size_t stride;
     double temperature;
+    float limit; // of label sets
+    uint8_t *members;
 } call;
 
 typedef jem_status (*block_fn)(call *c, int64_t first, int64_t n, const float *x);
@@ -71,6 +74,33 @@ jem_status jemi_detector_score(const jem_detector *detector, const jem_model *mo
 {
     return run_call(&(call){.detector = detector, .model = model, .kind = k, .scores = scores}, n,
                     x, score_block);
+}
+
+// ---- label sets --------------------------------------------------------------------------------
+
+// Of a row that overflows nothing is known, so any label may be its.
+static jem_status fill_sets(call *c, int64_t first, int64_t n, const float *x)
+{
+    const int64_t n_classes = jemi_model_classes(c->model);
+    const double temperature = (double)c->detector->scores.temperature;
+    const jemi_detector_values values = {.logits = c->work.values.logits};
+    JEMI_TRY(jemi_detector_values_of(c->model, c->runner, n, x, &values));
+    for (int64_t i = 0; i < n; i++) {
+        const float *logits = values.logits + i * n_classes;
+        const bool known = jemi_detector_label(n_classes, logits) >= 0;
+        for (int64_t k = 0; k < n_classes; k++)
+            c->members[(first + i) * n_classes + k] =
+                !known || jemi_label_surprise(n_classes, logits, temperature, k) <= c->limit;
+    }
+    return JEM_OK;
+}
+
+jem_status jemi_detector_label_sets(const jem_detector *detector, const jem_model *model,
+                                    float limit, int64_t n, const float *x, uint8_t *members)
+{
+    return run_call(
+        &(call){.detector = detector, .model = model, .limit = limit, .members = members}, n, x,
+        fill_sets);
 }
 
 // ---- decisions ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "detect/detector_rows.h"
 #include "detect/feature_fit.h"
+#include "detect/label_sets.h"
 #include "ebm/low_rank.h"
 #include "kernels/vector.h"
 
@@ -145,9 +146,10 @@ static jem_status fit(jem_detector *detector, const jem_model *model, jemi_runne
 
 typedef struct calibrating {
     jemi_detector_work work;
-    float *scores;   // (n, n_kinds)
-    int64_t *labels; // (n), predicted
-    bool *rejected;  // (n)
+    float *scores;       // (n, n_kinds)
+    int64_t *labels;     // (n), predicted
+    float *label_scores; // (n), of the true labels; NULL = they are not known
+    bool *rejected;      // (n)
 } calibrating;
 
 static void calibrating_fini(calibrating *c)
@@ -155,10 +157,12 @@ static void calibrating_fini(calibrating *c)
     jemi_detector_work_fini(&c->work);
     jemi_free(c->scores);
     jemi_free(c->labels);
+    jemi_free(c->label_scores);
     jemi_free(c->rejected);
 }
 
-static jem_status calibrating_init(calibrating *c, const jem_detector *detector, int64_t n)
+static jem_status calibrating_init(calibrating *c, const jem_detector *detector, int64_t n,
+                                   bool labelled)
 {
     size_t count;
     if (!jemi_mul((size_t)n, (size_t)detector->n_kinds, &count))
@@ -166,7 +170,9 @@ static jem_status calibrating_init(calibrating *c, const jem_detector *detector,
     c->scores = jemi_alloc(count, sizeof *c->scores);
     c->labels = jemi_alloc((size_t)n, sizeof *c->labels);
     c->rejected = jemi_alloc((size_t)n, sizeof *c->rejected);
-    if (c->scores == NULL || c->labels == NULL || c->rejected == NULL)
+    c->label_scores = labelled ? jemi_alloc((size_t)n, sizeof *c->label_scores) : NULL;
+    if (c->scores == NULL || c->labels == NULL || c->rejected == NULL ||
+        (labelled && c->label_scores == NULL))
         return jemi_fail_memory("calibration");
     return jemi_detector_work_create(&c->work, detector, jemi_detector_block(n));
 }
@@ -175,7 +181,7 @@ static jem_status score_all(calibrating *c, const jem_detector *detector, const 
                             jemi_runner *runner, const jemi_detector_data *data,
                             jemi_progress *progress)
 {
-    const int64_t row_len = jemi_model_input_size(model);
+    const int64_t row_len = jemi_model_input_size(model), n_classes = jemi_model_classes(model);
     for (int64_t first = 0; first < data->n; first += JEMI_DETECTOR_ROWS) {
         const size_t n = (size_t)jemi_detector_block(data->n - first);
         const jemi_detector_work *work = &c->work;
@@ -185,6 +191,10 @@ static jem_status score_all(calibrating *c, const jem_detector *detector, const 
                n * (size_t)detector->n_kinds * sizeof *work->scores);
         memcpy(c->labels + first, work->labels, n * sizeof *work->labels);
         memcpy(c->rejected + first, work->rejected, n * sizeof *work->rejected);
+        for (size_t i = 0; i < n && c->label_scores != NULL; i++)
+            c->label_scores[first + (int64_t)i] = jemi_label_surprise(
+                n_classes, work->values.logits + (int64_t)i * n_classes,
+                (double)detector->scores.temperature, data->labels[first + (int64_t)i]);
         JEMI_TRY(jemi_progress_add(progress, (int64_t)n));
     }
     return JEM_OK;
@@ -221,13 +231,13 @@ static jem_status calibrate(jem_detector *detector, const jem_model *model, jemi
     next->model = jemi_belonging_of(model, runner);
     next->n_fitted = now->n_fitted;
     calibrating c = {.scores = NULL};
-    jem_status status = calibrating_init(&c, detector, data->n);
+    jem_status status = calibrating_init(&c, detector, data->n, data->labels != NULL);
     if (status == JEM_OK)
         status = score_all(&c, detector, model, runner, data, progress);
     if (status == JEM_OK)
-        status =
-            fit_calibration(detector, &(jemi_scored_rows){data->n, c.scores, c.labels, c.rejected},
-                            &next->calibration);
+        status = fit_calibration(
+            detector, &(jemi_scored_rows){data->n, c.scores, c.labels, c.label_scores, c.rejected},
+            &next->calibration);
     calibrating_fini(&c);
     if (status == JEM_OK)
         next->stats = now->stats; // which it shares from here on

@@ -12,7 +12,8 @@
 typedef struct jemi_detector_data {
     int64_t n;
     const float *x;        /* (n, C, H, W), finite */
-    const int64_t *labels; /* (n); NULL = those that the model predicts */
+    const int64_t *labels; /* (n); NULL: a fit takes those that the model predicts, a calibration
+                              makes no label sets */
 } jemi_detector_data;
 
 /** Which statistics its kinds need. */

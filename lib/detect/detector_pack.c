@@ -70,6 +70,7 @@ static void add_calibration(packing *p, const jemi_calibration *c)
     add(p, "detector.scores", JEMI_F32, 1, c->n, c->sorted);
     add(p, "detector.begin", JEMI_I64, 1, c->n_groups + 1, c->begin);
     add(p, "detector.thresholds", JEMI_F32, 1, c->n_groups, c->thresholds->of_group);
+    add(p, "detector.labels", JEMI_F32, 1, c->n_labelled, c->label_scores);
 }
 
 static jemi_detector_numbers numbers_of(const jem_detector *detector)

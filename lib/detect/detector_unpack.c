@@ -230,6 +230,19 @@ static jem_status read_thresholds(jemi_calibration *c, const jemi_detector_numbe
     return JEM_OK;
 }
 
+// They are there if labels were.
+static jem_status read_labels(jemi_calibration *c, const jemi_attached *parts)
+{
+    const int64_t n = columns_of(parts, "detector.labels", 1);
+    if (jemi_attached_array(parts, "detector.labels") == NULL)
+        return JEM_OK;
+    const float *scores = find(parts, "detector.labels", JEMI_F32, 1, n > 0 ? n : 1);
+    if (scores == NULL)
+        return JEM_EFORMAT;
+    JEMI_TRY(jemi_calibration_set_labels(c, n, scores));
+    return copy_ascending("detector.labels", scores, n, c->label_scores);
+}
+
 static jem_status read_calibration(jemi_calibration *c, const jem_detector *detector,
                                    const jemi_detector_numbers *n, const jemi_attached *parts)
 {
@@ -245,6 +258,7 @@ static jem_status read_calibration(jemi_calibration *c, const jem_detector *dete
     c->n = rows;
     JEMI_TRY(read_tails(c, parts));
     JEMI_TRY(read_groups(c, parts));
+    JEMI_TRY(read_labels(c, parts));
     return read_thresholds(c, n, parts);
 }
 

@@ -270,7 +270,7 @@ def test_eval_has_the_detector(calibrated, data, detector, tmp_path):
     x = detector.model.input_from_u8(np.load(data / "X_test.npy"))  # rows that calibrate: to the bit
     flagged = detector.detect(x)["flag"] != 0
     assert told["false_positive_rate"] == pytest.approx(flagged.mean())
-    assert told["promise"]["fpr"] == 0.05
+    assert told["promise"]["false_positive_rate"] == 0.05
     (rotated,) = told["ood"].values()
     turned = np.ascontiguousarray(np.rot90(x, 1, (2, 3)))
     by_hand = [binding.auroc(detector.score(x, kind), detector.score(turned, kind))

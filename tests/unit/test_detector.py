@@ -218,6 +218,58 @@ def test_many_threads(detector):
     assert len(wrong) == 40 and not any(wrong)
 
 
+# ---- label sets ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labelled(model):
+    """Classes overlap, so that some rows have several labels."""
+    return jem.Detector(model, ["energy"], fpr=0.1, temperature=2.0).calibrate(*wide(1500, 20))
+
+
+def wide(n, seed):
+    return rows(n, seed, scale=0.5)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
+def test_label_sets_cover(labelled, coverage):
+    x, y = wide(6000, 21)
+    sets = labelled.label_sets(x, coverage)
+    held = sets[np.arange(len(y)), y].mean()
+    assert abs(held - coverage) < 6 * np.sqrt(coverage * (1 - coverage) * (1 / 1500 + 1 / 6000))
+
+
+def test_label_sets_by_hand(labelled, model):
+    x, y = wide(1500, 20)
+    fresh = wide(50, 22)[0]
+
+    def surprises(rows):
+        f = model.logits(rows).astype(float) / 2.0
+        p = np.exp(f - f.max(axis=1, keepdims=True))
+        return 1 - p / p.sum(axis=1, keepdims=True)
+
+    known = np.sort(surprises(x)[np.arange(1500), y])
+    for coverage in (0.1, 0.9, 0.999):
+        limit = known[int(np.ceil(coverage * 1501 - 1e-9)) - 1]
+        np.testing.assert_array_equal(labelled.label_sets(fresh, coverage),
+                                      surprises(fresh) <= limit + 1e-7)
+    sizes = [labelled.label_sets(fresh, c).sum() for c in (0.1, 0.5, 0.9, 0.99)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_label_sets_need_labels_and_rows(labelled, detector):
+    x, _ = rows(5, 1)
+    with pytest.raises(jem.JemInvalidError, match="without labels"):
+        detector.label_sets(x)
+    with pytest.raises(jem.JemInvalidError, match="at least 9999"):
+        labelled.label_sets(x, 0.9999)
+    with pytest.raises(jem.JemInvalidError, match="coverage is 1"):
+        labelled.label_sets(x, 1.0)
+    assert labelled.info.n_labelled == 1500 and detector.info.n_labelled == 0
+    overflowing = np.full((1, INPUTS), np.finfo(np.float32).max, np.float32)
+    assert labelled.label_sets(overflowing, 0.5).all()
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 
@@ -356,7 +408,7 @@ def stored(model, request):
     """A model with a detector, and the detector."""
     own = copied(model)
     detector = jem.Detector(own, fpr=0.1, seed=5, **CONFIGS[request.param])
-    detector.fit(*rows(1500, 1)).calibrate(rows(1500, 2)[0])
+    detector.fit(*rows(1500, 1)).calibrate(*rows(1500, 2))
     detector.set_threshold(0.2)
     detector.store()
     return own, detector
@@ -369,6 +421,7 @@ def assert_same(found, detector):
     for name in ("kinds", "fpr", "confidence", "threshold", "n_fitted", "n_calibrated", "bank_rows",
                  "rank", "per_class"):
         assert getattr(found.info, name) == getattr(detector.info, name), name
+    np.testing.assert_array_equal(found.label_sets(x, 0.7), detector.label_sets(x, 0.7))
     found.set_threshold(0.05)
     before = detector.info.fpr
     detector.set_threshold(0.05)
@@ -488,7 +541,7 @@ def numbers_in(tensors, name):
 def test_files_of_strangers(model, tmp_path):
     """Whatever a file holds as detector: an answer or a sentence, never more."""
     own = copied(model)
-    jem.Detector(own, fpr=0.1, bank_bytes=1 << 20).fit(*rows(1500, 1)).calibrate(rows(900, 2)[0]).store()
+    jem.Detector(own, fpr=0.1, bank_bytes=1 << 20).fit(*rows(1500, 1)).calibrate(*rows(900, 2)).store()
     own.save(tmp_path / "good")
     x, _ = rows(20, 3)
 
@@ -503,7 +556,7 @@ def test_files_of_strangers(model, tmp_path):
     meta = header(tmp_path / "good")
     names = [name for name in meta if name.startswith("detector.")]
     keys = [key for key in meta["__metadata__"] if key.startswith("jem.detector.")]
-    assert len(names) >= 11 and len(keys) == 33
+    assert len(names) >= 12 and len(keys) == 33
     for name in names:
         def drop(metadata, tensors):
             del tensors[name]
@@ -523,8 +576,10 @@ def test_files_of_strangers(model, tmp_path):
             tensors[name][1:] = list(values.shape), np.ascontiguousarray(values).tobytes()
 
         for edit in (drop, poison, shorten):
-            if edit is shorten and name == "detector.tails":
+            if edit is shorten and name in ("detector.tails", "detector.labels"):
                 continue  # they may be of any number of rows
+            if edit is drop and name == "detector.labels":
+                continue  # or not be there
             with pytest.raises(jem.JemFormatError, match="detector"):
                 try_with(edit)
         try:

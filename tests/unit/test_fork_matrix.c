@@ -194,7 +194,7 @@ static bool learn(int64_t round)
     if (round % 4 == 0 &&
         !fine(jem_detector_fit(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL)))
         return false;
-    if (!fine(jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL)))
+    if (!fine(jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL)))
         return round == 0; // before the first fit
     const jem_status status = jem_detector_set_threshold(w.detector, 0.3, 0.0);
     return fine(status) || status == JEM_EINVAL;
@@ -289,7 +289,7 @@ static bool child_detect(void)
         jem_detect(w.detector, w.model, ROWS, w.x, verdicts, sizeof verdicts[0]);
     return (status == JEM_OK || status == JEM_EINVAL || status == JEM_EMISMATCH) &&
            jem_detector_fit(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL) == JEM_OK &&
-           jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL) == JEM_OK &&
+           jem_detector_calibrate(w.detector, w.model, CAPACITY, w.x, NULL, NULL, NULL) == JEM_OK &&
            jem_detect(w.detector, w.model, ROWS, w.x, verdicts, sizeof verdicts[0]) == JEM_OK;
 }
 

@@ -249,6 +249,7 @@ STRUCTS = {
         ("threshold", "double"),
         ("n_fitted", "int64_t"),
         ("n_calibrated", "int64_t"),
+        ("n_labelled", "int64_t"),
         ("bank_rows", "int64_t"),
         ("rank", "int32_t"),
         ("per_class", "int32_t"),
@@ -601,7 +602,7 @@ FUNCTIONS = {
     ),
     "jem_detector_calibrate": (
         "jem_status", "jem_detector *", "const jem_model *", "int64_t", "const float *",
-        "jem_progress_fn", "void *",
+        "const int64_t *", "jem_progress_fn", "void *",
     ),
     "jem_detector_set_threshold": ("jem_status", "jem_detector *", "double", "double"),
     "jem_detector_get_info": ("jem_status", "const jem_detector *", "jem_detector_info *"),
@@ -613,6 +614,10 @@ FUNCTIONS = {
     "jem_detect": (
         "jem_status", "const jem_detector *", "const jem_model *", "int64_t", "const float *",
         "jem_verdict *", "size_t",
+    ),
+    "jem_detector_label_sets": (
+        "jem_status", "const jem_detector *", "const jem_model *", "double", "int64_t",
+        "const float *", "uint8_t *",
     ),
     "jem_model_set_detector": ("jem_status", "jem_model *", "const jem_detector *"),
     "jem_model_get_detector": ("jem_status", "const jem_model *", "jem_detector **"),

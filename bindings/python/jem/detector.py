@@ -96,11 +96,18 @@ class Detector(Handle):
             call("jem_detector_fit", self, self.model, len(inputs), inputs, classes, report, None)
         return self
 
-    def calibrate(self, x: ArrayLike, *, progress: Progress | None = None) -> Detector:
-        """Learns the scores of held-out in-distribution rows. Returns the detector."""
+    def calibrate(
+        self, x: ArrayLike, labels: ArrayLike | None = None, *, progress: Progress | None = None
+    ) -> Detector:
+        """Learns the scores of held-out in-distribution rows. Returns the detector.
+
+        labels: Their classes, for label_sets().
+        """
         inputs = _values.rows(x, self.model.shape)
+        classes = _values.labels(labels, len(inputs))
         with progress_function(progress) as report:
-            call("jem_detector_calibrate", self, self.model, len(inputs), inputs, report, None)
+            call("jem_detector_calibrate", self, self.model, len(inputs), inputs, classes, report,
+                 None)
         return self
 
     def set_threshold(self, fpr: float, confidence: float = 0.0) -> None:
@@ -130,6 +137,21 @@ class Detector(Handle):
 
         _rows.compute(self.model, inputs, block, out if number else None)
         return out
+
+    def label_sets(self, x: ArrayLike, coverage: float = 0.9) -> np.ndarray:
+        """Which labels each row may have, bool (n, classes).
+
+        The true one of an in-distribution row is among them with a probability of at least
+        `coverage`.
+        """
+        inputs = _values.rows(x, self.model.shape)
+        out = np.empty((len(inputs), self.model.info.classes), np.uint8)
+
+        def block(rows: slice, part: np.ndarray) -> None:
+            call("jem_detector_label_sets", self, self.model, coverage, len(part), part, out[rows])
+
+        _rows.compute(self.model, inputs, block, None)
+        return out.astype(bool)
 
     def detect(self, x: ArrayLike, *, model: Model | None = None) -> np.ndarray:
         """What is known of each row: a record array (n,) with the fields of jem_verdict.

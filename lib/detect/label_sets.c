@@ -1,0 +1,56 @@
+/*
+ * With n held-out rows and a new one, all exchangeable, the new one's surprise is among the k
+ * smallest of all n + 1 with probability k / (n + 1).
+ */
+#include "detect/label_sets.h"
+
+#include <math.h>
+
+#include "base/elementary.h"
+#include "base/status.h"
+#include "kernels/vector.h"
+
+float jemi_label_surprise(int64_t n_classes, const float *logits, double temperature, int64_t label)
+{
+    double sum = 0.0, others = 0.0;
+    float largest = -INFINITY;
+    if (!jemi_all_finite(logits, n_classes, NULL))
+        return 1.0f;
+    for (int64_t k = 0; k < n_classes; k++)
+        largest = logits[k] > largest ? logits[k] : largest;
+    for (int64_t k = 0; k < n_classes; k++) {
+        const double p = jemi_exp(((double)logits[k] - (double)largest) / temperature);
+        sum += p;
+        others += k != label ? p : 0.0;
+    }
+    return (float)(others / sum); // of the others, so that small ones are exact
+}
+
+// The number of surprises that are not above the limit; more than n where n are too few.
+static int64_t rank_of(int64_t n, double coverage)
+{
+    const double rounding = 1e-9; // .95 of 20 is to be 19
+    const int64_t k = (int64_t)ceil(coverage * (double)(n + 1) - rounding);
+    return k > 1 ? k : 1;
+}
+
+static int64_t least_rows(double coverage)
+{
+    int64_t n = (int64_t)(coverage / (1.0 - coverage));
+    n = n > 2 ? n - 2 : 0; // which rounding may have missed by one
+    while (rank_of(n, coverage) > n)
+        n++;
+    return n;
+}
+
+jem_status jemi_label_limit(int64_t n, const float *sorted, double coverage, float *limit)
+{
+    const int64_t k = rank_of(n, coverage);
+    if (k > n)
+        return jemi_fail(JEM_EINVAL,
+                         "%lld labelled rows calibrate label sets; expected at least %lld for a "
+                         "coverage of %g",
+                         (long long)n, (long long)least_rows(coverage), coverage);
+    *limit = sorted[k - 1];
+    return JEM_OK;
+}
