@@ -52,6 +52,13 @@ SAMPLE_CHAIN = CHAIN | {"start": "gaussian"}
 SAMPLE_STEPS = 50
 SAMPLES_PER_CLASS = 500
 
+# The detector: the library's defaults, what it promises, and what it is tried with besides.
+PROMISE = {"fpr": 0.01, "confidence": 0.95}  # with which it is stored
+PROMISES = [(0.01, 0.0), (0.01, 0.95), (0.05, 0.0), (0.05, 0.95)]  # (rate, confidence)
+CALIBRATION_ROWS = [200, 1000, 5000]  # held-out images
+FITTED_PER_CLASS = [55, 550]  # training images, 1 and 10 percent
+WIDE_IMAGES = 2000  # of each set of wide.py
+
 
 def arguments(options):
     """{"flip": True, "lr": 0.002} -> ["--flip", "--lr", "0.002"]"""

@@ -15,6 +15,7 @@ import time
 
 import classification
 import data
+import detection
 import numpy as np
 import picture
 import recipe
@@ -66,10 +67,9 @@ def evaluate_models(args, fashion):
     """Figures of the JEM and, if there is one, its twin."""
     digits = args.out / "digits.npy"
     np.save(digits, data.digits(fashion.test.x.shape[-1]))
-    paths = {"jem": args.jem, "twin": args.twin}
     return {name: (training.history(path)
                    | classification.evaluate(path, fashion, args.data, digits, args.threads))
-            for name, path in paths.items() if path}
+            for name, path in detection.model_paths(args).items()}
 
 
 def draw(args, fashion, precision):
@@ -105,7 +105,9 @@ def write(args):
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     fashion = data.load(args.data)
-    report = {"models": evaluate_models(args, fashion), **judge_samples(args, fashion)}
+    report = {"models": evaluate_models(args, fashion), **judge_samples(args, fashion),
+              "detection": detection.report(detection.model_paths(args), fashion, args.out, args.seed,
+                                            args.threads)}
     report["seconds"] = time.monotonic() - began
     (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (args.out / "report.md").write_text(tables.text([report]) + "\n")

@@ -61,6 +61,16 @@ def frechet_ratio(report):
     return report["samples"]["samples"]["frechet"] / report["samples"]["starts"]["frechet"]
 
 
+def detector_areas(report):
+    """AUROC of the JEM's detector of each set of the wide table."""
+    scores = report["detection"]["models"]["jem"]["scores"]
+    return [one["auroc"] for one in scores["detector"].values()]
+
+
+def flagged(report):
+    return report["detection"]["models"]["jem"]["stored"]["flagged"]
+
+
 TARGETS = [
     Target("minutes in all", "<=", 90, minutes, ".0f"),
     Target("accuracy", ">=", 0.90, of_jem("accuracy"), ".2%"),
@@ -73,4 +83,10 @@ TARGETS = [
     Target("samples recognised as their class", ">=", 0.80, of_samples("recognised"), ".1%"),
     Target("Frechet distance, samples over starts", "<=", 0.5, frechet_ratio),
     Target("distance within classes, samples over test", ">=", 0.8, of_samples("distance_ratio")),
+    Target("AUROC of the detector, mean of the wide table", ">=", 0.975,
+           lambda report: statistics.mean(detector_areas(report))),
+    Target("AUROC of the detector, worst set of the wide table", ">=", 0.85,
+           lambda report: min(detector_areas(report))),
+    Target("test images flagged where at most 1 % are promised, confidence 95 %", "<=", 0.01,
+           flagged, ".2%"),
 ]
