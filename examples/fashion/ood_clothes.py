@@ -126,7 +126,7 @@ def specks(rng, x, labels):
 
 def outlines(rng, x, labels):
     """Sobel edges on black, the strongest of each image white: a drawing of clothes."""
-    edges = np.hypot(ndimage.sobel(x, 1), ndimage.sobel(x, 2))
+    edges = np.stack([np.hypot(ndimage.sobel(one, 0), ndimage.sobel(one, 1)) for one in x])
     return edges * (255 / np.maximum(edges.max(axis=(1, 2), keepdims=True), 1))
 
 

@@ -22,10 +22,13 @@ import samples  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
 import training  # noqa: E402
+import wide  # noqa: E402
 from built import jem  # noqa: E402
 
 STEPS, PER_CLASS = 6, 5
 TINY = {"arch": "cnn-4-4-4", "batch": 8}
+DETECTION = {"PROMISE": {"fpr": 0.3, "confidence": 0.5}, "PROMISES": [(0.3, 0.0), (0.3, 0.5)],
+             "CALIBRATION_ROWS": [10, 20], "FITTED_PER_CLASS": [3], "WIDE_IMAGES": 20}
 
 
 @pytest.fixture
@@ -227,6 +230,8 @@ def tiny(tmp_path_factory):
 def small(monkeypatch):
     for name in ("JEM", "TWIN", "JUDGE"):
         monkeypatch.setattr(recipe, name, getattr(recipe, name) | TINY)
+    for name, value in DETECTION.items():
+        monkeypatch.setattr(recipe, name, value)
 
 
 def run(monkeypatch, *options):
@@ -258,6 +263,8 @@ def check_report(made):
     assert rows["test"]["distance_ratio"] == 1
     assert rows["training"]["frechet"] > 0
     assert rows["starts"] != rows["samples"]
+    assert set(made["detection"]["models"]) == {"jem", "twin"}
+    assert list(made["detection"]["sets"]) == [kind.name for kind in wide.SETS]
     assert all(target.applies(made) for target in targets.TARGETS)
 
 
@@ -276,6 +283,8 @@ def test_one_command_makes_everything(tiny, small, tmp_path, monkeypatch, capfd)
     check_report(made)
     check_temperature(made, out, data.load(tiny).held_out)
     assert printed.endswith((out / "report.md").read_text())
+    with jem.Model.load(out / "twin.detector.safetensors") as model:
+        assert jem.Detector.of(model).info.confidence == 0.5
     assert all(target.text in printed for target in targets.TARGETS)
     assert (out / "fashion.png").read_bytes().startswith(b"\x89PNG")
 
@@ -298,7 +307,7 @@ def test_one_command_makes_everything(tiny, small, tmp_path, monkeypatch, capfd)
     assert "run 2" in printed
 
 
-def test_report_of_a_model_at_hand(tiny, tmp_path, monkeypatch):
+def test_report_of_a_model_at_hand(tiny, small, tmp_path, monkeypatch):
     for name in ("m", "judge"):
         with jem.Model.create("mlp-4", 1, 10, height=28, width=28) as model:
             model.save(tmp_path / name)
@@ -309,7 +318,7 @@ def test_report_of_a_model_at_hand(tiny, tmp_path, monkeypatch):
                                       "start=mixture"])
     report.main()
     made = json.loads((tmp_path / "report.json").read_text())
-    assert set(made["models"]) == {"jem"}
+    assert set(made["models"]) == set(made["detection"]["models"]) == {"jem"}
     assert made["chain"] == recipe.SAMPLE_CHAIN | {"steps": 1, "step-size": 0.5,
                                                     "start-rank": 2, "start": "mixture"}
 
