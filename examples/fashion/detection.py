@@ -151,7 +151,8 @@ def parse_args():
 def main():
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    made = {"detection": report(model_paths(args), data.load(args.data), args.out, args.seed, args.threads)}
+    made = {"detection": report(model_paths(args), data.load(args.data), args.out, args.seed,
+                                args.threads)}
     (args.out / "detection.json").write_text(json.dumps(made, indent=2) + "\n")
     print("\n\n".join([tables.detection(made["detection"]), tables.targets([made])]))
 

@@ -17,7 +17,7 @@ UPRIGHT = [0, 1, 2, 4, 5, 6, 7, 9]  # with an upper and a lower end; dresses and
 BLUR_SIGMA = 4.0  # pixels: sleeves, legs and heels, some 5 wide, merge into one blot
 BLOCKS = 4  # along a side: too few to draw any garment
 SPECKS = 0.25  # of the pixels, half of them black and half white
-WRAPS = 8  # times that the greys run from black to white: with 4, bright plain shirts still looked so
+WRAPS = 8  # times that the greys run from black to white; after 4, plain shirts looked like shirts
 SHEAR = 1.0  # 45 degrees
 
 

@@ -105,9 +105,9 @@ def write(args):
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     fashion = data.load(args.data)
-    report = {"models": evaluate_models(args, fashion), **judge_samples(args, fashion),
-              "detection": detection.report(detection.model_paths(args), fashion, args.out, args.seed,
-                                            args.threads)}
+    report = {"models": evaluate_models(args, fashion), **judge_samples(args, fashion)}
+    report["detection"] = detection.report(detection.model_paths(args), fashion, args.out,
+                                           args.seed, args.threads)
     report["seconds"] = time.monotonic() - began
     (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (args.out / "report.md").write_text(tables.text([report]) + "\n")

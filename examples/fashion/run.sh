@@ -10,7 +10,8 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 
 sh "$source/.ci/require" build-essential cmake ninja-build pkg-config libdnnl-dev libjansson-dev \
     librandom123-dev libpng-dev zlib1g-dev dataset-fashion-mnist \
-    python3 python3-numpy python3-sklearn python3-matplotlib
+    python3 python3-numpy python3-scipy python3-sklearn python3-matplotlib python3-pil \
+    fonts-dejavu-core
 
 echo "Building (build/) ..."
 mkdir -p "$source/build"

@@ -24,11 +24,12 @@ Recognised: by the judge, an independently trained classifier. Frechet: distance
 in its features. Distance: mean of two images of a class, in its features and in pixels 0..1."""
 
 DETECTION_NOTES = """\
-Sets of which nothing was chosen: neither kinds and settings of the detector nor the sets themselves.
-Passing: the share of a set that is not flagged when 95 % of the test images are not. Flagged: the
-share of the test images, which none of the detectors has seen. Fitted on training images, calibrated
-by held-out ones; of few held-out ones medians over blocks without a common image, and the most that
-a block's detector flags. Those promise 1 % on average, as do those of few training images."""
+Nothing was chosen by these sets: neither the model, nor the detector's kinds and settings, nor the
+sets themselves. Near: made of clothes or photographs. Passing: the share of a set that is not
+flagged where 95 % of the test images are not. Flagged: the share of the test images, which no
+detector has seen. Detectors are fitted on training images and calibrated by held-out ones. Those of
+few images promise 1 % on average. Where few calibrate, the figures are medians over blocks without a
+common image, and "at most" is the most that the detector of one block flags."""
 
 
 def median(reports):
@@ -143,7 +144,7 @@ def few_rows(models):
 
 
 def detection(report):
-    """What the detector sees."""
+    """The sets, how well each score tells them apart, and what the detector promises and keeps."""
     kinds = [[name, one["what"], "near" if one["near"] else "", str(one["images"])]
              for name, one in report["sets"].items()]
     return "\n\n".join([table(["set", "what it is", "", "images"], kinds),

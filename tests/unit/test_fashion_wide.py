@@ -292,7 +292,7 @@ def test_stars_are_few(rng):
 
 
 def by_sklearn(inside, outside):
-    """AUROC; and the share of `outside` below the lowest threshold under which 95 % of inside are."""
+    """AUROC, and the share of `outside` under the least threshold that passes 95 % of `inside`."""
     y = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
     fpr, tpr, _ = roc_curve(y, -np.r_[inside, outside], drop_intermediate=False)
     return {"auroc": 1 - roc_auc_score(y, np.r_[inside, outside]),
@@ -305,7 +305,7 @@ def test_figures_are_scikit_learn_s(rng):
 
 
 class Told:
-    """A detector that reads the score of an image off its first pixel and flags above a threshold."""
+    """A detector whose score is an image's first pixel; it flags what is above its threshold."""
 
     def __init__(self):
         self.threshold, self.seen, self.promises = 0.5, [], []
@@ -339,7 +339,8 @@ def test_sets_are_told_apart_from_the_test_images(rng):
     inside, a = inputs.test[:, 0, 0, 0], inputs.sets["a"][:, 0, 0, 0]
     made = detection.told_apart(Told(), inputs)
     assert list(made) == ["a", "b"] and made["a"] == pytest.approx(by_sklearn(inside, a))
-    assert detection.told_apart(Told(), inputs, "knn")["a"] == pytest.approx(by_sklearn(-inside, -a))
+    knn = detection.told_apart(Told(), inputs, "knn")
+    assert knn["a"] == pytest.approx(by_sklearn(-inside, -a))
 
 
 def test_short_has_mean_and_lowest(rng):
