@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Trains a JEM on Fashion-MNIST, beside it a plain classifier, and prints what each can do.
 
-    python3 fashion.py --out fashion-0                                one run, ten minutes
+    python3 fashion.py --out fashion-0                                one run, twelve minutes
     python3 fashion.py --out fashion-1 --seed 1
     python3 fashion.py --summary fashion-0 fashion-1 fashion-2        medians of several
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fashion-MNIST from a clone to the report, ten minutes on 2 cores:
+# Fashion-MNIST from a clone to the report, twelve minutes on 2 cores:
 #
 #     sh examples/fashion/run.sh --out FOLDER [--seed N]
 #

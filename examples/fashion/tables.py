@@ -33,10 +33,14 @@ common image, and "at most" is the most that the detector of one block flags."""
 
 
 def median(reports):
-    """The median of each figure; what is no figure as in the first report."""
+    """The median of each figure; what is no figure, or always the same, as in the first report."""
     first = reports[0]
+    if all(report == first for report in reports):
+        return first
     if isinstance(first, dict):
         return {key: median([report[key] for report in reports]) for key in first}
+    if isinstance(first, list):
+        return [median(parts) for parts in zip(*reports)]
     return statistics.median(reports) if isinstance(first, (int, float)) else first
 
 

@@ -155,6 +155,12 @@ def test_median_is_of_each_figure():
     assert tables.median(reports) == {"a": {"b": 2.0, "c": "text"}}
 
 
+def test_median_goes_through_lists_and_keeps_what_is_always_the_same():
+    reports = [{"n": 7, "rows": [{"a": value}, {"a": 0.5}]} for value in (1.0, 5.0, 2.0, 4.0)]
+    made = tables.median(reports)
+    assert made == {"n": 7, "rows": [{"a": 3.0}, {"a": 0.5}]} and isinstance(made["n"], int)
+
+
 def made_up(accuracy, twin, frechet, of_starts=10.0):
     return {"models": {"jem": {"accuracy": accuracy}, "twin": {"accuracy": twin}},
             "samples": {"samples": {"frechet": frechet}, "starts": {"frechet": of_starts}}}

@@ -288,6 +288,9 @@ def test_codes_have_three_marks(rng):
     finder[2:-2, 2:-2] = True
     for corner in (dark[:, :7, :7], dark[:, :7, -7:], dark[:, -7:, :7]):
         assert (corner == finder).all()
+    for quiet in (dark[:, 7, :8], dark[:, :8, 7], dark[:, 7, -8:], dark[:, :8, -8],
+                  dark[:, -8, :8], dark[:, -8:, 7]):
+        assert not quiet.any()
     assert 0.4 < dark[:, 8:, 8:].mean() < 0.6
 
 
