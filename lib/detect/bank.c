@@ -36,10 +36,11 @@ static int64_t find_top(int64_t n, const float *values)
     return top;
 }
 
+enum { PANELS = 8 }; // at a time
+
 static void visit_cell(const jemi_bank *bank, int64_t cell, const float *unit, int64_t k,
                        jemi_largest *nearest)
 {
-    enum { PANELS = 8 }; // at a time
     float products[PANELS * PANEL];
     const int64_t end = bank->begin[cell + 1];
     int64_t left = bank->counts[cell];
@@ -65,6 +66,35 @@ float jemi_bank_similarity(const jemi_bank *bank, const float *unit, int64_t k)
         visited += bank->counts[cell];
     }
     return nearest.values[0];
+}
+
+// The vector of a cell that has exactly this similarity; NULL where none has.
+static const float *find_in_cell(const jemi_bank *bank, int64_t cell, const float *unit,
+                                 float similarity)
+{
+    float products[PANELS * PANEL];
+    const int64_t end = bank->begin[cell + 1];
+    int64_t left = bank->counts[cell];
+    for (int64_t p = bank->begin[cell]; p < end; p += PANELS, left -= PANELS * PANEL) {
+        const float *panels = bank->panels + p * bank->rank * PANEL;
+        const int64_t n = end - p < PANELS ? end - p : PANELS;
+        jemi_multiply_panels(panels, n, bank->rank, unit, products);
+        for (int64_t v = 0; v < n * PANEL && v < left; v++)
+            if (products[v] == similarity)
+                return panels + v / PANEL * bank->rank * PANEL + v % PANEL;
+    }
+    return NULL;
+}
+
+// Cells that the query did not visit are looked into as well: where similarities are equal, so are
+// the distances.
+const float *jemi_bank_neighbour(const jemi_bank *bank, const float *unit, int64_t k)
+{
+    const float similarity = jemi_bank_similarity(bank, unit, k);
+    const float *found = NULL;
+    for (int64_t c = 0; c < bank->n_cells && found == NULL; c++)
+        found = find_in_cell(bank, c, unit, similarity);
+    return found;
 }
 
 // ---- building ----------------------------------------------------------------------------------

@@ -57,6 +57,13 @@ jem_status jemi_bank_create(jemi_bank *bank, int64_t rank, int64_t n_cells, cons
 /** @param unit  (rank). @param k  From 1 on; the farthest where there are fewer than k. */
 float jemi_bank_similarity(const jemi_bank *bank, const float *unit, int64_t k);
 
+/**
+ * The vector that has that similarity; its elements lie JEMI_BANK_PANEL apart.
+ *
+ * @param unit  As above, finite.
+ */
+const float *jemi_bank_neighbour(const jemi_bank *bank, const float *unit, int64_t k);
+
 size_t jemi_bank_bytes(const jemi_bank *bank);
 
 #endif

@@ -60,7 +60,7 @@ double jemi_score_knn(const jem_score_config *config, const jemi_feature_row *ro
 
 // ---- features and the last layer ---------------------------------------------------------------
 
-static int64_t top_class(const jemi_feature_row *row)
+int64_t jemi_feature_row_top(const jemi_feature_row *row)
 {
     int64_t top = 0;
     for (int64_t k = 1; k < row->stats->n_classes; k++)
@@ -88,7 +88,7 @@ double jemi_score_fdbd(const jem_score_config *config, const jemi_feature_row *r
 {
     (void)config;
     const int64_t n_classes = row->stats->n_classes, width = row->stats->width;
-    const int64_t top = top_class(row);
+    const int64_t top = jemi_feature_row_top(row);
     const float *of_top = weights_of(row, top);
     double sum = 0.0;
     for (int64_t c = 0; c < n_classes; c++) {
@@ -129,7 +129,7 @@ static double sum_abs(const jemi_feature_row *row)
 
 double jemi_score_nci(const jem_score_config *config, const jemi_feature_row *row)
 {
-    const float *weights = weights_of(row, top_class(row));
+    const float *weights = weights_of(row, jemi_feature_row_top(row));
     double along = 0.0;
     for (int64_t e = 0; e < row->stats->width; e++)
         along += (double)weights[e] * ((double)row->features[e] - (double)row->stats->mean[e]);
@@ -168,24 +168,33 @@ double jemi_score_react(const jem_score_config *config, const jemi_feature_row *
 }
 
 // r is limited, so that the logits of exp(r) h are numbers.
-double jemi_score_scale(const jem_score_config *config, const jemi_feature_row *row)
+jemi_feature_shape jemi_feature_shape_of(const jem_score_config *config,
+                                         const jemi_feature_row *row)
 {
     const int64_t width = row->stats->width;
     const double most = 50.0;
     int64_t left = width - (int64_t)((double)config->scale_percentile / 100.0 * (double)width);
     left = left > 0 ? left : 1;
-    const float least = jemi_kth_largest(width, row->features, left);
-    double sum = 0.0, top = 0.0;
+    jemi_feature_shape shape = {.least = jemi_kth_largest(width, row->features, left)};
+    double sum = 0.0;
     for (int64_t e = 0; e < width; e++) {
         sum += (double)row->features[e];
-        if (row->features[e] > least) {
-            top += (double)row->features[e];
+        if (row->features[e] > shape.least) {
+            shape.top += (double)row->features[e];
             left--;
         }
     }
-    top += (double)left * (double)least; // ties
-    const double ratio = top > 0.0 ? fmin(fmax(sum / top, 0.0), most) : 1.0;
-    return energy_of_shaped(row, jemi_exp(ratio), INFINITY);
+    shape.ties = left;
+    shape.top += (double)left * (double)shape.least;
+    const double ratio = shape.top > 0.0 ? sum / shape.top : 1.0;
+    shape.is_limited = !(shape.top > 0.0 && ratio > 0.0 && ratio < most);
+    shape.ratio = fmin(fmax(ratio, 0.0), most);
+    return shape;
+}
+
+double jemi_score_scale(const jem_score_config *config, const jemi_feature_row *row)
+{
+    return energy_of_shaped(row, jemi_exp(jemi_feature_shape_of(config, row).ratio), INFINITY);
 }
 
 // |d KL(uniform, softmax) / d W|_1 = |h|_1 |1 / K - softmax|_1.

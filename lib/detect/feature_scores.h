@@ -4,6 +4,8 @@
 #ifndef JEMI_DETECT_FEATURE_SCORES_H
 #define JEMI_DETECT_FEATURE_SCORES_H
 
+#include <stdbool.h>
+
 #include "detect/feature_maps.h"
 
 /** A row, and what it is compared with. Logits and features are finite. */
@@ -21,5 +23,20 @@ typedef double jemi_feature_score(const jem_score_config *config, const jemi_fea
 jemi_feature_score jemi_score_mahalanobis, jemi_score_relative_mahalanobis,
     jemi_score_unit_mahalanobis, jemi_score_knn, jemi_score_fdbd, jemi_score_vim, jemi_score_nci,
     jemi_score_react, jemi_score_scale, jemi_score_gradnorm;
+
+/** The first of the classes with the largest logit. */
+int64_t jemi_feature_row_top(const jemi_feature_row *row);
+
+/** What SCALE makes of a row: h exp(ratio). */
+typedef struct jemi_feature_shape {
+    float least; /* elements above it, and so many that equal it, are the largest: */
+    int64_t ties;
+    double top;      /* the sum of these */
+    double ratio;    /* the sum of all elements over that */
+    bool is_limited; /* the ratio does not depend on the row */
+} jemi_feature_shape;
+
+jemi_feature_shape jemi_feature_shape_of(const jem_score_config *config,
+                                         const jemi_feature_row *row);
 
 #endif

@@ -14,7 +14,7 @@
 /** Zeroed = not fitted. */
 typedef struct jemi_feature_stats {
     int64_t width, n_classes, rank;
-    jemi_linear_map basis;         /* (rank, width): h -> z - origin */
+    jemi_linear_map basis;         /* (rank, padded width): h -> z - origin */
     float *origin;                 /* (rank), z of the mean */
     float *mean;                   /* (width) */
     float residual_variance;       /* of an element of h beside the basis; 0 where none is left */

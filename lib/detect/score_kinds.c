@@ -6,45 +6,49 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "detect/logit_scores.h"
 #include "kernels/vector.h"
 
-#define OF_LOGITS(kind, name, classes_min, function, summary)                                      \
+#define OF_LOGITS(number, word, least, function, text)                                             \
     {                                                                                              \
-        kind, name, summary, JEM_SOURCE_LOGITS, classes_min, function, NULL                        \
+        .kind = number, .name = word, .summary = text, .source = JEM_SOURCE_LOGITS,                \
+        .classes_min = least, .of_logits = jemi_score_##function,                                  \
+        .grad_of_logits = jemi_gradient_##function                                                 \
     }
-#define OF_FEATURES(kind, name, classes_min, function, summary)                                    \
+#define OF_FEATURES(number, word, least, function, text)                                           \
     {                                                                                              \
-        kind, name, summary, JEM_SOURCE_FEATURES, classes_min, NULL, function                      \
+        .kind = number, .name = word, .summary = text, .source = JEM_SOURCE_FEATURES,              \
+        .classes_min = least, .of_features = jemi_score_##function,                                \
+        .grad_of_features = jemi_gradient_##function                                               \
     }
 
 static const jemi_score_kind kinds[] = {
-    OF_LOGITS(JEM_SCORE_ENERGY, "energy", 1, jemi_score_energy, "-F(x) = -logsumexp f(x)"),
-    OF_LOGITS(JEM_SCORE_MAX_SOFTMAX, "max-softmax", 2, jemi_score_max_softmax, "-max p(y|x)"),
-    OF_LOGITS(JEM_SCORE_MAX_LOGIT, "max-logit", 1, jemi_score_max_logit, "-max f(x)"),
-    OF_LOGITS(JEM_SCORE_MARGIN, "margin", 2, jemi_score_margin,
-              "the second largest logit minus the largest"),
-    OF_LOGITS(JEM_SCORE_ENTROPY, "entropy", 2, jemi_score_entropy, "the entropy of p(y|x)"),
-    OF_LOGITS(JEM_SCORE_GEN, "gen", 2, jemi_score_gen,
-              "the generalised entropy of the largest p(y|x)"),
-    {JEM_SCORE_GRADIENT_NORM, "gradient-norm", "|dF/dx|", JEM_SOURCE_GRADIENT, 1, NULL, NULL},
-    OF_FEATURES(JEM_SCORE_MAHALANOBIS, "mahalanobis", 1, jemi_score_mahalanobis,
+    OF_LOGITS(JEM_SCORE_ENERGY, "energy", 1, energy, "-F(x) = -logsumexp f(x)"),
+    OF_LOGITS(JEM_SCORE_MAX_SOFTMAX, "max-softmax", 2, max_softmax, "-max p(y|x)"),
+    OF_LOGITS(JEM_SCORE_MAX_LOGIT, "max-logit", 1, max_logit, "-max f(x)"),
+    OF_LOGITS(JEM_SCORE_MARGIN, "margin", 2, margin, "the second largest logit minus the largest"),
+    OF_LOGITS(JEM_SCORE_ENTROPY, "entropy", 2, entropy, "the entropy of p(y|x)"),
+    OF_LOGITS(JEM_SCORE_GEN, "gen", 2, gen, "the generalised entropy of the largest p(y|x)"),
+    {.kind = JEM_SCORE_GRADIENT_NORM,
+     .name = "gradient-norm",
+     .summary = "|dF/dx|",
+     .source = JEM_SOURCE_GRADIENT,
+     .classes_min = 1},
+    OF_FEATURES(JEM_SCORE_MAHALANOBIS, "mahalanobis", 1, mahalanobis,
                 "the distance of features to the nearest class, in units of their covariance"),
-    OF_FEATURES(JEM_SCORE_RELATIVE_MAHALANOBIS, "relative-mahalanobis", 2,
-                jemi_score_relative_mahalanobis, "that less the distance to all rows"),
-    OF_FEATURES(JEM_SCORE_UNIT_MAHALANOBIS, "unit-mahalanobis", 1, jemi_score_unit_mahalanobis,
+    OF_FEATURES(JEM_SCORE_RELATIVE_MAHALANOBIS, "relative-mahalanobis", 2, relative_mahalanobis,
+                "that less the distance to all rows"),
+    OF_FEATURES(JEM_SCORE_UNIT_MAHALANOBIS, "unit-mahalanobis", 1, unit_mahalanobis,
                 "the distance of features of length 1 to the nearest class"),
-    OF_FEATURES(JEM_SCORE_KNN, "knn", 1, jemi_score_knn,
+    OF_FEATURES(JEM_SCORE_KNN, "knn", 1, knn,
                 "the distance of features of length 1 to the nearest training rows"),
-    OF_FEATURES(JEM_SCORE_FDBD, "fdbd", 2, jemi_score_fdbd,
-                "how near the boundaries between classes are"),
-    OF_FEATURES(JEM_SCORE_VIM, "vim", 1, jemi_score_vim,
+    OF_FEATURES(JEM_SCORE_FDBD, "fdbd", 2, fdbd, "how near the boundaries between classes are"),
+    OF_FEATURES(JEM_SCORE_VIM, "vim", 1, vim,
                 "features beside their principal space, against F(x)"),
-    OF_FEATURES(JEM_SCORE_NCI, "nci", 1, jemi_score_nci,
+    OF_FEATURES(JEM_SCORE_NCI, "nci", 1, nci,
                 "how little features lie along the weights of their class"),
-    OF_FEATURES(JEM_SCORE_REACT, "react", 1, jemi_score_react, "energy of clipped features"),
-    OF_FEATURES(JEM_SCORE_SCALE, "scale", 1, jemi_score_scale, "energy of scaled features"),
-    OF_FEATURES(JEM_SCORE_GRADNORM, "gradnorm", 2, jemi_score_gradnorm,
+    OF_FEATURES(JEM_SCORE_REACT, "react", 1, react, "energy of clipped features"),
+    OF_FEATURES(JEM_SCORE_SCALE, "scale", 1, scale, "energy of scaled features"),
+    OF_FEATURES(JEM_SCORE_GRADNORM, "gradnorm", 2, gradnorm,
                 "the last layer's gradient of KL(uniform, p)"),
 };
 

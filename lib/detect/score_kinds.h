@@ -9,16 +9,20 @@
 
 #include <jem/jem.h>
 
-#include "detect/feature_scores.h"
+#include "detect/feature_gradients.h"
+#include "detect/logit_gradients.h"
+#include "detect/logit_scores.h"
 
 typedef struct jemi_score_kind {
     int32_t kind; /* JEM_SCORE_* */
     const char *name, *summary;
     int32_t source;      /* JEM_SOURCE_* */
     int32_t classes_min; /* with fewer the score is the same for every row */
-    /* The one that belongs to the source: */
-    double (*of_logits)(const jem_score_config *config, int64_t n_classes, const float *logits);
-    double (*of_features)(const jem_score_config *config, const jemi_feature_row *row);
+    /* Those that belong to the source, and their derivatives; of the input gradient none: */
+    jemi_logit_score *of_logits;
+    jemi_logit_gradient *grad_of_logits;
+    jemi_feature_score *of_features;
+    jemi_feature_gradient *grad_of_features;
 } jemi_score_kind;
 
 /** NULL when there is no such kind. They count from 1 without a gap. */

@@ -181,18 +181,48 @@ void jemi_tied_gaussian_fini(jemi_tied_gaussian *gaussian)
     *gaussian = (jemi_tied_gaussian){0};
 }
 
-double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const float *mapped)
+// |L^-1 mu_c|^2 - 2 (Sigma^-1 mu_c) . z, and the class for which it is the least.
+static double find_nearest(const jemi_tied_gaussian *gaussian, const float *mapped, int64_t *class)
 {
-    double square = 0.0, nearest = INFINITY;
-    for (int64_t k = 0; k < gaussian->rank; k++)
-        square += (double)mapped[k] * (double)mapped[k];
+    double nearest = INFINITY;
+    *class = 0;
     for (int64_t c = 0; c < gaussian->n_classes; c++) { // GCC 12 for AArch64 breaks on fmin() here
         const double from_class =
             (double)gaussian->constants[c] - (double)mapped[gaussian->rank + c];
-        nearest = from_class < nearest ? from_class : nearest;
+        if (from_class < nearest) {
+            nearest = from_class;
+            *class = c;
+        }
     }
-    const double distance = square + nearest;
+    return nearest;
+}
+
+double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const float *mapped)
+{
+    int64_t class;
+    double square = 0.0;
+    for (int64_t k = 0; k < gaussian->rank; k++)
+        square += (double)mapped[k] * (double)mapped[k];
+    const double distance = square + find_nearest(gaussian, mapped, &class);
     if (!isfinite(distance)) // either part has overflowed, in any direction
         return INFINITY;
     return distance > 0.0 ? distance : 0.0;
+}
+
+// 2 L^-T (L^-1 z) - 2 Sigma^-1 mu_c.
+void jemi_tied_gaussian_gradient(const jemi_tied_gaussian *gaussian, const float *mapped,
+                                 double weight, double *dz)
+{
+    const int64_t rank = gaussian->rank;
+    const float *matrix = gaussian->map.matrix;
+    const double distance = jemi_tied_gaussian_distance(gaussian, mapped);
+    int64_t class;
+    if (!(distance > 0.0 && isfinite(distance)))
+        return;
+    find_nearest(gaussian, mapped, &class);
+    for (int64_t i = 0; i < rank; i++)
+        for (int64_t k = 0; k < rank; k++)
+            dz[k] += 2.0 * weight * (double)mapped[i] * (double)matrix[i * rank + k];
+    for (int64_t k = 0; k < rank; k++)
+        dz[k] -= weight * (double)matrix[(rank + class) * rank + k];
 }

@@ -38,4 +38,8 @@ void jemi_tied_gaussian_fini(jemi_tied_gaussian *gaussian);
 /** The least over classes; infinite where the map overflows. @param mapped  A row that `map` gave. */
 double jemi_tied_gaussian_distance(const jemi_tied_gaussian *gaussian, const float *mapped);
 
+/** dz += weight times the distance's derivative by z, (rank); 0 where it is 0 or infinite. */
+void jemi_tied_gaussian_gradient(const jemi_tied_gaussian *gaussian, const float *mapped,
+                                 double weight, double *dz);
+
 #endif
