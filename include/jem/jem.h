@@ -1186,6 +1186,52 @@ typedef struct jem_verdict {
 JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *model, int64_t n,
                               const float *x, jem_verdict *verdicts, size_t size);
 
+typedef struct jem_explain_config {
+    size_t struct_size;
+    int32_t kind;  /* of the detector's kinds; 0 (default) = all of them combined, what jem_detect()
+                        objects with */
+    int32_t steps; /* of a path at most, 0..100000, default 100 */
+    float
+        step_size; /* length of a step in the Euclidean norm; 0 (default) = a hundredth of the input
+                        range times the square root of the number of values */
+    int32_t reserved; /* must be 0 */
+} jem_explain_config;
+
+JEM_API jem_status jem_explain_config_init(jem_explain_config *config, size_t struct_size);
+
+/**
+ * Which values of a row a detector objects to, and a row near it that it finds usual.
+ *
+ * The map is the derivative dS/dx of the score: where it is positive, more of that value makes the row
+ * more out-of-distribution. Of kinds combined, dS/dx = sum_k w_k ds_k/dx, where w_k is the slope that
+ * the surprise of score s_k has in an exponential tail, 1 / scale, of the mean excess over the outer
+ * twentieth of held-out rows (its negative where low values are the surprising ones); with
+ * JEM_COMBINE_LARGEST w_k is 0 but for the most surprising kind.
+ *
+ * The path to the usual row begins at the row itself, each value brought into the input range, and
+ * takes steps x <- x - step_size * g / |g| with g = dS/dx, each brought back into the range. It ends
+ * where half of the held-out rows score as high (p-value >= 1/2, of the row's predicted class if
+ * per_class), or after all steps; its point of the lowest score is handed out. Nothing of it is
+ * random. It is a point that the detector finds usual, not one that people would: what detectors can
+ * be deceived by lies on such paths as well.
+ *
+ * Rows may hold anything. Of a row that is not finite the map is 0; NaN becomes the middle of the
+ * channel's range where its path begins. Where the network or a gradient overflows the map is 0, too. No
+ * output is ever NaN.
+ *
+ * @param config  NULL = defaults.
+ * @param map     Out. (n, C, H, W), finite.
+ * @param usual   Out, may be NULL: no steps are taken. (n, C, H, W), in the input range.
+ * @param scores  Out, may be NULL. (n, 2), the score of the row, as jem_detect() has it, and of the
+ *                usual row; twice the first without one. +infinity as there.
+ * @return JEM_OK; JEM_EINVAL, also before the calibration, or with a kind of features before the
+ *         fit; JEM_EUNSUPPORTED with kinds of the input gradient, whose derivatives are second ones;
+ *         JEM_EMISMATCH as in jem_detect(); JEM_ENOMEM, JEM_EBACKEND.
+ */
+JEM_API jem_status jem_explain(const jem_detector *detector, const jem_model *model,
+                               const jem_explain_config *config, int64_t n, const float *x,
+                               float *map, float *usual, float *scores);
+
 /**
  * Label sets: which labels a row may have, so that its true one is among them with a probability of
  * at least `coverage`, on average over in-distribution rows and the calibration (least ambiguous

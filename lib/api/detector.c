@@ -9,8 +9,10 @@
 #include "base/progress.h"
 #include "detect/detect.h"
 #include "detect/detector_fit.h"
+#include "detect/detector_gradient.h"
 #include "detect/detector_store.h"
 #include "detect/label_sets.h"
+#include "detect/explain.h"
 
 #define KIND(kind) ((uint64_t)1 << (kind))
 
@@ -270,6 +272,42 @@ JEM_API jem_status jem_detect(const jem_detector *detector, const jem_model *mod
         return jemi_fail(JEM_EINVAL, "size is %lld; expected at least %lld, sizeof(jem_verdict)",
                          (long long)size, (long long)sizeof(jem_verdict));
     return n > 0 ? jemi_detect(detector, model, n, x, verdicts, size) : JEM_OK;
+}
+
+// ---- explanations ------------------------------------------------------------------------------
+
+JEM_API jem_status jem_explain_config_init(jem_explain_config *config, size_t struct_size)
+{
+    JEMI_OWN_ENVIRONMENT;
+    const jem_explain_config defaults = {.struct_size = sizeof defaults, .steps = 100};
+    return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_explain_config");
+}
+
+static jem_status read_explain_config(const jem_explain_config *config, jem_explain_config *own)
+{
+    JEMI_TRY(jem_explain_config_init(own, sizeof *own));
+    if (config != NULL)
+        JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_explain_config"));
+    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_explain_config"));
+    JEMI_TRY(jemi_check_range_int(own->steps, 0, 100000, "steps"));
+    return jemi_check_range(own->step_size, 0.0, 1e30, "step_size");
+}
+
+JEM_API jem_status jem_explain(const jem_detector *detector, const jem_model *model,
+                               const jem_explain_config *config, int64_t n, const float *x,
+                               float *map, float *usual, float *scores)
+{
+    JEMI_OWN_ENVIRONMENT;
+    jem_explain_config own;
+    int32_t place;
+    JEMI_TRY(check_call(detector, model, n, x));
+    JEMI_TRY(read_explain_config(config, &own));
+    JEMI_TRY(find_place(detector, own.kind, &place));
+    JEMI_TRY(jemi_detector_check_fitted(detector, place));
+    JEMI_TRY(jemi_detector_check_gradient(detector, place));
+    JEMI_TRY(jemi_check_array(n, map, "map"));
+    const jemi_explained rows = {n, x, map, usual, scores};
+    return n > 0 ? jemi_explain(detector, model, place, &own, &rows) : JEM_OK;
 }
 
 // ---- in the model ------------------------------------------------------------------------------

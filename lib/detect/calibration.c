@@ -39,6 +39,20 @@ float jemi_calibration_combine(const jemi_calibration *calibration, const float 
     return (float)(calibration->combine == JEM_COMBINE_SUM ? sum : largest);
 }
 
+void jemi_calibration_slopes(const jemi_calibration *calibration, const float *scores,
+                             double *slopes)
+{
+    int32_t top;
+    jemi_calibration_combine(calibration, scores, false, &top);
+    for (int32_t k = 0; k < calibration->n_kinds; k++) {
+        const bool counts = k == top || calibration->combine == JEM_COMBINE_SUM;
+        slopes[k] = !counts                     ? 0.0
+                    : calibration->combine == 0 ? 1.0
+                                                : jemi_tail_slope(&calibration->tails[k], scores[k],
+                                                                  calibration->two_sided[k]);
+    }
+}
+
 // ---- fitting -----------------------------------------------------------------------------------
 
 static int64_t group_of(const jemi_calibration *calibration, int64_t label)

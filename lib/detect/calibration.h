@@ -60,6 +60,15 @@ void jemi_calibration_fini(jemi_calibration *calibration);
 float jemi_calibration_combine(const jemi_calibration *calibration, const float *scores,
                                bool rejected, int32_t *top);
 
+/**
+ * The derivative of the combination by the score of each kind, as jemi_tail_slope() has it: of the
+ * largest surprise that of its kind alone, 0 for all others.
+ *
+ * @param slopes  Out. (n_kinds).
+ */
+void jemi_calibration_slopes(const jemi_calibration *calibration, const float *scores,
+                             double *slopes);
+
 /** The scores that rows predicted as `label` are compared with. Rows of none count to class 0's. */
 jemi_conformal jemi_calibration_group(const jemi_calibration *calibration, int64_t label);
 

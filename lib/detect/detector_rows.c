@@ -93,7 +93,7 @@ typedef struct scoring {
     const jem_detector *detector;
     const jemi_feature_stats *stats;
     const jemi_detector_work *work;
-    const float *head_weights, *head_bias;
+    jemi_head head;
     int64_t n_classes;
     int32_t only; // a kind's number, -1 = all
 } scoring;
@@ -103,19 +103,37 @@ static bool is_asked(int32_t only, int32_t k)
     return only < 0 || only == k;
 }
 
+jemi_head jemi_detector_head(const jem_model *model, const jemi_runner *runner)
+{
+    const jemi_graph *graph = &model->graph;
+    const jemi_node *node = &graph->nodes[graph->n_nodes - 1];
+    const jemi_generation *at = jemi_runner_generation(runner);
+    const float *params = at->normalized != NULL ? at->normalized : at->params;
+    return (jemi_head){params + graph->params[node->weight].offset,
+                       params + graph->params[node->bias].offset};
+}
+
+jemi_feature_row jemi_detector_feature_row(const jem_detector *detector,
+                                           const jemi_detector_work *work, const jemi_head *head,
+                                           int64_t i)
+{
+    const jemi_feature_stats *stats = jemi_detector_learnt(detector)->stats;
+    return (jemi_feature_row){.stats = stats,
+                              .maps = &work->maps,
+                              .index = i,
+                              .features =
+                                  work->values.features + i * jemi_linear_map_stride(stats->width),
+                              .logits = work->values.logits + i * detector->fingerprint.classes,
+                              .head_weights = head->weights,
+                              .head_bias = head->bias};
+}
+
 static float score_of_features(const scoring *s, const jemi_score_kind *kind, int64_t i)
 {
     const double square_max = 1e60; // |h| of 1e30: coordinates of larger ones may overflow
-    const int64_t stride = jemi_linear_map_stride(s->stats->width);
-    const jemi_feature_row row = {.stats = s->stats,
-                                  .maps = &s->work->maps,
-                                  .index = i,
-                                  .features = s->work->values.features + i * stride,
-                                  .logits = s->work->values.logits + i * s->n_classes,
-                                  .head_weights = s->head_weights,
-                                  .head_bias = s->head_bias};
     if (s->work->labels[i] < 0 || !(s->work->maps.squares[i] <= square_max))
         return INFINITY;
+    const jemi_feature_row row = jemi_detector_feature_row(s->detector, s->work, &s->head, i);
     const float score = (float)kind->of_features(&s->detector->scores, &row);
     return isfinite(score) ? score
                            : INFINITY; // nothing is known of a row with a score of -infinity
@@ -173,28 +191,17 @@ static void label_rows(const jem_detector *detector, const jem_model *model, int
     }
 }
 
-static scoring make_scoring(const jem_detector *detector, const jem_model *model,
-                            const jemi_runner *runner, const jemi_detector_work *work)
-{
-    const jemi_graph *graph = &model->graph;
-    const jemi_node *head = &graph->nodes[graph->n_nodes - 1];
-    const jemi_generation *at = jemi_runner_generation(runner);
-    const float *params = at->normalized != NULL ? at->normalized : at->params;
-    return (scoring){.detector = detector,
-                     .stats = jemi_detector_learnt(detector)->stats,
-                     .work = work,
-                     .head_weights = params + graph->params[head->weight].offset,
-                     .head_bias = params + graph->params[head->bias].offset,
-                     .n_classes = jemi_model_classes(model)};
-}
-
 jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_model *model,
                                     jemi_runner *runner, int32_t only, int64_t n, const float *x,
                                     jemi_detector_work *work)
 {
     enum { GRAIN = 8 }; // rows that are worth a thread
-    scoring s = make_scoring(detector, model, runner, work);
-    s.only = only;
+    scoring s = {.detector = detector,
+                 .stats = jemi_detector_learnt(detector)->stats,
+                 .work = work,
+                 .head = jemi_detector_head(model, runner),
+                 .n_classes = jemi_model_classes(model),
+                 .only = only};
     JEMI_TRY(jemi_detector_values_of(model, runner, n, x, &work->values));
     label_rows(detector, model, n, x, work);
     jemi_parallel(n, GRAIN, score_task, &s);

@@ -49,6 +49,19 @@ jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_mode
                                     jemi_runner *runner, int32_t only, int64_t n, const float *x,
                                     jemi_detector_work *work);
 
+/** The last layer, as a runner's parameters have it. */
+typedef struct jemi_head {
+    const float *weights; /* (n_classes, width) */
+    const float *bias;    /* (n_classes) */
+} jemi_head;
+
+jemi_head jemi_detector_head(const jem_model *model, const jemi_runner *runner);
+
+/** Row i of a block that was scored, of a detector with kinds of features. */
+jemi_feature_row jemi_detector_feature_row(const jem_detector *detector,
+                                           const jemi_detector_work *work, const jemi_head *head,
+                                           int64_t i);
+
 /** The most probable class of a row of logits, -1 where they are not finite. */
 int64_t jemi_detector_label(int64_t n_classes, const float *logits);
 

@@ -54,16 +54,31 @@ static double scales_beyond(double distance, float scale)
     return distance > 0.0 ? distance / (double)scale : 0.0;
 }
 
+static double surprise_above(const jemi_tail *tail, float value)
+{
+    const int64_t not_below = tail->n - jemi_count_below(tail->n, tail->sorted, value, false);
+    return jemi_ln((double)(tail->n + 1)) - jemi_ln((double)(1 + not_below)) +
+           scales_beyond((double)value - (double)tail->sorted[tail->n - 1], tail->above);
+}
+
+static double surprise_below(const jemi_tail *tail, float value)
+{
+    const int64_t not_above = jemi_count_below(tail->n, tail->sorted, value, true);
+    return jemi_ln((double)(tail->n + 1)) - jemi_ln((double)(1 + not_above)) +
+           scales_beyond((double)tail->sorted[0] - (double)value, tail->below);
+}
+
 double jemi_tail_surprise(const jemi_tail *tail, float value, bool two_sided)
 {
-    const double all = jemi_ln((double)(tail->n + 1));
-    const int64_t not_below = tail->n - jemi_count_below(tail->n, tail->sorted, value, false);
-    const double up = all - jemi_ln((double)(1 + not_below)) +
-                      scales_beyond((double)value - (double)tail->sorted[tail->n - 1], tail->above);
+    const double up = surprise_above(tail, value);
     if (!two_sided)
         return up;
-    const int64_t not_above = jemi_count_below(tail->n, tail->sorted, value, true);
-    const double down = all - jemi_ln((double)(1 + not_above)) +
-                        scales_beyond((double)tail->sorted[0] - (double)value, tail->below);
-    return fmax(fmax(up, down) - jemi_ln(2.0), 0.0);
+    return fmax(fmax(up, surprise_below(tail, value)) - jemi_ln(2.0), 0.0);
+}
+
+double jemi_tail_slope(const jemi_tail *tail, float value, bool two_sided)
+{
+    if (two_sided && surprise_below(tail, value) > surprise_above(tail, value))
+        return -1.0 / (double)tail->below;
+    return 1.0 / (double)tail->above;
 }

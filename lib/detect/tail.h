@@ -31,4 +31,11 @@ void jemi_tail_fini(jemi_tail *tail);
  */
 double jemi_tail_surprise(const jemi_tail *tail, float value, bool two_sided);
 
+/**
+ * How fast the surprise rises with the value, as if both tails were exponential from the middle on:
+ * 1 / `above`, or -1 / `below` of two sides where the lower one is more surprising. Inside of the
+ * sample the surprise itself rises by steps, with about that slope in the outer twentieth.
+ */
+double jemi_tail_slope(const jemi_tail *tail, float value, bool two_sided);
+
 #endif

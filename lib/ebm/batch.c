@@ -66,16 +66,28 @@ static jem_status run_rows(void *context, jemi_chunk *chunk)
     return of_energy ? run_energy(b, chunk) : run_values(b, chunk);
 }
 
+static jem_status run_by(batch *b, jemi_runner *runner, int64_t n)
+{
+    jemi_pass pass = jemi_pass_scoring(b->model, runner, b->grad != NULL ? JEMI_WANT_DINPUT : 0);
+    pass.cut = b->cut;
+    return jemi_pass_run(&pass, runner, n, &(jemi_rows_work){.compute = run_rows, .context = b});
+}
+
 static jem_status run(batch *b, int64_t n)
 {
     jemi_runner *runner;
     JEMI_TRY(jemi_runner_borrow(b->model->runners, &runner));
-    jemi_pass pass = jemi_pass_scoring(b->model, runner, b->grad != NULL ? JEMI_WANT_DINPUT : 0);
-    pass.cut = b->cut;
-    const jem_status status =
-        jemi_pass_run(&pass, runner, n, &(jemi_rows_work){.compute = run_rows, .context = b});
+    const jem_status status = run_by(b, runner, n);
     jemi_runner_return(runner);
     return status;
+}
+
+jem_status jemi_batch_vjp_by(jemi_runner *runner, const jem_model *model, jemi_cut cut, int64_t n,
+                             const float *x, const float *cotangents, float *grad)
+{
+    return run_by(
+        &(batch){.model = model, .cut = cut, .x = x, .cotangents = cotangents, .grad = grad},
+        runner, n);
 }
 
 jem_status jemi_batch_values(const jem_model *model, jemi_cut cut, int64_t n, const float *x,

@@ -21,6 +21,10 @@ jem_status jemi_batch_values(const jem_model *model, jemi_cut cut, int64_t n, co
 jem_status jemi_batch_vjp(const jem_model *model, jemi_cut cut, int64_t n, const float *x,
                           const float *cotangents, float *values, float *grad);
 
+/** The same through a runner that the caller has borrowed. */
+jem_status jemi_batch_vjp_by(jemi_runner *runner, const jem_model *model, jemi_cut cut, int64_t n,
+                             const float *x, const float *cotangents, float *grad);
+
 /** labels, energy and grad may be NULL; labels as in jemi_density(). */
 jem_status jemi_batch_energy(const jem_model *model, int64_t n, const float *x,
                              const int64_t *labels, float *energy, float *grad);

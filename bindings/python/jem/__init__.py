@@ -35,7 +35,7 @@ from .errors import (
     JemUnsupportedError,
 )
 from ._rows import JemWarning
-from .detector import Detector, DetectorInfo
+from .detector import Detector, DetectorInfo, Explanation
 from .metrics import (
     Classification,
     Detection,
@@ -93,6 +93,7 @@ __all__ = [
     "Detection",
     "Detector",
     "DetectorInfo",
+    "Explanation",
     "Interval",
     "JemBackendError",
     "JemBusyError",

@@ -255,6 +255,13 @@ STRUCTS = {
         ("per_class", "int32_t"),
         ("bytes", "size_t"),
     ),
+    "jem_explain_config": (
+        ("struct_size", "size_t"),
+        ("kind", "int32_t"),
+        ("steps", "int32_t"),
+        ("step_size", "float"),
+        ("reserved", "int32_t"),
+    ),
     "jem_verdict": (
         ("score", "float"),
         ("p_value", "float"),
@@ -618,6 +625,11 @@ FUNCTIONS = {
     "jem_detector_label_sets": (
         "jem_status", "const jem_detector *", "const jem_model *", "double", "int64_t",
         "const float *", "uint8_t *",
+    ),
+    "jem_explain_config_init": ("jem_status", "jem_explain_config *", "size_t"),
+    "jem_explain": (
+        "jem_status", "const jem_detector *", "const jem_model *", "const jem_explain_config *",
+        "int64_t", "const float *", "float *", "float *", "float *",
     ),
     "jem_model_set_detector": ("jem_status", "jem_model *", "const jem_detector *"),
     "jem_model_get_detector": ("jem_status", "const jem_model *", "jem_detector **"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,21 @@ def _bits(kinds: Iterable[str | int] | None, name: str) -> int | None:
     for word in words:
         bits |= 1 << _values.constant("JEM_SCORE_", word, name)
     return bits
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Why rows are flagged, as Detector.explain() finds it.
+
+    Attributes:
+        map: Derivatives of the score by each value, in the shape of the rows.
+        usual: Rows near these that the detector finds usual, in the same shape.
+        scores: (n, 2), of the rows and of the usual ones.
+    """
+
+    map: np.ndarray
+    usual: np.ndarray
+    scores: np.ndarray
 
 
 class Detector(Handle):
@@ -167,3 +183,34 @@ class Detector(Handle):
             place = part.ctypes.data_as(ctypes.POINTER(_VERDICT))
             call("jem_detect", self, used, len(part), inputs[rows], place, ctypes.sizeof(_VERDICT))
         return out
+
+    def explain(
+        self,
+        x: ArrayLike,
+        kind: str | int = 0,
+        *,
+        steps: int | None = None,
+        step_size: float | None = None,
+        model: Model | None = None,
+    ) -> Explanation:
+        """Which values of each row the detector objects to, and a row near it that it finds usual.
+
+        Args:
+            kind: One of the detector's kinds; 0 = all of them combined.
+            steps: Of the path to the usual row, at most (100).
+            step_size: The length of a step (a hundredth of the input range in each value).
+        """
+        number = 0 if kind == 0 else _values.constant("JEM_SCORE_", kind, "kind")
+        (config,) = _values.configs(
+            "explain()", ("jem_explain_config",),
+            {"kind": number, "steps": steps, "step_size": step_size},
+        )
+        used = model if model is not None else self.model
+        inputs = _values.rows(x, self.model.shape)
+        found = Explanation(
+            np.empty_like(inputs), np.empty_like(inputs), np.empty((len(inputs), 2), np.float32)
+        )
+        for rows in _rows.blocks(len(inputs), used.info.macs * (3 * config.steps + 3)):
+            call("jem_explain", self, used, ctypes.byref(config), len(inputs[rows]),
+                 inputs[rows], found.map[rows], found.usual[rows], found.scores[rows])
+        return found
