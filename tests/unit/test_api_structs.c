@@ -175,6 +175,27 @@ static jem_status use_detector(const void *config)
     return status;
 }
 
+static jem_status init_explain(void *config, size_t size)
+{
+    return jem_explain_config_init(config, size);
+}
+
+// One kind of logits needs few rows, and no statistics.
+static jem_status use_explain(const void *config)
+{
+    jem_detector_config of_detector;
+    jem_detector *detector;
+    float map[ROWS * FEATURES];
+    MUST(jem_detector_config_init(&of_detector, sizeof of_detector));
+    of_detector.kinds = 1 << JEM_SCORE_ENERGY;
+    of_detector.fpr = 0.9;
+    MUST(jem_detector_create(&detector, model, &of_detector, NULL));
+    MUST(jem_detector_calibrate(detector, model, ROWS, x, NULL, NULL));
+    const jem_status status = jem_explain(detector, model, config, ROWS, x, map, NULL, NULL);
+    jem_detector_destroy(detector);
+    return status;
+}
+
 static jem_status init_monitor(void *config, size_t size)
 {
     return jem_monitor_config_init(config, size);
@@ -196,7 +217,20 @@ typedef struct config_row {
     jem_status (*use)(const void *config);
 } config_row;
 
-enum { MODEL, EXEC, SAMPLER, OPTIMIZER, TRAIN, BATCH, BOOTSTRAP, ATTACK, SCORE, DETECTOR, MONITOR };
+enum {
+    MODEL,
+    EXEC,
+    SAMPLER,
+    OPTIMIZER,
+    TRAIN,
+    BATCH,
+    BOOTSTRAP,
+    ATTACK,
+    SCORE,
+    DETECTOR,
+    EXPLAIN,
+    MONITOR
+};
 static const config_row configs[] = {
     [MODEL] = {"jem_model_config", sizeof(jem_model_config), init_model, use_model},
     [EXEC] = {"jem_exec_config", sizeof(jem_exec_config), init_exec, use_exec},
@@ -210,6 +244,7 @@ static const config_row configs[] = {
     [ATTACK] = {"jem_attack_config", sizeof(jem_attack_config), init_attack, use_attack},
     [SCORE] = {"jem_score_config", sizeof(jem_score_config), init_score, use_score},
     [DETECTOR] = {"jem_detector_config", sizeof(jem_detector_config), init_detector, use_detector},
+    [EXPLAIN] = {"jem_explain_config", sizeof(jem_explain_config), init_explain, use_explain},
     [MONITOR] = {"jem_monitor_config", sizeof(jem_monitor_config), init_monitor, use_monitor},
 };
 
@@ -238,6 +273,7 @@ typedef struct field_row {
 #define OF_ATTACK(member)           FIELD(ATTACK, jem_attack_config, member)
 #define OF_SCORE(member)            FIELD(SCORE, jem_score_config, member)
 #define OF_DETECTOR(member)         FIELD(DETECTOR, jem_detector_config, member)
+#define OF_EXPLAIN(member)          FIELD(EXPLAIN, jem_explain_config, member)
 #define OF_MONITOR(member)          FIELD(MONITOR, jem_monitor_config, member)
 
 // clang-format off
@@ -434,6 +470,12 @@ static const field_row fields[] = {
     {OF_DETECTOR(rank), INT, 0, JEM_EINVAL, NULL},
     {OF_DETECTOR(rank), INT, 257, JEM_EINVAL, NULL},
     {OF_DETECTOR(flag_range), INT, 2, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(kind), INT, JEM_SCORE_KNN, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(steps), INT, -1, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(steps), INT, 100001, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(step_size), FLOAT, -1, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(step_size), FLOAT, NAN, JEM_EINVAL, NULL},
+    {OF_EXPLAIN(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
     {OF_MONITOR(alpha), DOUBLE, 0, JEM_EINVAL, NULL},
     {OF_MONITOR(alpha), DOUBLE, 0.51, JEM_EINVAL, NULL},
     {OF_MONITOR(alpha), DOUBLE, NAN, JEM_EINVAL, NULL},

@@ -167,6 +167,14 @@ def test_steps_have_the_length_that_is_asked_for(detector):
     assert (direction[length > 0] < 0).all()
 
 
+def test_the_best_point_of_a_path_counts(detector):
+    """Steps that are too long never lose what the row had."""
+    x = noise(100, 12, 0.7)
+    found = detector.explain(x, steps=7, step_size=2)
+    assert (found.scores[:, 1] <= found.scores[:, 0]).all()
+    np.testing.assert_array_equal(found.scores[:, 1], detector.score(found.usual))
+
+
 def test_rows_stand_alone(detector):
     x = noise(300, 12)
     whole = detector.explain(x, steps=30)

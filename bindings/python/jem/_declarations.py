@@ -255,13 +255,6 @@ STRUCTS = {
         ("per_class", "int32_t"),
         ("bytes", "size_t"),
     ),
-    "jem_explain_config": (
-        ("struct_size", "size_t"),
-        ("kind", "int32_t"),
-        ("steps", "int32_t"),
-        ("step_size", "float"),
-        ("reserved", "int32_t"),
-    ),
     "jem_verdict": (
         ("score", "float"),
         ("p_value", "float"),
@@ -269,6 +262,13 @@ STRUCTS = {
         ("label", "int32_t"),
         ("flag", "int32_t"),
         ("kind", "int32_t"),
+    ),
+    "jem_explain_config": (
+        ("struct_size", "size_t"),
+        ("kind", "int32_t"),
+        ("steps", "int32_t"),
+        ("step_size", "float"),
+        ("reserved", "int32_t"),
     ),
     "jem_monitor_config": (
         ("struct_size", "size_t"),
