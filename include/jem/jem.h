@@ -1897,11 +1897,15 @@ enum { JEM_NORM_LINF = 1, JEM_NORM_L2 = 2, JEM_NORM_L0 = 3 };
  *               INFINITY).
  *   ENERGY      the outlier detector is to take the row for in-distribution: E(x), or with labels
  *               E(x, y), is at or below the threshold. The cost is that energy.
+ *   DETECTOR    a jem_detector is to take the row for in-distribution: jem_detect() does not flag it.
+ *               The cost is its combined score minus the threshold of the predicted class, whose
+ *               gradient is that of jem_explain(); PGD and APGD take no kinds of the input gradient,
+ *               whose derivatives are second ones. No labels.
  *
  * The log odds of the first two rise and fall with the cross-entropy, whose gradient has the same
  * direction; but they do not vanish where p(y|x) rounds to 1.
  */
-enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
+enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3, JEM_GOAL_DETECTOR = 4 };
 
 /**
  * An attack. Lengths are in units of the model's input: where inputs reach from -1 to 1, what is
@@ -1923,6 +1927,7 @@ enum { JEM_GOAL_UNTARGETED = 1, JEM_GOAL_TARGET = 2, JEM_GOAL_ENERGY = 3 };
  */
 typedef struct jem_attack_config {
     size_t struct_size;
+    const jem_detector *detector; /* with DETECTOR, calibrated; NULL (default) with all others */
     uint64_t seed;
     /** The number of row 0 for the random numbers, >= 0, default 0: rows that go in several calls
      *  then get what they would get in one. */
@@ -1945,7 +1950,7 @@ typedef struct jem_attack_config {
     /** 1 (default): values stay in the input range of their channel; those that are outside of it
      *  in x, between there and the range. 0: all may leave it. */
     int32_t clip;
-    int32_t refine_steps;   /* k, 0..1000, default 0: none */
+    int32_t refine_steps;   /* k, 0..1000, default 0: none, as DETECTOR wants it */
     int32_t refine_samples; /* 1..1000, default 1 */
     float refine_step_size; /* > 0, default 1 */
     float refine_noise_std; /* >= 0, default 0.01 */
@@ -1969,14 +1974,15 @@ JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t stru
  * Memory: some arrays of up to 256 rows, whatever n is.
  *
  * @param config         NULL = defaults.
- * @param labels         In. (n). May be NULL with ENERGY.
+ * @param labels         In. (n). May be NULL with ENERGY and DETECTOR.
  * @param x_adversarial  Out. (n, C, H, W), not the same array as x. Of a row that did not reach the
  *                       goal: the point of the lowest cost, or the nearest that was found, or x.
  * @param success        Out, may be NULL. (n). 1 where the goal is reached, otherwise 0.
  * @param distance       Out, may be NULL. (n). That of x_adversarial in the norm; INFINITY where the
  *                       goal is not reached.
  * @param progress       May be NULL. Counts steps of rows.
- * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND.
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND; of a detector
+ *         also JEM_EMISMATCH, as in jem_detect().
  */
 JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *config, int64_t n,
                               const float *x, const int64_t *labels, float *x_adversarial,

@@ -7,6 +7,7 @@
 
 #include "api/check.h"
 #include "base/environment.h"
+#include "detect/detector_gradient.h"
 
 JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t struct_size)
 {
@@ -30,10 +31,14 @@ JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t stru
 
 static jem_status check_goal(const jem_attack_config *own)
 {
-    JEMI_TRY(jemi_check_range_int(own->goal, JEM_GOAL_UNTARGETED, JEM_GOAL_ENERGY, "goal"));
+    JEMI_TRY(jemi_check_range_int(own->goal, JEM_GOAL_UNTARGETED, JEM_GOAL_DETECTOR, "goal"));
     if (!(own->confidence >= 0.0f && own->confidence < 1.0f))
         return jemi_fail(JEM_EINVAL, "confidence is %g; expected 0 or more, below 1",
                          (double)own->confidence);
+    if ((own->detector != NULL) != (own->goal == JEM_GOAL_DETECTOR))
+        return jemi_fail(JEM_EINVAL, own->detector != NULL
+                                         ? "detector is set; expected goal JEM_GOAL_DETECTOR"
+                                         : "detector is NULL; expected one with that goal");
     if (isnan(own->threshold))
         return jemi_fail(JEM_EINVAL, "threshold is nan; expected an energy");
     return JEM_OK;
@@ -68,16 +73,33 @@ static jem_status read_config(const jem_attack_config *config, jem_attack_config
     return jemi_attack_complete(own);
 }
 
+// Those that descend need the score's gradient.
+static jem_status check_detector(const jem_model *model, const jem_attack_config *config)
+{
+    const bool descends = config->kind == JEM_ATTACK_PGD || config->kind == JEM_ATTACK_APGD;
+    if (config->goal != JEM_GOAL_DETECTOR)
+        return JEM_OK;
+    if (config->refine_steps > 0)
+        return jemi_fail(JEM_EUNSUPPORTED,
+                         "refine_steps is %d; expected 0 with a detector, which "
+                         "sees rows as they are",
+                         (int)config->refine_steps);
+    JEMI_TRY(jemi_check_fingerprint(model, &config->detector->fingerprint, true, "detector"));
+    JEMI_TRY(jemi_detector_check_calibrated(config->detector));
+    return descends ? jemi_detector_check_gradient(config->detector, -1) : JEM_OK;
+}
+
 // Which class a row has or shall get; of energies, which conditional one.
 static jem_status check_labels(const jem_model *model, const jem_attack_config *config, int64_t n,
                                const int64_t *labels)
 {
     const int32_t classes = jemi_model_classes(model);
     JEMI_TRY(jemi_check_labels(labels, n, classes, "labels"));
-    if (config->goal == JEM_GOAL_ENERGY)
+    if (config->goal == JEM_GOAL_ENERGY || config->goal == JEM_GOAL_DETECTOR)
         return JEM_OK;
     if (classes < 2)
-        return jemi_fail(JEM_EINVAL, "the model has one class; expected JEM_GOAL_ENERGY");
+        return jemi_fail(JEM_EINVAL, "the model has one class; expected JEM_GOAL_ENERGY or "
+                                     "JEM_GOAL_DETECTOR");
     return jemi_check_array(n, labels, "labels");
 }
 
@@ -90,6 +112,7 @@ JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *c
     jem_attack_config own;
     JEMI_TRY(jemi_check_input(model, n, x));
     JEMI_TRY(read_config(config, &own));
+    JEMI_TRY(check_detector(model, &own));
     JEMI_TRY(check_labels(model, &own, n, labels));
     JEMI_TRY(jemi_check_array(n, x_adversarial, "x_adversarial"));
     if (n > 0 && x_adversarial == x)

@@ -242,6 +242,8 @@ static jem_status attack_by(const jem_model *model, jemi_runner *runner,
                             const jem_attack_config *config, const jemi_attack_rows *rows,
                             jemi_progress *progress)
 {
+    if (config->goal == JEM_GOAL_DETECTOR)
+        JEMI_TRY(jemi_detector_check_model(config->detector, model, runner));
     float *ranges = jemi_alloc(4 * (size_t)jemi_model_input(model).c, sizeof *ranges);
     if (ranges == NULL)
         return jemi_fail_memory("input range");

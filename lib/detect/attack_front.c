@@ -29,7 +29,13 @@ jem_status jemi_front_init(jemi_front *front, const jemi_attack *attack, int64_t
         enough = enough && make_floats(&front->planes[i], capacity, row_len);
     if (attack->config->refine_steps > 0)
         enough = enough && make_floats(&front->refined, capacity, row_len);
-    return enough ? JEM_OK : jemi_fail_memory("rows under attack");
+    if (!enough)
+        return jemi_fail_memory("rows under attack");
+    if (attack->config->goal != JEM_GOAL_DETECTOR)
+        return JEM_OK;
+    const jem_detector *detector = attack->config->detector;
+    JEMI_TRY(jemi_detector_work_create(&front->scored, detector, capacity));
+    return jemi_detector_gradient_create(&front->gradient, detector, attack->model, capacity);
 }
 
 void jemi_front_fini(jemi_front *front)
@@ -40,6 +46,8 @@ void jemi_front_fini(jemi_front *front)
     jemi_free(front->logits);
     jemi_free(front->rows);
     jemi_free(front->all);
+    jemi_detector_work_fini(&front->scored);
+    jemi_detector_gradient_fini(&front->gradient);
 }
 
 void jemi_front_gather(jemi_front *front, bool settled_too)

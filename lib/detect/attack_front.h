@@ -9,9 +9,10 @@
 
 #include "base/progress.h"
 #include "detect/attack_ball.h"
+#include "detect/detector_gradient.h"
 #include "model/pass.h"
 
-enum { JEMI_ATTACK_PLANES = 5, JEMI_ATTACK_ROWS_MAX = 256 };
+enum { JEMI_ATTACK_PLANES = 5, JEMI_ATTACK_ROWS_MAX = JEMI_DETECTOR_ROWS };
 
 /** What all blocks of an attack share. */
 typedef struct jemi_attack {
@@ -85,6 +86,8 @@ typedef struct jemi_front {
     float *planes[JEMI_ATTACK_PLANES]; /* (n, row_len) each, NULL where the kind needs none */
     float *refined;                    /* (n, row_len), for looks; NULL without refinement */
     float *logits;                     /* (n, K), for looks */
+    jemi_detector_work scored;         /* for looks at a detector, as the next */
+    jemi_detector_gradient gradient;
     /* Of the whole block: */
     int64_t n_all, capacity;
     jemi_attacked *all;

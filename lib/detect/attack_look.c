@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/elementary.h"
+#include "detect/attack_detector.h"
 #include "ebm/density.h"
 #include "ebm/overflow.h"
 #include "kernels/vector.h"
@@ -189,6 +190,8 @@ static jem_status run(look *l)
 
 jem_status jemi_attack_look(jemi_front *front, int plane, uint64_t moment, int grads)
 {
+    if (front->attack->config->goal == JEM_GOAL_DETECTOR)
+        return jemi_attack_look_at_detector(front, plane, grads);
     return run(&(look){.front = front,
                        .points = front->planes[plane],
                        .grads = grads >= 0 ? front->planes[grads] : NULL,

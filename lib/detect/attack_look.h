@@ -11,7 +11,7 @@
  * Looks at the points of a plane and sets cost and reached of each row at work.
  *
  * The cost is the log odds of the label, log p(y|x) - log(1 - p(y|x)), its negative with a target,
- * or the energy. Cross-entropy rises and falls with the log odds, and its gradient has their
+ * or the energy; of a detector see attack_detector.h. Cross-entropy rises and falls with the log odds, and its gradient has their
  * direction; but where p(y|x) rounds to 1, as that of a confident network does, cross-entropy is 0
  * and its gradient too, while the odds still have theirs.
  *

@@ -162,10 +162,14 @@ jemi_conformal jemi_calibration_group(const jemi_calibration *calibration, int64
     return (jemi_conformal){calibration->begin[g + 1] - begin, calibration->sorted + begin};
 }
 
+float jemi_calibration_threshold(const jemi_calibration *calibration, int64_t label)
+{
+    return calibration->thresholds->of_group[group_of(calibration, label)];
+}
+
 bool jemi_calibration_flags(const jemi_calibration *calibration, int64_t label, float score)
 {
-    const float threshold = calibration->thresholds->of_group[group_of(calibration, label)];
-    return score > threshold || score == INFINITY;
+    return score > jemi_calibration_threshold(calibration, label) || score == INFINITY;
 }
 
 // " of predicted class 3", where there are classes.

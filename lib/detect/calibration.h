@@ -72,6 +72,9 @@ void jemi_calibration_slopes(const jemi_calibration *calibration, const float *s
 /** The scores that rows predicted as `label` are compared with. Rows of none count to class 0's. */
 jemi_conformal jemi_calibration_group(const jemi_calibration *calibration, int64_t label);
 
+/** Above it rows predicted as `label` are flagged. */
+float jemi_calibration_threshold(const jemi_calibration *calibration, int64_t label);
+
 /** Whether a row of that score, predicted as `label`, is flagged. */
 bool jemi_calibration_flags(const jemi_calibration *calibration, int64_t label, float score);
 

@@ -2,45 +2,22 @@
 
 import numpy as np
 import pytest
+from detector_support import CLASSES, INPUTS, make_detector, make_model, noise, rows
 
 import jem
 
 pytestmark = pytest.mark.filterwarnings("ignore::jem.JemWarning")  # of rows that are far out
-INPUTS, CLASSES = 12, 3
 KINDS = [kind.name for kind in jem.score_kinds() if kind.source != "gradient"]
-
-
-def rows(n, seed, scale=0.15):
-    """In-distribution rows and their classes."""
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).uniform(-0.5, 0.5, (CLASSES, INPUTS))
-    y = rng.integers(0, CLASSES, n)
-    return (centres[y] + rng.normal(0, scale, (n, INPUTS))).clip(-1, 1).astype(np.float32), y
 
 
 @pytest.fixture(scope="module")
 def model():
-    made = jem.Model.create("mlp-24-20:act=silu", channels=INPUTS, classes=CLASSES, seed=1)
-    optimizer = jem.Optimizer(made, lr=0.01)
-    for step in range(100):
-        x, y = rows(64, 1000 + step)
-        jem.train_step(made, optimizer, x_labelled=x, y_labelled=y, w_px=0, energy_l2=0)
-    return made
-
-
-def make(model, kinds=None, **config):
-    x, y = rows(1500, 1)
-    made = jem.Detector(model, kinds, **{"fpr": 0.05, **config})
-    return made.fit(x, y).calibrate(rows(2000, 2)[0])
+    return make_model()
 
 
 @pytest.fixture(scope="module")
 def detector(model):
-    return make(model)
-
-
-def noise(n, seed, scale=1.0):
-    return np.random.default_rng(seed).uniform(-scale, scale, (n, INPUTS)).astype(np.float32)
+    return make_detector(model)
 
 
 def differences(score, x, step):
@@ -69,7 +46,7 @@ def check_differences(score, x, got, kind):
 def test_maps_of_kinds(model, kind):
     x = noise(30, 3, 0.6)
     for rank in (128, 6):  # with the latter something lies beside the basis
-        found = make(model, [kind], rank=rank, flag_range=0, temperature=1.5, gen_classes=2)
+        found = make_detector(model, [kind], rank=rank, flag_range=0, temperature=1.5, gen_classes=2)
         map = found.explain(x, kind, steps=0).map
         check_differences(lambda a: found.score(a, kind), x, map, kind)
         assert np.array_equal(map, found.explain(x, steps=0).map)  # a kind alone serves as it is
@@ -78,7 +55,7 @@ def test_maps_of_kinds(model, kind):
 @pytest.mark.parametrize("combine", ["largest", "sum"])
 def test_maps_of_combined_kinds(model, combine):
     """Beyond the held-out rows surprises are what the slopes say, exactly."""
-    found = make(model, ["mahalanobis", "knn"], combine=combine, flag_range=0)
+    found = make_detector(model, ["mahalanobis", "knn"], combine=combine, flag_range=0)
     x = 3 * noise(400, 4)
     held_out = rows(2000, 2)[0]
     beyond = [found.score(x, k) > found.score(held_out, k).max() * 1.05
@@ -89,7 +66,7 @@ def test_maps_of_combined_kinds(model, combine):
 
 
 def test_two_sides(model):
-    found = make(model, ["energy"], two_sided=["energy"], flag_range=0)
+    found = make_detector(model, ["energy"], two_sided=["energy"], flag_range=0)
     held_out = found.score(rows(2000, 2)[0], "energy")
     x = 4 * noise(400, 5)
     for side in (found.score(x, "energy") < held_out.min() - 0.1,
@@ -215,7 +192,7 @@ def test_no_rows(detector):
 
 def test_refusals(model, detector):
     x, y = rows(500, 14)
-    both = make(model, ["energy", "gradient-norm"])
+    both = make_detector(model, ["energy", "gradient-norm"])
     with pytest.raises(jem.JemUnsupportedError, match="gradient-norm .* second derivatives"):
         both.explain(x)
     with pytest.raises(jem.JemUnsupportedError, match="second derivatives"):

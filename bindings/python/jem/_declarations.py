@@ -101,6 +101,7 @@ CONSTANTS = {
     "JEM_GOAL_UNTARGETED": 1,
     "JEM_GOAL_TARGET": 2,
     "JEM_GOAL_ENERGY": 3,
+    "JEM_GOAL_DETECTOR": 4,
     "JEM_PRESET_SAFE": 1,
     "JEM_PRESET_JEM2020": 2,
     "JEM_PRESET_JEMPP": 3,
@@ -394,6 +395,7 @@ STRUCTS = {
     ),
     "jem_attack_config": (
         ("struct_size", "size_t"),
+        ("detector", "const jem_detector *"),
         ("seed", "uint64_t"),
         ("first_row", "int64_t"),
         ("kind", "int32_t"),

@@ -206,6 +206,19 @@ class Handle:
             self._release()
 
 
+@contextlib.contextmanager
+def held(handle: Handle | None) -> Iterator[Any]:
+    """The handle's pointer, for a field of a struct; it is not released meanwhile. None for None."""
+    if handle is None:
+        yield None
+        return
+    handle._pin()
+    try:
+        yield handle._pointer
+    finally:
+        handle._unpin()
+
+
 def create(name: str, c_name: str, *args: Any) -> Any:
     """Calls a function whose first argument is the new handle; returns its pointer."""
     out = ctypes.POINTER(struct_type(c_name))()

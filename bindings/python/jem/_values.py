@@ -217,7 +217,7 @@ def _float_array(values: Any, array_type: Any, name: str) -> Any:
         raise ValueError(f"{name} has {len(numbers)} values; expected {room} at most")
     return array_type(*numbers)
 
-_NOT_KEYWORDS = ("struct_size", "progress", "progress_user", "reserved")
+_NOT_KEYWORDS = ("struct_size", "progress", "progress_user", "reserved", "detector")
 
 
 def _field_value(struct: str, field: str, spelling: str, value: Any) -> Any:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _rows, _values
 from ._declarations import CONSTANTS
-from ._native import STEP, Handle, Progress, call, create, progress_function, struct_type
+from ._native import STEP, Handle, Progress, call, create, held, progress_function, struct_type
 from .errors import JemNotFoundError
+
+if TYPE_CHECKING:
+    from .detector import Detector
 
 ModelInfo = _values.result_class("ModelInfo", "jem_model_info", "Shape and size of a model.")
 StepInfo = _values.result_class("StepInfo", "jem_step_info", "One step of a compiled pass.")
@@ -425,6 +428,7 @@ class Model(Handle):
         x: ArrayLike,
         labels: ArrayLike | None = None,
         *,
+        detector: Detector | None = None,
         progress: Progress | None = None,
         **config: Any,
     ) -> Attack:
@@ -433,6 +437,8 @@ class Model(Handle):
         Args:
             labels: The true classes; those to be taken for with goal="target"; None, or those of
                 E(x, y), with goal="energy".
+            detector: A calibrated jem.Detector, that is to take the rows for in-distribution; the
+                goal is "detector" then.
             progress: A function progress(done, total), as in jem.Sampler.
             **config: kind ("pgd", "apgd", "square", "boundary", "pointwise"), norm ("linf", "l2",
                 "l0"), goal ("untargeted", "target", "energy"), eps, steps, step_size, restarts,
@@ -442,11 +448,13 @@ class Model(Handle):
         """
         inputs = _values.rows(x, self.shape)
         classes = _values.labels(labels, len(inputs))
+        if detector is not None:
+            config.setdefault("goal", "detector")
         (settings,) = _values.configs("attack()", ("jem_attack_config",), config)
         points = np.empty_like(inputs, order="C", subok=False)
         success = np.empty(len(inputs), np.uint8)
         distance = np.empty(len(inputs), np.float32)
-        with progress_function(progress) as report:
+        with held(detector) as settings.detector, progress_function(progress) as report:
             call("jem_attack", self, ctypes.byref(settings), len(inputs), inputs, classes, points,
                  success, distance, report, None)
         _rows.warn_range(self, inputs)
