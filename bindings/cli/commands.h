@@ -17,6 +17,7 @@ extern const cli_command cli_score;
 extern const cli_command cli_calibrate;
 extern const cli_command cli_detect;
 extern const cli_command cli_monitor;
+extern const cli_command cli_explain;
 extern const cli_command cli_attack;
 extern const cli_command cli_bench;
 

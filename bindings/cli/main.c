@@ -15,8 +15,8 @@
 #include "commands.h"
 
 static const cli_command *const commands[] = {
-    &cli_train, &cli_eval,      &cli_sample, &cli_info,    &cli_logits, &cli_energy, &cli_grad,
-    &cli_score, &cli_calibrate, &cli_detect, &cli_monitor, &cli_attack, &cli_bench,
+    &cli_train, &cli_eval,      &cli_sample, &cli_info,    &cli_logits,  &cli_energy, &cli_grad,
+    &cli_score, &cli_calibrate, &cli_detect, &cli_monitor, &cli_explain, &cli_attack, &cli_bench,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

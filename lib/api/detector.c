@@ -11,8 +11,8 @@
 #include "detect/detector_fit.h"
 #include "detect/detector_gradient.h"
 #include "detect/detector_store.h"
-#include "detect/label_sets.h"
 #include "detect/explain.h"
+#include "detect/label_sets.h"
 
 #define KIND(kind) ((uint64_t)1 << (kind))
 

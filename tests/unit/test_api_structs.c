@@ -190,7 +190,7 @@ static jem_status use_explain(const void *config)
     of_detector.kinds = 1 << JEM_SCORE_ENERGY;
     of_detector.fpr = 0.9;
     MUST(jem_detector_create(&detector, model, &of_detector, NULL));
-    MUST(jem_detector_calibrate(detector, model, ROWS, x, NULL, NULL));
+    MUST(jem_detector_calibrate(detector, model, ROWS, x, NULL, NULL, NULL));
     const jem_status status = jem_explain(detector, model, config, ROWS, x, map, NULL, NULL);
     jem_detector_destroy(detector);
     return status;

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jem as binding
-from cli_support import JEM, SIDE, idx, images, jem, model  # noqa: F401
+from cli_support import JEM, SIDE, idx, images, jem, model, pixels_of  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore::jem.JemWarning")
 KINDS = ["energy", "mahalanobis", "knn"]
@@ -289,3 +289,40 @@ def test_bench(tmp_path):
     told = json.loads(jem("bench", "--arch", "mlp-16", "--shape", "5x1x1", "--op", "score",
                           "--kind", "knn", "--batch", 5, "--runs", 3, "--json"))
     assert list(told["batches"]) == ["5"] and told["kind"] == "knn"
+
+
+# ---- explain ------------------------------------------------------------------------------------
+
+
+def test_explain(calibrated, detector, tmp_path):
+    x = as_inputs(images(5, 12)[0])
+    x[2] = np.random.default_rng(3).uniform(-1, 1, x[2].shape)
+    x[3, 0, 0, 0] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    told = jem("explain", "--model", calibrated, "--in", tmp_path / "x.npy", "--png",
+               tmp_path / "p.png", "--map", tmp_path / "map.npy", "--usual", tmp_path / "usual.npy",
+               "--steps", 60, "--scale", 2)
+    found = detector.explain(x, steps=60)
+    np.testing.assert_array_equal(np.load(tmp_path / "map.npy"), found.map)
+    np.testing.assert_array_equal(np.load(tmp_path / "usual.npy"), found.usual)
+    assert len(told.splitlines()) == 6 and "not-finite" in told
+    pixels = pixels_of(tmp_path / "p.png").astype(int)
+    cell = 2 * SIDE + 2
+    assert pixels.shape == (5 * cell + 2, 3 * cell + 2, 3)
+
+    def cell_at(row, column):
+        return pixels[2 + row * cell:, 2 + column * cell:][:2 * SIDE:2, :2 * SIDE:2]
+
+    np.testing.assert_allclose(cell_at(2, 0)[..., 1], (x[2, 0] + 1) * 127.5, atol=0.51)
+    np.testing.assert_allclose(cell_at(2, 2)[..., 1], (found.usual[2, 0] + 1) * 127.5, atol=0.51)
+    reds, blues = cell_at(2, 1)[..., 0], cell_at(2, 1)[..., 2]
+    part = found.map[2, 0] / np.abs(found.map[2]).max()
+    assert (reds[part < -0.1] < 240).all() and (blues[part > 0.1] < 240).all()
+    assert (cell_at(3, 1) == 255).all()  # the map of a row that is not finite
+
+
+def test_explain_refuses(calibrated, tmp_path):
+    np.save(tmp_path / "x.npy", images(3, 1)[0])
+    common = ["explain", "--model", calibrated, "--in", tmp_path / "x.npy"]
+    assert "nowhere to write" in jem(*common, expect=2)
+    assert "kind" in jem(*common, "--map", tmp_path / "m", "--kind", "entropy", expect=2)
