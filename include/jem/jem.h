@@ -659,12 +659,21 @@ enum {
                             principal space taken about 0 and of half the width at most */
     JEM_SCORE_NCI = 14,  /* -w_y . (h - mean) / |h - mean| - alpha |h|_1 (Liu & Qin 2025) */
     /* The same, for comparison: weaker on small networks. */
-    JEM_SCORE_REACT = 15,   /* E of the logits of min(h, c), c a percentile of training features
+    JEM_SCORE_REACT = 15,    /* E of the logits of min(h, c), c a percentile of training features
                                (Sun, Guo & Li 2021) */
-    JEM_SCORE_SCALE = 16,   /* E of the logits of h exp(r), r the sum of h over that of its largest
+    JEM_SCORE_SCALE = 16,    /* E of the logits of h exp(r), r the sum of h over that of its largest
                                elements (Xu et al. 2024) */
-    JEM_SCORE_GRADNORM = 17 /* -|h|_1 |1 / K - p|_1: the last layer's gradient of KL(uniform, p)
-                               (Huang, Geng & Li 2021) */
+    JEM_SCORE_GRADNORM = 17, /* -|h|_1 |1 / K - p|_1: the last layer's gradient of KL(uniform, p)
+                                (Huang, Geng & Li 2021) */
+    /* Of the input gradient, too. Points leave the input range freely. */
+    JEM_SCORE_ODIN = 18, /* -max p at x + eps sign(d log max p(x) / dx), p at T (Liang, Li & Srikant
+                              2018, eq. 1 and 2, who have T = 1000); two forward and a backward pass */
+    JEM_SCORE_REFINE =
+        19, /* F(x_K) - F(x), what F gains in the K steps of JEM-K's refinement (Grathwohl
+                              et al. 2020, section 5.4) without noise: x_{k+1} = x_k - step_size
+                              dE(x_k)/dx, with running statistics of batch normalisation. Not below 0
+                              unless steps are too long. No publication has these two as scores */
+    JEM_SCORE_REFINE_DISTANCE = 20 /* |x_K - x|_2 of the same steps */
 };
 
 /** What a kind is made of. */
@@ -699,7 +708,9 @@ typedef struct jem_score_config {
     float nci_norm_weight;  /* alpha of NCI, >= 0, default 0.001 */
     float react_percentile; /* 0..100, default 90 */
     float scale_percentile; /* 0..100: elements above it are the largest; default 85 */
-    int32_t reserved;       /* must be 0 */
+    float odin_epsilon;     /* eps, >= 0, in units of the input; default 0.0014 */
+    int32_t refine_steps;   /* K of REFINE and REFINE_DISTANCE, 1..1000, default 10 */
+    float refine_step_size; /* > 0, default 1 */
 } jem_score_config;
 
 JEM_API jem_status jem_score_config_init(jem_score_config *config, size_t struct_size);

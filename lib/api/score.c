@@ -64,6 +64,9 @@ JEM_API jem_status jem_score_config_init(jem_score_config *config, size_t struct
         .nci_norm_weight = 0.001f,
         .react_percentile = 90.0f,
         .scale_percentile = 85.0f,
+        .odin_epsilon = 0.0014f,
+        .refine_steps = 10,
+        .refine_step_size = 1.0f,
     };
     return jemi_config_init(config, struct_size, &defaults, sizeof defaults, "jem_score_config");
 }
@@ -74,7 +77,6 @@ jem_status jemi_check_score_config(const jem_score_config *config, jem_score_con
     if (config == NULL)
         return JEM_OK;
     JEMI_TRY(jemi_config_read(own, sizeof *own, config, "jem_score_config"));
-    JEMI_TRY(jemi_config_check_reserved(own->reserved, "jem_score_config"));
     JEMI_TRY(jemi_check_positive(own->temperature, "temperature"));
     if (!(own->gen_gamma > 0.0f && own->gen_gamma < 1.0f))
         return jemi_fail(JEM_EINVAL, "gen_gamma is %g; expected a number above 0 and below 1",
@@ -83,7 +85,10 @@ jem_status jemi_check_score_config(const jem_score_config *config, jem_score_con
     JEMI_TRY(jemi_check_range_int(own->neighbours, 1, JEMI_LARGEST_MAX, "neighbours"));
     JEMI_TRY(jemi_check_range(own->nci_norm_weight, 0.0, 1e30, "nci_norm_weight"));
     JEMI_TRY(jemi_check_range(own->react_percentile, 0.0, 100.0, "react_percentile"));
-    return jemi_check_range(own->scale_percentile, 0.0, 100.0, "scale_percentile");
+    JEMI_TRY(jemi_check_range(own->scale_percentile, 0.0, 100.0, "scale_percentile"));
+    JEMI_TRY(jemi_check_range(own->odin_epsilon, 0.0, 1e30, "odin_epsilon"));
+    JEMI_TRY(jemi_check_range_int(own->refine_steps, 1, 1000, "refine_steps"));
+    return jemi_check_positive(own->refine_step_size, "refine_step_size");
 }
 
 static jem_status find_kind(int32_t kind, const jemi_score_kind **known)

@@ -10,8 +10,7 @@
 #include "base/memory.h"
 #include "detect/attack_kind.h"
 #include "detect/attack_look.h"
-
-enum { BLOCK_FLOATS = 1 << 22 }; // of one array, unless a single row has more
+#include "detect/blocks.h"
 
 static const jemi_attack_kind *const kinds[] = {
     [JEM_ATTACK_PGD] = &jemi_attack_pgd,
@@ -180,12 +179,8 @@ static jem_status attack_block(jemi_front *front, const jemi_attack_kind *kind,
 
 static int64_t rows_of_block(const jemi_attack *attack, int64_t n)
 {
-    const int64_t width =
-        attack->ball.row_len > attack->classes ? attack->ball.row_len : attack->classes;
-    int64_t rows = BLOCK_FLOATS / width;
-    rows = rows < JEMI_ATTACK_ROWS_MAX ? rows : JEMI_ATTACK_ROWS_MAX;
-    rows = rows < n ? rows : n;
-    return rows > 1 ? rows : 1;
+    const int64_t row_len = attack->ball.row_len, classes = attack->classes;
+    return jemi_block_rows(n, row_len > classes ? row_len : classes);
 }
 
 static jem_status attack_blocks(const jemi_attack *attack, const jemi_attack_rows *rows,

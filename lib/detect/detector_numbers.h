@@ -21,7 +21,7 @@ typedef struct jemi_detector_numbers {
     int32_t combine, n_groups;
 } jemi_detector_numbers;
 
-enum { JEMI_DETECTOR_FORMAT = 1, JEMI_DETECTOR_NUMBERS = 33, JEMI_DETECTOR_NUMBER_SIZE = 32 };
+enum { JEMI_DETECTOR_FORMAT = 1, JEMI_DETECTOR_NUMBERS = 36, JEMI_DETECTOR_NUMBER_SIZE = 32 };
 
 /** Number i < JEMI_DETECTOR_NUMBERS as a pair of strings, the second in `text`. */
 jemi_string_pair jemi_detector_number_format(const jemi_detector_numbers *numbers, int i,

@@ -4,11 +4,12 @@
 #ifndef JEMI_DETECT_DETECTOR_ROWS_H
 #define JEMI_DETECT_DETECTOR_ROWS_H
 
+#include "detect/blocks.h"
 #include "detect/detector.h"
 #include "detect/feature_maps.h"
 
 /** Rows of a block: so many that products are efficient and their features stay in cache. */
-enum { JEMI_DETECTOR_ROWS = 256 };
+enum { JEMI_DETECTOR_ROWS = JEMI_BLOCK_ROWS };
 
 /** Logits and features of some rows. */
 typedef struct jemi_detector_values {

@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "detect/blocks.h"
 #include "detect/detector_gradient.h"
 #include "kernels/vector.h"
-
-enum { BLOCK_FLOATS = 1 << 22 }; // of one array, unless a single row has more
 
 // A call. Points are dense: point j is of row places[j] of the block.
 typedef struct call {
@@ -179,14 +178,6 @@ static jem_status run_block(call *c, const jemi_explained *block)
     return JEM_OK;
 }
 
-static int64_t rows_of_block(const call *c, int64_t n)
-{
-    int64_t rows = BLOCK_FLOATS / c->row_len;
-    rows = rows < JEMI_DETECTOR_ROWS ? rows : JEMI_DETECTOR_ROWS;
-    rows = rows < n ? rows : n;
-    return rows > 1 ? rows : 1;
-}
-
 static jem_status call_create(call *c, int64_t rows, int64_t channels)
 {
     const size_t count = (size_t)(rows * c->row_len);
@@ -213,7 +204,7 @@ static void call_fini(call *c)
 
 static jem_status run_blocks(call *c, const jemi_explained *rows)
 {
-    const int64_t capacity = rows_of_block(c, rows->n);
+    const int64_t capacity = jemi_block_rows(rows->n, c->row_len);
     JEMI_TRY(jemi_detector_check_model(c->detector, c->model, c->runner));
     JEMI_TRY(call_create(c, capacity, jemi_model_input(c->model).c));
     for (int64_t first = 0; first < rows->n; first += capacity) {

@@ -3,17 +3,17 @@
  */
 #include "detect/score.h"
 
-#include <math.h>
 #include <stddef.h>
 
-#include "ebm/density.h"
-#include "kernels/vector.h"
+#include "base/memory.h"
+#include "detect/blocks.h"
 
 typedef struct request {
     const jem_model *model;
     const jemi_score_kind *kind;
     const jem_score_config *config;
     const float *x;
+    float *moved; // of the same size; NULL unless the kind moves rows
     float *scores;
 } request;
 
@@ -26,36 +26,49 @@ static jem_status score_logits(const request *r, jemi_chunk *chunk, const float 
     return JEM_OK;
 }
 
-static jem_status score_gradient(const request *r, jemi_chunk *chunk, const float *x, float *scores)
-{
-    const int64_t row_len = jemi_model_input_size(r->model);
-    const int64_t n_classes = jemi_model_classes(r->model);
-    float *grad = chunk->scratch;
-    JEMI_TRY(jemi_energy_grad_chunk(chunk, x, NULL, NULL, grad));
-    for (int64_t i = 0; i < chunk->n; i++) {
-        const bool good = jemi_all_finite(chunk->out + i * n_classes, n_classes, NULL) &&
-                          jemi_all_finite(grad + i * row_len, row_len, NULL);
-        scores[i] = good ? (float)sqrt(jemi_sum_squares(grad + i * row_len, row_len)) : INFINITY;
-    }
-    return JEM_OK;
-}
-
 static jem_status score_rows(void *context, jemi_chunk *chunk)
 {
     const request *r = context;
-    const float *x = r->x + chunk->first * jemi_model_input_size(r->model);
+    const int64_t at = chunk->first * jemi_model_input_size(r->model);
     float *scores = r->scores + chunk->first;
-    return r->kind->source == JEM_SOURCE_GRADIENT ? score_gradient(r, chunk, x, scores)
-                                                  : score_logits(r, chunk, x, scores);
+    const jemi_input_rows rows = {r->model, r->x + at, r->moved != NULL ? r->moved + at : NULL};
+    return r->kind->source == JEM_SOURCE_GRADIENT
+               ? r->kind->of_input(r->config, &rows, chunk, scores)
+               : score_logits(r, chunk, rows.x, scores);
+}
+
+static jem_status run(const request *r, jemi_runner *runner, int64_t n)
+{
+    const uint32_t wants = r->kind->source == JEM_SOURCE_GRADIENT ? JEMI_WANT_DINPUT : 0;
+    const jemi_pass pass = jemi_pass_scoring(r->model, runner, wants);
+    return jemi_pass_run(&pass, runner, n,
+                         &(jemi_rows_work){.compute = score_rows, .context = (void *)r});
+}
+
+// In blocks, as the moved rows take memory.
+static jem_status run_moving(const request *all, jemi_runner *runner, int64_t n)
+{
+    const int64_t row_len = jemi_model_input_size(all->model);
+    const int64_t capacity = jemi_block_rows(n, row_len);
+    request r = *all;
+    jem_status status = JEM_OK;
+    r.moved = jemi_alloc((size_t)(capacity * row_len), sizeof *r.moved);
+    if (r.moved == NULL)
+        return jemi_fail_memory("rows of a score");
+    for (int64_t first = 0; first < n && status == JEM_OK; first += capacity) {
+        r.x = all->x + first * row_len;
+        r.scores = all->scores + first;
+        status = run(&r, runner, n - first < capacity ? n - first : capacity);
+    }
+    jemi_free(r.moved);
+    return status;
 }
 
 jem_status jemi_score_by(jemi_runner *runner, const jem_model *model, const jemi_score_kind *kind,
                          const jem_score_config *config, int64_t n, const float *x, float *scores)
 {
-    request r = {model, kind, config, x, scores};
-    const jemi_pass pass = jemi_pass_scoring(
-        model, runner, kind->source == JEM_SOURCE_GRADIENT ? JEMI_WANT_DINPUT : 0);
-    return jemi_pass_run(&pass, runner, n, &(jemi_rows_work){.compute = score_rows, .context = &r});
+    const request r = {model, kind, config, x, NULL, scores};
+    return kind->moves_rows ? run_moving(&r, runner, n) : run(&r, runner, n);
 }
 
 jem_status jemi_score(const jem_model *model, const jemi_score_kind *kind,

@@ -21,6 +21,12 @@
         .grad_of_features = jemi_gradient_##function                                               \
     }
 
+#define OF_INPUT(number, word, least, function, moves, text)                                       \
+    {                                                                                              \
+        .kind = number, .name = word, .summary = text, .source = JEM_SOURCE_GRADIENT,              \
+        .classes_min = least, .of_input = jemi_score_##function, .moves_rows = moves               \
+    }
+
 static const jemi_score_kind kinds[] = {
     OF_LOGITS(JEM_SCORE_ENERGY, "energy", 1, energy, "-F(x) = -logsumexp f(x)"),
     OF_LOGITS(JEM_SCORE_MAX_SOFTMAX, "max-softmax", 2, max_softmax, "-max p(y|x)"),
@@ -28,11 +34,7 @@ static const jemi_score_kind kinds[] = {
     OF_LOGITS(JEM_SCORE_MARGIN, "margin", 2, margin, "the second largest logit minus the largest"),
     OF_LOGITS(JEM_SCORE_ENTROPY, "entropy", 2, entropy, "the entropy of p(y|x)"),
     OF_LOGITS(JEM_SCORE_GEN, "gen", 2, gen, "the generalised entropy of the largest p(y|x)"),
-    {.kind = JEM_SCORE_GRADIENT_NORM,
-     .name = "gradient-norm",
-     .summary = "|dF/dx|",
-     .source = JEM_SOURCE_GRADIENT,
-     .classes_min = 1},
+    OF_INPUT(JEM_SCORE_GRADIENT_NORM, "gradient-norm", 1, gradient_norm, false, "|dF/dx|"),
     OF_FEATURES(JEM_SCORE_MAHALANOBIS, "mahalanobis", 1, mahalanobis,
                 "the distance of features to the nearest class, in units of their covariance"),
     OF_FEATURES(JEM_SCORE_RELATIVE_MAHALANOBIS, "relative-mahalanobis", 2, relative_mahalanobis,
@@ -50,6 +52,10 @@ static const jemi_score_kind kinds[] = {
     OF_FEATURES(JEM_SCORE_SCALE, "scale", 1, scale, "energy of scaled features"),
     OF_FEATURES(JEM_SCORE_GRADNORM, "gradnorm", 2, gradnorm,
                 "the last layer's gradient of KL(uniform, p)"),
+    OF_INPUT(JEM_SCORE_ODIN, "odin", 2, odin, false, "-max p after a step that raises it"),
+    OF_INPUT(JEM_SCORE_REFINE, "refine", 1, refine, true, "what steps down E(x) gain in F(x)"),
+    OF_INPUT(JEM_SCORE_REFINE_DISTANCE, "refine-distance", 1, refine_distance, true,
+             "how far steps down E(x) lead"),
 };
 
 const jemi_score_kind *jemi_score_kind_find(int32_t kind)

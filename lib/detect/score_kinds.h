@@ -9,7 +9,10 @@
 
 #include <jem/jem.h>
 
+#include <stdbool.h>
+
 #include "detect/feature_gradients.h"
+#include "detect/input_scores.h"
 #include "detect/logit_gradients.h"
 #include "detect/logit_scores.h"
 
@@ -23,6 +26,8 @@ typedef struct jemi_score_kind {
     jemi_logit_gradient *grad_of_logits;
     jemi_feature_score *of_features;
     jemi_feature_gradient *grad_of_features;
+    jemi_input_score *of_input;
+    bool moves_rows; /* that needs room for moved ones */
 } jemi_score_kind;
 
 /** NULL when there is no such kind. They count from 1 without a gap. */

@@ -83,10 +83,100 @@ def test_logits_that_are_not_finite():
 
 def test_kinds_have_names(small_model):  # noqa: F811
     kinds = jem.score_kinds()
-    assert len({kind.name for kind in kinds}) == len(kinds) == 17
+    assert len({kind.name for kind in kinds}) == len(kinds) == 20
     assert all(kind.summary and kind.source in ("logits", "gradient", "features") for kind in kinds)
     with pytest.raises(jem.JemInvalidError, match="statistics of training rows"):
         small_model.score(np.zeros((1, 5), np.float32), "knn")
+
+
+# ---- the input gradient -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["mlp-32-24", "cnn-4-8:norm=batch"])
+def network_of_inputs(request):
+    """A model that is sure of itself and rows, some of them far from the others."""
+    is_image = request.param.startswith("cnn")
+    shape = {"channels": 2, "height": 8, "width": 8} if is_image else {"channels": INPUTS}
+    model = jem.Model.create(request.param, classes=CLASSES, seed=4, **shape)
+    model.set_tensor("head.weight", 8 * model.get_tensor("head.weight"))
+    shape = (300, *[shape[k] for k in ("channels", "height", "width") if k in shape])
+    x = np.random.default_rng(5).normal(0, 0.5, shape).astype(np.float32)
+    x[200:] *= 4
+    return model, x
+
+
+@pytest.mark.parametrize("temperature, epsilon", [(1000.0, 0.02), (4.0, 0.05), (0.5, 0.0)])
+def test_odin(network_of_inputs, temperature, epsilon):
+    model, x = network_of_inputs
+    f = model.logits(x).astype(float)
+    log_p = np.eye(CLASSES)[f.argmax(axis=1)] - softmax(f / temperature)
+    gradient = model.vjp(x, log_p.astype(np.float32))[1]
+    moved = x + np.float32(epsilon) * np.sign(gradient)
+    expected = -softmax(model.logits(moved).astype(float) / temperature).max(axis=1)
+    got = model.score(x, "odin", temperature=temperature, odin_epsilon=epsilon)
+    agree = np.isclose(got, expected, rtol=2e-6)
+    assert agree.mean() > 0.98  # a gradient near 0 has the sign of its rounding
+    np.testing.assert_allclose(got, expected, rtol=1e-2)
+    if epsilon == 0:
+        np.testing.assert_array_equal(
+            got, model.score(x, "max-softmax", temperature=temperature))
+    else:
+        plain = model.score(x, "max-softmax", temperature=temperature)
+        assert (got < plain).mean() > 0.95  # the step raises the largest p
+
+
+@pytest.mark.parametrize("steps, size", [(1, 0.1), (7, 0.05)])
+def test_refinement(network_of_inputs, steps, size):
+    model, x = network_of_inputs
+    moved = x
+    for _ in range(steps):
+        moved = moved - np.float32(size) * model.energy_grad(moved)[1].reshape(x.shape)
+    config = {"refine_steps": steps, "refine_step_size": size}
+    gained = model.energy(x).astype(float) - model.energy(moved)
+    assert (gained > 0).mean() > 0.9
+    np.testing.assert_allclose(model.score(x, "refine", **config), gained, rtol=1e-4, atol=3e-6)
+    length = np.sqrt(((moved - x).astype(float) ** 2).reshape(len(x), -1).sum(axis=1))
+    np.testing.assert_allclose(model.score(x, "refine-distance", **config), length, rtol=1e-5)
+
+
+def test_defaults_of_the_input_gradient(network_of_inputs):
+    model, x = network_of_inputs
+    for kind, config in (("odin", {"temperature": 1, "odin_epsilon": 0.0014}),
+                         ("refine", {"refine_steps": 10, "refine_step_size": 1})):
+        np.testing.assert_array_equal(model.score(x, kind), model.score(x, kind, **config))
+
+
+def test_rows_that_overflow_on_the_way(network_of_inputs):
+    model, x = network_of_inputs
+    x = x[:3].copy()
+    x[1] = np.sign(x[1]) * 3.4e38
+    assert np.isposinf(model.energy(x)[1])
+    for kind in ("odin", "refine", "refine-distance", "gradient-norm"):
+        assert (np.isposinf(model.score(x, kind)) == [False, True, False]).all(), kind
+    for kind in ("refine", "refine-distance"):
+        far = model.score(x[[0, 2]], kind, refine_step_size=3e38, refine_steps=3)
+        assert np.isposinf(far).all(), kind
+
+
+def test_rows_of_the_input_gradient_stand_alone(network_of_inputs):
+    model, x = network_of_inputs
+    for kind in ("odin", "refine", "refine-distance"):
+        whole = model.score(x, kind)
+        for part in (slice(0, 1), slice(250, 270)):
+            np.testing.assert_array_equal(model.score(x[part], kind), whole[part])
+
+
+def test_a_detector_of_the_input_gradient(network_of_inputs, tmp_path):
+    model, x = network_of_inputs
+    kinds = ["odin", "refine", "refine-distance"]
+    config = {"odin_epsilon": 0.02, "refine_steps": 3, "refine_step_size": 0.1}
+    found = jem.Detector(model, kinds, fpr=0.1, flag_range=0, **config).calibrate(x[:200])
+    for kind in kinds:
+        np.testing.assert_array_equal(found.score(x, kind), model.score(x, kind, **config))
+    found.store()
+    model.save(tmp_path / "model.safetensors")
+    again = jem.Detector.of(jem.Model.load(tmp_path / "model.safetensors"))
+    np.testing.assert_array_equal(again.score(x), found.score(x))
 
 
 # ---- features -----------------------------------------------------------------------------------

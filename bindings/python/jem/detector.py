@@ -59,8 +59,9 @@ class Detector(Handle):
         kinds, two_sided: Names of scores, as Model.score() takes them and of features besides.
         **config: seed, bank_bytes, fpr, confidence, combine ("largest", "sum"), per_class, rank,
             flag_range, and the numbers of the scores: temperature, gen_gamma, gen_classes,
-            neighbours, nci_norm_weight, react_percentile, scale_percentile. jem.h explains them at
-            jem_detector_config and jem_score_config.
+            neighbours, nci_norm_weight, react_percentile, scale_percentile, odin_epsilon,
+            refine_steps, refine_step_size. jem.h explains them at jem_detector_config and
+            jem_score_config.
 
     Any number of threads may use one that is fitted and calibrated.
     """

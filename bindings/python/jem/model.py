@@ -408,9 +408,11 @@ class Model(Handle):
         """Outlier scores, (n,). High = unusual, every kind.
 
         Args:
-            kind: "energy", "max-softmax", "max-logit", "margin", "entropy", "gen" or
-                "gradient-norm". Those of features belong to a Detector.
-            **config: temperature, gen_gamma, gen_classes; see jem_score_config in jem.h.
+            kind: "energy", "max-softmax", "max-logit", "margin", "entropy", "gen", or of the
+                input gradient "gradient-norm", "odin", "refine" or "refine-distance". Those of
+                features belong to a Detector.
+            **config: temperature, gen_gamma, gen_classes, odin_epsilon, refine_steps,
+                refine_step_size; see jem_score_config in jem.h.
         """
         inputs = _values.rows(x, self.shape)
         out = np.empty(len(inputs), np.float32)
