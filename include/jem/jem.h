@@ -665,14 +665,13 @@ enum {
                                elements (Xu et al. 2024) */
     JEM_SCORE_GRADNORM = 17, /* -|h|_1 |1 / K - p|_1: the last layer's gradient of KL(uniform, p)
                                 (Huang, Geng & Li 2021) */
-    /* Of the input gradient, too. Points leave the input range freely. */
-    JEM_SCORE_ODIN = 18, /* -max p at x + eps sign(d log max p(x) / dx), p at T (Liang, Li & Srikant
-                              2018, eq. 1 and 2, who have T = 1000); two forward and a backward pass */
-    JEM_SCORE_REFINE =
-        19, /* F(x_K) - F(x), what F gains in the K steps of JEM-K's refinement (Grathwohl
-                              et al. 2020, section 5.4) without noise: x_{k+1} = x_k - step_size
-                              dE(x_k)/dx, with running statistics of batch normalisation. Not below 0
-                              unless steps are too long. No publication has these two as scores */
+    /* Of the input gradient, too. Points may leave the input range. */
+    JEM_SCORE_ODIN = 18, /* -max p at x + eps sign(d log max p(x) / dx), both at T: two forward and
+                              a backward pass (Liang, Li & Srikant 2018, eq. 1 and 2; T = 1000) */
+    JEM_SCORE_REFINE = 19, /* F(x_K) - F(x), what F gains by x_{k+1} = x_k - step_size dE(x_k)/dx:
+                              the refinement of Grathwohl et al. 2020, section 5.4, without noise.
+                              Not below 0 unless steps are too long. No publication that we know of
+                              has this or the next one as a score */
     JEM_SCORE_REFINE_DISTANCE = 20 /* |x_K - x|_2 of the same steps */
 };
 
@@ -1211,33 +1210,37 @@ typedef struct jem_explain_config {
 JEM_API jem_status jem_explain_config_init(jem_explain_config *config, size_t struct_size);
 
 /**
- * Which values of a row a detector objects to, and a row near it that it finds usual.
+ * Which values of a row a detector objects to, and a row near it that the detector finds usual.
  *
- * The map is the derivative dS/dx of the score: where it is positive, more of that value makes the row
- * more out-of-distribution. Of kinds combined, dS/dx = sum_k w_k ds_k/dx, where w_k is the slope that
- * the surprise of score s_k has in an exponential tail, 1 / scale, of the mean excess over the outer
- * twentieth of held-out rows (its negative where low values are the surprising ones); with
- * JEM_COMBINE_LARGEST w_k is 0 but for the most surprising kind.
+ * The map is the derivative dS/dx of the score S: where it is positive, more of that value makes
+ * the row more out-of-distribution. Of kinds combined it is sum_k w_k ds_k/dx, where w_k is the
+ * slope that the surprise of score s_k has in an exponential tail: 1 / scale, the scale being the
+ * mean excess over the outer twentieth of held-out rows (and the slope negative where low values are
+ * the surprising ones). With JEM_COMBINE_LARGEST only the most surprising kind has a w_k other than 0.
+ * The map does not depend on whether the row lies in the input range.
  *
  * The path to the usual row begins at the row itself, each value brought into the input range, and
- * takes steps x <- x - step_size * g / |g| with g = dS/dx, each brought back into the range. It ends
- * where half of the held-out rows score as high (p-value >= 1/2, of the row's predicted class if
- * per_class), or after all steps; its point of the lowest score is handed out. Nothing of it is
- * random. It is a point that the detector finds usual, not one that people would: what detectors can
- * be deceived by lies on such paths as well.
+ * takes steps x <- x - step_size * g / |g| with g = dS/dx, each brought back into the range. It
+ * ends as soon as half of the held-out rows score as high (p-value >= 1/2, of the row's predicted
+ * class if per_class), or after all steps; its point of the lowest score is handed out. Of rows that are
+ * very far out that point may still be flagged: see its score. Nothing of it is random. It is a row
+ * that the detector finds usual, not one that people would: what deceives detectors lies on such
+ * paths as well. (On Fashion-MNIST such paths reached usual rows more often, and nearer to where
+ * they began, than signed steps or steps down E(x) did.)
  *
- * Rows may hold anything. Of a row that is not finite the map is 0; NaN becomes the middle of the
- * channel's range where its path begins. Where the network or a gradient overflows the map is 0, too. No
- * output is ever NaN.
+ * Rows may hold anything. Of a row that is not finite the map is 0, and its path begins with the
+ * middle of the channel's range in place of NaN. The map is 0, too, where the network or the
+ * gradient overflows. No output is ever NaN.
  *
  * @param config  NULL = defaults.
- * @param map     Out. (n, C, H, W), finite.
+ * @param map     Out. (n, C, H, W), finite. Not the same array as x, like the next.
  * @param usual   Out, may be NULL: no steps are taken. (n, C, H, W), in the input range.
- * @param scores  Out, may be NULL. (n, 2), the score of the row, as jem_detect() has it, and of the
- *                usual row; twice the first without one. +infinity as there.
+ * @param scores  Out, may be NULL. (n, 2): the score of the row as jem_detector_score() has it,
+ *                +infinity of one that is not finite, and that of the usual row; without one, the
+ *                first twice.
  * @return JEM_OK; JEM_EINVAL, also before the calibration, or with a kind of features before the
- *         fit; JEM_EUNSUPPORTED with kinds of the input gradient, whose derivatives are second ones;
- *         JEM_EMISMATCH as in jem_detect(); JEM_ENOMEM, JEM_EBACKEND.
+ *         fit; JEM_EUNSUPPORTED with kinds of the input gradient, whose derivatives are second
+ *         ones; JEM_EMISMATCH as in jem_detect(); JEM_ENOMEM, JEM_EBACKEND.
  */
 JEM_API jem_status jem_explain(const jem_detector *detector, const jem_model *model,
                                const jem_explain_config *config, int64_t n, const float *x,
@@ -1908,10 +1911,10 @@ enum { JEM_NORM_LINF = 1, JEM_NORM_L2 = 2, JEM_NORM_L0 = 3 };
  *               INFINITY).
  *   ENERGY      the outlier detector is to take the row for in-distribution: E(x), or with labels
  *               E(x, y), is at or below the threshold. The cost is that energy.
- *   DETECTOR    a jem_detector is to take the row for in-distribution: jem_detect() does not flag it.
- *               The cost is its combined score minus the threshold of the predicted class, whose
- *               gradient is that of jem_explain(); PGD and APGD take no kinds of the input gradient,
- *               whose derivatives are second ones. No labels.
+ *   DETECTOR    a jem_detector is to take the row for in-distribution: jem_detect() does not flag
+ *               it. The cost is its combined score minus the threshold of the predicted class, and
+ *               its gradient that of jem_explain(). PGD and APGD are JEM_EUNSUPPORTED for kinds of
+ *               the input gradient, whose derivatives are second ones. Labels are not used.
  *
  * The log odds of the first two rise and fall with the cross-entropy, whose gradient has the same
  * direction; but they do not vanish where p(y|x) rounds to 1.
@@ -1992,8 +1995,8 @@ JEM_API jem_status jem_attack_config_init(jem_attack_config *config, size_t stru
  * @param distance       Out, may be NULL. (n). That of x_adversarial in the norm; INFINITY where the
  *                       goal is not reached.
  * @param progress       May be NULL. Counts steps of rows.
- * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND; of a detector
- *         also JEM_EMISMATCH, as in jem_detect().
+ * @return JEM_OK, JEM_EINVAL, JEM_EUNSUPPORTED, JEM_ECANCELLED, JEM_ENOMEM, JEM_EBACKEND; with a
+ *         detector also JEM_EMISMATCH, as in jem_detect().
  */
 JEM_API jem_status jem_attack(const jem_model *model, const jem_attack_config *config, int64_t n,
                               const float *x, const int64_t *labels, float *x_adversarial,

@@ -306,6 +306,9 @@ JEM_API jem_status jem_explain(const jem_detector *detector, const jem_model *mo
     JEMI_TRY(jemi_detector_check_fitted(detector, place));
     JEMI_TRY(jemi_detector_check_gradient(detector, place));
     JEMI_TRY(jemi_check_array(n, map, "map"));
+    if (n > 0 && (map == x || usual == x))
+        return jemi_fail(JEM_EINVAL, "%s is x; expected an array of its own",
+                         map == x ? "map" : "usual");
     const jemi_explained rows = {n, x, map, usual, scores};
     return n > 0 ? jemi_explain(detector, model, place, &own, &rows) : JEM_OK;
 }

@@ -11,9 +11,9 @@
  * Looks at the points of a plane and sets cost and reached of each row at work.
  *
  * The cost is the log odds of the label, log p(y|x) - log(1 - p(y|x)), its negative with a target,
- * or the energy; of a detector see attack_detector.h. Cross-entropy rises and falls with the log odds, and its gradient has their
- * direction; but where p(y|x) rounds to 1, as that of a confident network does, cross-entropy is 0
- * and its gradient too, while the odds still have theirs.
+ * or the energy; of a detector see attack_detector.h. Cross-entropy rises and falls with the log
+ * odds, and its gradient has their direction; but where p(y|x) rounds to 1, as that of a confident
+ * network does, cross-entropy is 0 and its gradient too, while the odds still have theirs.
  *
  * With refinement each point is moved by Langevin steps first, for each sample anew. Costs are the
  * means over the samples, the goal is judged by the mean logits, and the gradient at the end of a

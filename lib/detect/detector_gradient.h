@@ -12,7 +12,7 @@ typedef struct jemi_detector_gradient {
     float *cotangents; /* (rows, width), of the penultimate features */
 } jemi_detector_gradient;
 
-/** JEM_EUNSUPPORTED when a kind that counts, number `only` or with -1 any, has no derivative here. */
+/** JEM_EUNSUPPORTED when a kind that counts, number `only` or with -1 any, has no derivative. */
 jem_status jemi_detector_check_gradient(const jem_detector *detector, int32_t only);
 
 /** For blocks of up to `rows` rows. Zeroed before; fini'd by the caller, also after a failure. */

@@ -1,6 +1,6 @@
 /*
- * Blocks of rows, one after the other: the gradient where they are, then all steps of their paths. A
- * row whose path has ended leaves, and the last one takes its place.
+ * Blocks of rows, one after the other: the gradient where they are, then all steps of their paths.
+ * A row whose path has ended leaves, and those behind it move up.
  */
 #include "detect/explain.h"
 

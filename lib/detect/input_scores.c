@@ -36,8 +36,8 @@ jem_status jemi_score_gradient_norm(const jem_score_config *config, const jemi_i
 
 // ---- ODIN --------------------------------------------------------------------------------------
 
-// d log p[top] / df = ((k = top) - p[k]) / T; 1 - p[top] is summed from the others. What counts is the
-// sign of what it gives, so T, which divides, is left out.
+// d log p[top] / df = ((k = top) - p[k]) / T; 1 - p[top] is summed from the others. What counts is
+// the sign of what it gives, so T, which divides, is left out.
 static void put_cotangents(const jem_score_config *config, int64_t n_classes, const float *logits,
                            float *dlogits)
 {
@@ -87,8 +87,7 @@ jem_status jemi_score_odin(const jem_score_config *config, const jemi_input_rows
 
 // ---- refinement --------------------------------------------------------------------------------
 
-// Steps down E(x), into rows->moved. A row that overflows stays where it then is: its logits, or its
-// values, are not finite in the end either.
+// Steps down E(x), into rows->moved. A row whose logits or gradient overflow is not finite from then on.
 static jem_status refine(const jem_score_config *config, const jemi_input_rows *rows,
                          jemi_chunk *chunk)
 {
