@@ -22,7 +22,7 @@ typedef struct args_t {
     int64_t limit, batch, resamples;
     int32_t layout;
     uint64_t seed;
-    bool json;
+    bool json, refinement;
     cli_exec_args exec;
 } args_t;
 
@@ -36,6 +36,8 @@ static const cli_option options[] = {
     CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e15, "use the first N rows of every set only", 0),
     CLI_ROW_COUNT("batch", args_t, batch, 1, 1e6, "rows scored at once", 0),
+    CLI_ROW_FLAG("refinement", args_t, refinement,
+                 "the scores of refinement, too: ten gradients a row for each of the two"),
     CLI_ROW_SEED("seed", args_t, seed, "of the random sets and of intervals"),
     CLI_ROW_COUNT(
         "intervals", args_t, resamples, 1, 1e5,
@@ -234,7 +236,7 @@ static cli_status prepare(work *w, cli_error *err)
     CLI_TRY(check_ood_names(args, &w->test, err));
     CLI_TRY(check_outputs(args, err));
     CLI_TRY(cli_alloc(&w->x, args->batch * info.input_size, sizeof *w->x, err));
-    CLI_TRY(cli_scorer_begin(&w->scorer, w->model, args->batch, err));
+    CLI_TRY(cli_scorer_begin(&w->scorer, w->model, args->batch, args->refinement, err));
     CLI_TRY(cli_scorer_add_detector(&w->scorer, args->batch, err));
     w->found = (cli_evaluation){.model = args->model,
                                 .data = args->data,

@@ -17,22 +17,28 @@ bool cli_scorer_add_kind(cli_scorer *scorer, int32_t kind)
     return true;
 }
 
-static void add_plain_kinds(cli_scorer *scorer)
+static bool is_refinement(int32_t kind)
+{
+    return kind == JEM_SCORE_REFINE || kind == JEM_SCORE_REFINE_DISTANCE;
+}
+
+static void add_plain_kinds(cli_scorer *scorer, bool refinement)
 {
     jem_score_info info = {.struct_size = sizeof info};
     for (int32_t kind = 1; jem_score_get_info(kind, &info) == JEM_OK; kind++)
-        if (info.source != JEM_SOURCE_FEATURES && scorer->classes >= info.classes_min)
+        if (info.source != JEM_SOURCE_FEATURES && scorer->classes >= info.classes_min &&
+            (refinement || !is_refinement(kind)))
             cli_scorer_add_kind(scorer, kind);
 }
 
 cli_status cli_scorer_begin(cli_scorer *scorer, const jem_model *model, int64_t batch,
-                            cli_error *err)
+                            bool refinement, cli_error *err)
 {
     jem_model_info info = {.struct_size = sizeof info};
     CLI_TRY(cli_jem(err, jem_model_get_info(model, &info)));
     *scorer = (cli_scorer){.model = model, .classes = info.classes};
     CLI_TRY(cli_alloc(&scorer->logits, batch * info.classes, sizeof *scorer->logits, err));
-    add_plain_kinds(scorer);
+    add_plain_kinds(scorer, refinement);
     return CLI_OK;
 }
 

@@ -36,9 +36,9 @@ typedef struct cli_scores {
 } cli_scores;
 
 /** Zeroed before; cli_scorer_end() must follow, whatever happens. @param batch  The most rows at a
- *  time. */
+ *  time. @param refinement  Scores of refinement as well, each of which costs many passes. */
 cli_status cli_scorer_begin(cli_scorer *scorer, const jem_model *model, int64_t batch,
-                            cli_error *err);
+                            bool refinement, cli_error *err);
 void cli_scorer_end(cli_scorer *scorer);
 
 /** Zeroed before; cli_scores_free() must follow, whatever happens. */

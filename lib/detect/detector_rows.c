@@ -195,7 +195,7 @@ jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_mode
                                     jemi_runner *runner, int32_t only, int64_t n, const float *x,
                                     jemi_detector_work *work)
 {
-    enum { GRAIN = 8 }; // rows that are worth a thread
+    enum { GRAIN = 16 }; // rows that are worth a thread
     scoring s = {.detector = detector,
                  .stats = jemi_detector_learnt(detector)->stats,
                  .work = work,

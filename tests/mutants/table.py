@@ -444,7 +444,7 @@ MUTANTS = [
     ("other outliers go unnoticed", "bindings/cli/train_checkpoint.c",
      "if (json_integer_value(json_object_get(note, \"outliers\")) != outliers)", "if (false)",
      "test_cli_outliers_py"),
-    ("rows are held out in one piece", "bindings/cli/train_validation.c",
+    ("rows are held out in one piece", "bindings/cli/hold_out.c",
      "floor((double)(i + 1) * fraction) > floor((double)i * fraction)",
      "(double)i < (double)ends[n_classes - 1] * fraction", "test_cli_validation_py"),
     ("rows held out train, too", "bindings/cli/data.c",

@@ -456,7 +456,6 @@ static const field_row fields[] = {
     {OF_SCORE(nci_norm_weight), FLOAT, -1, JEM_EINVAL, NULL},
     {OF_SCORE(react_percentile), FLOAT, 101, JEM_EINVAL, NULL},
     {OF_SCORE(scale_percentile), FLOAT, -1, JEM_EINVAL, NULL},
-    {OF_SCORE(reserved), INT, 1, JEM_EUNSUPPORTED, NULL},
     {OF_DETECTOR(kinds), LONG, (int64_t)1 << 50, JEM_EINVAL, NULL},
     {OF_SCORE(odin_epsilon), FLOAT, -1, JEM_EINVAL, NULL},
     {OF_SCORE(refine_steps), INT, 0, JEM_EINVAL, NULL},

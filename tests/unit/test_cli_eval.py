@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 import jem as binding
 from cli_support import CLASSES, JEM, OOD_SETS, apply, idx, images, jem, model, pixels_of
 
-KINDS = ["energy", "max-softmax", "max-logit", "margin", "entropy", "gen", "gradient-norm"]
+KINDS = ["energy", "max-softmax", "max-logit", "margin", "entropy", "gen", "gradient-norm", "odin"]
 STRANGE = "a<b>&\"c'd.npy"
 
 
@@ -328,7 +328,7 @@ def test_page_of_intervals(page, tree):
 
 
 def test_picture(model, data, other, report, scores, tmp_path):
-    """The pixels of the last curve lie where its points are."""
+    """The brown pixels, of the gradient norm, lie where its points are."""
     path = tmp_path / "picture.png"
     jem("eval", "--model", model, "--data", data, "--ood", other, "inverted", "--png", path)
     image = pixels_of(path).astype(int)[2:-2, 2:-2]  # without the edge of png_grid.c
@@ -338,7 +338,7 @@ def test_picture(model, data, other, report, scores, tmp_path):
     roc = image[top - 3:bottom + 4, left - 3:right + 4]
     brown = abs(roc - (122, 106, 90)).sum(axis=2) < 12
     assert brown.sum() > right - left
-    usual, unusual = scores[KINDS[-1]]
+    usual, unusual = scores["gradient-norm"]
     label = np.repeat([0, 1], [len(usual), len(unusual)])
     fpr, tpr, _ = roc_curve(label, np.concatenate([usual, unusual]), drop_intermediate=False)
     x, y = 3 + fpr * (right - left), 3 + (1 - tpr) * (bottom - top)
@@ -386,9 +386,20 @@ def test_a_page_is_no_input(model, data, other, tmp_path):
 # ---- jem score ----------------------------------------------------------------------------------
 
 
+def test_refinement_is_asked_for(model, data, other, tmp_path):
+    found = json.loads(jem("eval", "--model", model, "--data", data, "--ood", other, "--refinement",
+                           "--json"))
+    (figures,) = found["ood"].values()
+    x = [np.load(data / "X.npy"), np.load(other)]
+    with binding.Model.load(model) as own:
+        for kind in ("refine", "refine-distance"):
+            expected = binding.auroc(*(own.score(rows, kind) for rows in x))
+            assert abs(figures[kind]["auroc"] - expected) < 1e-6
+
+
 def test_scores_by_name_and_temperature(model, x_test, scores, tmp_path):
     logits = apply("logits", model, x_test[0], tmp_path / "f.npy").astype(float)
-    for kind in KINDS[:-1]:
+    for kind in KINDS[:6]:
         assert np.allclose(scores[kind][0], binding.score_logits(logits.astype(np.float32), kind),
                            atol=1e-5)
     warm = apply("score", model, x_test[0], tmp_path / "s.npy", "--kind", "max_softmax",

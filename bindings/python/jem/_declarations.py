@@ -629,14 +629,14 @@ FUNCTIONS = {
         "jem_status", "const jem_detector *", "const jem_model *", "int64_t", "const float *",
         "jem_verdict *", "size_t",
     ),
-    "jem_detector_label_sets": (
-        "jem_status", "const jem_detector *", "const jem_model *", "double", "int64_t",
-        "const float *", "uint8_t *",
-    ),
     "jem_explain_config_init": ("jem_status", "jem_explain_config *", "size_t"),
     "jem_explain": (
         "jem_status", "const jem_detector *", "const jem_model *", "const jem_explain_config *",
         "int64_t", "const float *", "float *", "float *", "float *",
+    ),
+    "jem_detector_label_sets": (
+        "jem_status", "const jem_detector *", "const jem_model *", "double", "int64_t",
+        "const float *", "uint8_t *",
     ),
     "jem_model_set_detector": ("jem_status", "jem_model *", "const jem_detector *"),
     "jem_model_get_detector": ("jem_status", "const jem_model *", "jem_detector **"),
