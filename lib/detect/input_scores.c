@@ -87,7 +87,8 @@ jem_status jemi_score_odin(const jem_score_config *config, const jemi_input_rows
 
 // ---- refinement --------------------------------------------------------------------------------
 
-// Steps down E(x), into rows->moved. A row whose logits or gradient overflow is not finite from then on.
+// Steps down E(x), into rows->moved. A row whose logits or gradient overflow is not finite
+// afterwards.
 static jem_status refine(const jem_score_config *config, const jemi_input_rows *rows,
                          jemi_chunk *chunk)
 {

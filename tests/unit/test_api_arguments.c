@@ -137,12 +137,41 @@ START_TEST(test_score)
 {
     REFUSED(JEM_EINVAL, "model", jem_score(NULL, JEM_SCORE_ENERGY, NULL, 1, f.x, f.out));
     REFUSED(JEM_EINVAL, "kind is 0", jem_score(f.model, 0, NULL, 1, f.x, f.out));
-    REFUSED(JEM_EINVAL, "kind is 18", jem_score(f.model, 18, NULL, 1, f.x, f.out));
+    REFUSED(JEM_EINVAL, "kind is 21", jem_score(f.model, 21, NULL, 1, f.x, f.out));
     REFUSED(JEM_EINVAL, "statistics", jem_score(f.model, JEM_SCORE_KNN, NULL, 1, f.x, f.out));
     REFUSED(JEM_EINVAL, "n is -1", jem_score(f.model, JEM_SCORE_ENERGY, NULL, -1, f.x, f.out));
     REFUSED(JEM_EINVAL, "x is NULL", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, NULL, f.out));
     REFUSED(JEM_EINVAL, "scores", jem_score(f.model, JEM_SCORE_ENERGY, NULL, 1, f.x, NULL));
     REFUSED(JEM_EINVAL, "x is nan", jem_score(f.model, 2, NULL, ROWS, f.with_nan, f.out));
+}
+END_TEST
+
+// A detector of one kind of logits, calibrated by the rows themselves.
+static jem_detector *make_detector(void)
+{
+    jem_detector_config config;
+    jem_detector *detector;
+    MUST(jem_detector_config_init(&config, sizeof config));
+    config.kinds = 1 << JEM_SCORE_ENERGY;
+    config.fpr = 0.9;
+    MUST(jem_detector_create(&detector, f.model, &config, NULL));
+    MUST(jem_detector_calibrate(detector, f.model, ROWS, f.x, NULL, NULL));
+    return detector;
+}
+
+START_TEST(test_explain)
+{
+    jem_detector *d = make_detector();
+    MUST(jem_explain(d, f.model, NULL, 0, NULL, NULL, NULL, NULL));
+    MUST(jem_explain(d, f.model, NULL, 1, f.x, f.out, NULL, NULL));
+    REFUSED(JEM_EINVAL, "detector", jem_explain(NULL, f.model, NULL, 1, f.x, f.out, NULL, NULL));
+    REFUSED(JEM_EINVAL, "model", jem_explain(d, NULL, NULL, 1, f.x, f.out, NULL, NULL));
+    REFUSED(JEM_EINVAL, "n is -1", jem_explain(d, f.model, NULL, -1, f.x, f.out, NULL, NULL));
+    REFUSED(JEM_EINVAL, "x is NULL", jem_explain(d, f.model, NULL, 1, NULL, f.out, NULL, NULL));
+    REFUSED(JEM_EINVAL, "map is NULL", jem_explain(d, f.model, NULL, 1, f.x, NULL, NULL, NULL));
+    REFUSED(JEM_EINVAL, "map is x", jem_explain(d, f.model, NULL, 1, f.x, f.x, NULL, NULL));
+    REFUSED(JEM_EINVAL, "usual is x", jem_explain(d, f.model, NULL, 1, f.x, f.out, f.x, NULL));
+    jem_detector_destroy(d);
 }
 END_TEST
 
@@ -458,6 +487,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_logits);
     tcase_add_test(tcase, test_energy);
     tcase_add_test(tcase, test_score);
+    tcase_add_test(tcase, test_explain);
     tcase_add_test(tcase, test_model_create);
     tcase_add_test(tcase, test_model_copies);
     tcase_add_test(tcase, test_model_parameters);
