@@ -155,7 +155,7 @@ static jem_detector *make_detector(void)
     config.kinds = 1 << JEM_SCORE_ENERGY;
     config.fpr = 0.9;
     MUST(jem_detector_create(&detector, f.model, &config, NULL));
-    MUST(jem_detector_calibrate(detector, f.model, ROWS, f.x, NULL, NULL));
+    MUST(jem_detector_calibrate(detector, f.model, ROWS, f.x, NULL, NULL, NULL));
     return detector;
 }
 
