@@ -301,7 +301,7 @@ typedef struct text_row {
 
 static const text_row bad_texts[] = {
     {"jem.format", NULL, JEM_EFORMAT, "jem.format"},
-    {"jem.format", "2", JEM_EUNSUPPORTED, "format '2'"},
+    {"jem.format", "3", JEM_EUNSUPPORTED, "format '3'"},
     {"jem.arch", NULL, JEM_EFORMAT, "jem.arch"},
     {"jem.arch", "", JEM_EFORMAT, "mlp"},
     {"jem.arch", "transformer-96", JEM_EFORMAT, "transformer-96"},
