@@ -318,18 +318,9 @@ static cli_status write_points(work *w, cli_error *err)
 {
     const int64_t n = w->test.n;
     const int64_t shape[] = {n, w->info.channels, w->info.height, w->info.width};
-    cli_output output;
     if (cli_data_is_table(&w->test)) // in the units that it had in training
         CLI_TRY(cli_jem(err, jem_input_to_float(w->model, n, w->found, w->found)));
-    CLI_TRY(cli_output_open(&output, w->args.out, err));
-    cli_status status = cli_npy_write_header(&output, 4, shape, err);
-    if (status == CLI_OK)
-        status = cli_output_write(&output, w->found,
-                                  (size_t)(n * w->info.input_size) * sizeof *w->found, err);
-    if (status == CLI_OK)
-        return cli_output_commit(&output, err);
-    cli_output_discard(&output);
-    return status;
+    return cli_npy_write(w->args.out, 4, shape, w->found, err);
 }
 
 static void report_curve(const work *w, cli_report *report)

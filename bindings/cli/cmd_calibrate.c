@@ -115,8 +115,8 @@ static cli_status load_held_out(work *w, cli_error *err)
         return cli_data_load(&w->held_out, args->data, CLI_TEST, args->layout, err);
     }
     w->held_out_is = "training rows that were held out";
-    return cli_hold_out(&w->training, asked ? args->validation : 0.1, args->seed, &w->held_out,
-                        err);
+    return cli_hold_out(&w->training, asked ? args->validation : CLI_HOLD_OUT_PART, args->seed,
+                        &w->held_out, err);
 }
 
 static cli_status load_rows(work *w, cli_error *err)

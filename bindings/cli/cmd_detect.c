@@ -7,12 +7,11 @@
 #include <string.h>
 
 #include "commands.h"
-#include "groups.h"
 #include "layout.h"
 #include "output.h"
-#include "rows.h"
 #include "stop.h"
 #include "verdict.h"
+#include "watched.h"
 
 typedef struct args_t {
     const char *model, *in, *out;
@@ -25,8 +24,7 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_INPUT("model", args_t, model, "FILE", "a model with a detector, see jem calibrate",
-                  CLI_REQUIRED),
+    CLI_WATCHED_MODEL_ROW(args_t, model),
     CLI_ROWS_ROW(args_t, in),
     CLI_ROW_FLAG(
         "raw", args_t, raw,
@@ -49,13 +47,8 @@ static void set_defaults(void *out)
 
 typedef struct work {
     const args_t *args;
-    jem_model *model;
-    jem_model_info info;
-    jem_detector *detector;
-    cli_rows rows;
-    char **names; // (classes), NULL where a class has none
-    float *x;
-    jem_verdict *verdicts;
+    cli_watched on;
+    char **names;       // (classes), NULL where a class has none
     cli_output *output; // NULL = standard output
     int64_t flagged;
 } work;
@@ -64,13 +57,13 @@ typedef struct work {
 
 static cli_status load_names(work *w, cli_error *err)
 {
-    CLI_TRY(cli_alloc(&w->names, w->info.classes, sizeof *w->names, err));
-    for (int32_t label = 0; label < w->info.classes; label++) {
+    CLI_TRY(cli_alloc(&w->names, w->on.info.classes, sizeof *w->names, err));
+    for (int32_t label = 0; label < w->on.info.classes; label++) {
         size_t length;
-        CLI_TRY(cli_jem(err, jem_model_get_class_name(w->model, label, NULL, 0, &length)));
+        CLI_TRY(cli_jem(err, jem_model_get_class_name(w->on.model, label, NULL, 0, &length)));
         CLI_TRY(cli_alloc(&w->names[label], (int64_t)length + 1, 1, err));
         CLI_TRY(cli_jem(
-            err, jem_model_get_class_name(w->model, label, w->names[label], length + 1, NULL)));
+            err, jem_model_get_class_name(w->on.model, label, w->names[label], length + 1, NULL)));
     }
     return CLI_OK;
 }
@@ -81,24 +74,21 @@ static cli_status set_threshold(const work *w, cli_error *err)
     if (isnan(args->fpr) && isnan(args->confidence))
         return CLI_OK;
     jem_detector_info info = {.struct_size = sizeof info};
-    CLI_TRY(cli_jem(err, jem_detector_get_info(w->detector, &info)));
+    CLI_TRY(cli_jem(err, jem_detector_get_info(w->on.detector, &info)));
     return cli_jem(err, jem_detector_set_threshold(
-                            w->detector, isnan(args->fpr) ? info.fpr : args->fpr,
+                            w->on.detector, isnan(args->fpr) ? info.fpr : args->fpr,
                             isnan(args->confidence) ? info.confidence : args->confidence));
 }
 
 static cli_status prepare(work *w, cli_error *err)
 {
     const args_t *args = w->args;
-    CLI_TRY(cli_model_load(&w->model, args->model, &args->exec, err));
-    CLI_TRY(cli_model_info(w->model, &w->info, err));
-    CLI_TRY(cli_detector_load(&w->detector, w->model, args->model, err));
+    CLI_TRY(cli_watched_load(&w->on, args->model, &args->exec, err));
     CLI_TRY(set_threshold(w, err));
     CLI_TRY(load_names(w, err));
-    CLI_TRY(cli_alloc(&w->x, args->batch * w->info.input_size, sizeof *w->x, err));
-    CLI_TRY(cli_alloc(&w->verdicts, args->batch, sizeof *w->verdicts, err));
-    const cli_rows_args asked = {args->in, args->layout, args->raw, true, args->batch};
-    return cli_rows_open(&w->rows, w->model, &asked, err);
+    const cli_rows_args asked = {
+        .path = args->in, .layout = args->layout, .raw = args->raw, .batch = args->batch};
+    return cli_watched_open(&w->on, &asked, err);
 }
 
 // ---- rows --------------------------------------------------------------------------------------
@@ -115,7 +105,7 @@ static cli_status put_verdicts(work *w, int64_t first, int64_t n, cli_error *err
 {
     char line[CLI_VERDICT_SIZE];
     for (int64_t i = 0; i < n; i++) {
-        const jem_verdict *verdict = &w->verdicts[i];
+        const jem_verdict *verdict = &w->on.verdicts[i];
         const char *name = verdict->label >= 0 ? w->names[verdict->label] : NULL;
         w->flagged += verdict->flag != JEM_FLAG_NONE;
         CLI_TRY(put_line(w, line, cli_verdict_line(first + i, verdict, name, line), err));
@@ -132,9 +122,7 @@ static cli_status detect_all(work *w, cli_error *err)
         if (cli_stop_signal() != 0)
             return cli_stopped(err, cli_stop_signal(), "stopped by %s after %lld rows",
                                cli_stop_name(), (long long)first);
-        CLI_TRY(cli_rows_next(&w->rows, w->x, &n, err));
-        CLI_TRY(cli_jem(
-            err, jem_detect(w->detector, w->model, n, w->x, w->verdicts, sizeof *w->verdicts)));
+        CLI_TRY(cli_watched_next(&w->on, &n, err));
         CLI_TRY(put_verdicts(w, first, n, err));
     }
     return CLI_OK;
@@ -162,14 +150,10 @@ static cli_status run(const void *args, cli_error *err)
         cli_stop_catch();
         status = write_all(&w, err);
     }
-    for (int32_t label = 0; w.names != NULL && label < w.info.classes; label++)
+    for (int32_t label = 0; w.names != NULL && label < w.on.info.classes; label++)
         free(w.names[label]);
     free(w.names);
-    free(w.x);
-    free(w.verdicts);
-    cli_rows_close(&w.rows);
-    jem_detector_destroy(w.detector);
-    jem_model_destroy(w.model);
+    cli_watched_close(&w.on);
     return status == CLI_OK && w.flagged > 0 ? CLI_FOUND : status;
 }
 

@@ -8,14 +8,13 @@
 #include <string.h>
 
 #include "commands.h"
-#include "groups.h"
 #include "layout.h"
 #include "named_files.h"
 #include "output.h"
 #include "png_grid.h"
-#include "rows.h"
 #include "score_names.h"
 #include "verdict.h"
+#include "watched.h"
 
 typedef struct args_t {
     const char *model, *in, *png, *map, *usual, *kind;
@@ -27,8 +26,7 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_INPUT("model", args_t, model, "FILE", "a model with a detector, see jem calibrate",
-                  CLI_REQUIRED),
+    CLI_WATCHED_MODEL_ROW(args_t, model),
     CLI_ROWS_ROW(args_t, in),
     CLI_LAYOUT_ROW(args_t, layout),
     CLI_ROW_COUNT("limit", args_t, limit, 1, 1e6, "the first N rows", 0),
@@ -54,14 +52,10 @@ static void set_defaults(void *out)
 
 typedef struct work {
     const args_t *args;
-    jem_model *model;
-    jem_model_info info;
-    jem_detector *detector;
+    cli_watched on;
     jem_explain_config config;
-    cli_rows rows;
     int64_t n;
-    float *x, *map, *usual, *scores;
-    jem_verdict *verdicts;
+    float *map, *usual, *scores;
     uint8_t *bytes, *cells; // pixels of the model's channels; cells in colour
 } work;
 
@@ -76,12 +70,10 @@ static cli_status load(work *w, cli_error *err)
         CLI_TRY(cli_score_find_any(args->kind, "kind", &w->config.kind, err));
     w->config.steps = (int32_t)args->steps;
     w->config.step_size = isnan(args->step_size) ? 0.0f : (float)args->step_size;
-    CLI_TRY(cli_model_load(&w->model, args->model, &args->exec, err));
-    CLI_TRY(cli_model_info(w->model, &w->info, err));
-    CLI_TRY(cli_detector_load(&w->detector, w->model, args->model, err));
-    const cli_rows_args asked = {args->in, args->layout, false, true, args->limit};
-    CLI_TRY(cli_rows_open(&w->rows, w->model, &asked, err));
-    w->n = w->rows.n < args->limit ? w->rows.n : args->limit;
+    CLI_TRY(cli_watched_load(&w->on, args->model, &args->exec, err));
+    const cli_rows_args asked = {.path = args->in, .layout = args->layout, .batch = args->limit};
+    CLI_TRY(cli_watched_open(&w->on, &asked, err));
+    w->n = w->on.rows.n < args->limit ? w->on.rows.n : args->limit;
     return CLI_OK;
 }
 
@@ -90,8 +82,8 @@ static cli_png_grid picture(const work *w)
     return (cli_png_grid){.rows = w->n,
                           .columns = 3,
                           .channels = 3,
-                          .height = w->info.height,
-                          .width = w->info.width,
+                          .height = w->on.info.height,
+                          .width = w->on.info.width,
                           .scale = (int32_t)w->args->scale,
                           .n = 3 * w->n,
                           .images = w->cells};
@@ -101,11 +93,11 @@ static cli_status check_outputs(const work *w, cli_error *err)
 {
     const char *const paths[] = {w->args->png, w->args->map, w->args->usual};
     const cli_png_grid grid = picture(w);
-    if (w->args->png != NULL && w->info.channels != 1 && w->info.channels != 3)
+    if (w->args->png != NULL && w->on.info.channels != 1 && w->on.info.channels != 3)
         return cli_usage(err,
                          "--png needs images of 1 or 3 channels, but the model has %d; expected "
                          "--map and --usual instead",
-                         w->info.channels);
+                         w->on.info.channels);
     if (w->args->png != NULL)
         CLI_TRY(cli_png_check(&grid, err));
     for (int i = 0; i < 3; i++)
@@ -116,21 +108,17 @@ static cli_status check_outputs(const work *w, cli_error *err)
 
 static cli_status explain(work *w, cli_error *err)
 {
-    const int64_t count = w->n * w->info.input_size;
-    const int64_t pixels = (int64_t)w->info.height * w->info.width;
+    const int64_t count = w->n * w->on.info.input_size;
+    const int64_t pixels = (int64_t)w->on.info.height * w->on.info.width;
     int64_t n;
-    CLI_TRY(cli_alloc(&w->x, w->args->limit * w->info.input_size, sizeof *w->x, err));
     CLI_TRY(cli_alloc(&w->map, count, sizeof *w->map, err));
     CLI_TRY(cli_alloc(&w->usual, count, sizeof *w->usual, err));
     CLI_TRY(cli_alloc(&w->scores, 2 * w->n, sizeof *w->scores, err));
-    CLI_TRY(cli_alloc(&w->verdicts, w->n, sizeof *w->verdicts, err));
     CLI_TRY(cli_alloc(&w->bytes, count, 1, err));
     CLI_TRY(cli_alloc(&w->cells, 9 * w->n * pixels, 1, err));
-    CLI_TRY(cli_rows_next(&w->rows, w->x, &n, err));
-    CLI_TRY(
-        cli_jem(err, jem_detect(w->detector, w->model, n, w->x, w->verdicts, sizeof *w->verdicts)));
-    return cli_jem_usage(
-        err, jem_explain(w->detector, w->model, &w->config, n, w->x, w->map, w->usual, w->scores));
+    CLI_TRY(cli_watched_next(&w->on, &n, err));
+    return cli_jem_usage(err, jem_explain(w->on.detector, w->on.model, &w->config, n, w->on.x,
+                                          w->map, w->usual, w->scores));
 }
 
 // ---- the picture -------------------------------------------------------------------------------
@@ -138,9 +126,9 @@ static cli_status explain(work *w, cli_error *err)
 // Images in one column of the grid; gray becomes colour. What is not finite is black.
 static cli_status draw_images(const work *w, const float *x, int column, cli_error *err)
 {
-    const int64_t pixels = (int64_t)w->info.height * w->info.width;
-    const int32_t channels = w->info.channels;
-    CLI_TRY(cli_jem(err, jem_input_to_u8(w->model, w->n, x, JEM_LAYOUT_NHWC, w->bytes)));
+    const int64_t pixels = (int64_t)w->on.info.height * w->on.info.width;
+    const int32_t channels = w->on.info.channels;
+    CLI_TRY(cli_jem(err, jem_input_to_u8(w->on.model, w->n, x, JEM_LAYOUT_NHWC, w->bytes)));
     for (int64_t i = 0; i < w->n; i++)
         for (int64_t p = 0; p < pixels; p++)
             for (int c = 0; c < 3; c++)
@@ -161,14 +149,14 @@ static void colour(double value, uint8_t rgb[3])
 // Sums over the channels, in units of the largest of each row.
 static void draw_maps(const work *w)
 {
-    const int64_t pixels = (int64_t)w->info.height * w->info.width;
+    const int64_t pixels = (int64_t)w->on.info.height * w->on.info.width;
     for (int64_t i = 0; i < w->n; i++) {
-        const float *map = w->map + i * w->info.input_size;
+        const float *map = w->map + i * w->on.info.input_size;
         double largest = 0.0;
         for (int pass = 0; pass < 2; pass++)
             for (int64_t p = 0; p < pixels; p++) {
                 double sum = 0.0;
-                for (int32_t c = 0; c < w->info.channels; c++)
+                for (int32_t c = 0; c < w->on.info.channels; c++)
                     sum += (double)map[c * pixels + p];
                 if (pass == 0)
                     largest = fmax(largest, fabs(sum));
@@ -182,9 +170,9 @@ static void draw_maps(const work *w)
 static cli_status write_picture(work *w, cli_error *err)
 {
     const cli_png_grid grid = picture(w);
-    for (int64_t k = 0; k < w->n * w->info.input_size; k++)
-        w->x[k] = isfinite(w->x[k]) ? w->x[k] : w->info.input_low;
-    CLI_TRY(draw_images(w, w->x, 0, err));
+    for (int64_t k = 0; k < w->n * w->on.info.input_size; k++)
+        w->on.x[k] = isfinite(w->on.x[k]) ? w->on.x[k] : w->on.info.input_low;
+    CLI_TRY(draw_images(w, w->on.x, 0, err));
     draw_maps(w);
     CLI_TRY(draw_images(w, w->usual, 2, err));
     return cli_png_write(&grid, w->args->png, err);
@@ -194,24 +182,15 @@ static cli_status write_picture(work *w, cli_error *err)
 
 static cli_status write_array(const work *w, const char *path, const float *values, cli_error *err)
 {
-    const int64_t shape[] = {w->n, w->info.channels, w->info.height, w->info.width};
-    cli_output output;
-    CLI_TRY(cli_output_open(&output, path, err));
-    cli_status status = cli_npy_write_header(&output, 4, shape, err);
-    if (status == CLI_OK)
-        status = cli_output_write(&output, values,
-                                  (size_t)(w->n * w->info.input_size) * sizeof *values, err);
-    if (status == CLI_OK)
-        return cli_output_commit(&output, err);
-    cli_output_discard(&output);
-    return status;
+    const int64_t shape[] = {w->n, w->on.info.channels, w->on.info.height, w->on.info.width};
+    return cli_npy_write(path, 4, shape, values, err);
 }
 
 // As the rows were in training, where they are features.
 static cli_status write_usual(const work *w, cli_error *err)
 {
-    if (w->info.height == 1 && w->info.width == 1)
-        CLI_TRY(cli_jem(err, jem_input_to_float(w->model, w->n, w->usual, w->usual)));
+    if (w->on.info.height == 1 && w->on.info.width == 1)
+        CLI_TRY(cli_jem(err, jem_input_to_float(w->on.model, w->n, w->usual, w->usual)));
     return write_array(w, w->args->usual, w->usual, err);
 }
 
@@ -220,10 +199,10 @@ static void print_rows(const work *w, FILE *to)
     fprintf(to, "%6s  %-10s  %-20s  %12s  %12s\n", "row", "flag", "kind", "score", "usual row's");
     for (int64_t i = 0; i < w->n; i++) {
         jem_score_info info = {.struct_size = sizeof info, .name = "-"};
-        if (jem_score_get_info(w->verdicts[i].kind, &info) != JEM_OK)
+        if (jem_score_get_info(w->on.verdicts[i].kind, &info) != JEM_OK)
             info.name = "-";
         fprintf(to, "%6lld  %-10s  %-20s  %12.5g  %12.5g\n", (long long)i,
-                cli_flag_name(w->verdicts[i].flag), info.name, (double)w->scores[2 * i],
+                cli_flag_name(w->on.verdicts[i].flag), info.name, (double)w->scores[2 * i],
                 (double)w->scores[2 * i + 1]);
     }
 }
@@ -250,12 +229,10 @@ static cli_status run(const void *args, cli_error *err)
         status = explain(&w, err);
     if (status == CLI_OK)
         status = write_all(&w, err);
-    void *const blocks[] = {w.x, w.map, w.usual, w.scores, w.verdicts, w.bytes, w.cells};
+    void *const blocks[] = {w.map, w.usual, w.scores, w.bytes, w.cells};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         free(blocks[i]);
-    cli_rows_close(&w.rows);
-    jem_detector_destroy(w.detector);
-    jem_model_destroy(w.model);
+    cli_watched_close(&w.on);
     return status;
 }
 

@@ -6,11 +6,10 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "groups.h"
 #include "layout.h"
 #include "output.h"
-#include "rows.h"
 #include "stop.h"
+#include "watched.h"
 
 typedef struct args_t {
     const char *model, *in, *snapshot;
@@ -23,8 +22,7 @@ typedef struct args_t {
 
 static const cli_option options[] = {
     CLI_ROW_HEADING("Options"),
-    CLI_ROW_INPUT("model", args_t, model, "FILE", "a model with a detector, see jem calibrate",
-                  CLI_REQUIRED),
+    CLI_WATCHED_MODEL_ROW(args_t, model),
     CLI_ROWS_ROW(args_t, in),
     CLI_ROW_FLAG("raw", args_t, raw, "the input is frames of C*H*W float32 without a header"),
     CLI_LAYOUT_ROW(args_t, layout),
@@ -50,13 +48,9 @@ static void set_defaults(void *out)
 
 typedef struct work {
     const args_t *args;
-    jem_model *model;
-    jem_model_info info;
-    jem_detector *detector;
+    cli_watched on;
     jem_monitor *monitor;
-    cli_rows rows;
-    float *x, *scores;
-    jem_verdict *verdicts;
+    float *scores;      // (batch)
     int64_t seen, told; // rows in all, and at the last line
     bool alarmed;
 } work;
@@ -69,14 +63,14 @@ static cli_status create_monitor(work *w, cli_error *err)
     jem_detector_info info = {.struct_size = sizeof info};
     jem_monitor_config config;
     float *scores;
-    CLI_TRY(cli_jem(err, jem_detector_get_info(w->detector, &info)));
+    CLI_TRY(cli_jem(err, jem_detector_get_info(w->on.detector, &info)));
     CLI_TRY(cli_jem(err, jem_monitor_config_init(&config, sizeof config)));
     config.alpha = args->alpha;
     config.tolerance = args->tolerance;
     config.two_sided = args->two_sided;
     CLI_TRY(cli_alloc(&scores, info.n_calibrated, sizeof *scores, err));
     cli_status status =
-        cli_jem(err, jem_detector_get_scores(w->detector, info.n_calibrated, scores));
+        cli_jem(err, jem_detector_get_scores(w->on.detector, info.n_calibrated, scores));
     if (status == CLI_OK)
         status = cli_jem(err, jem_monitor_create(&w->monitor, &config, info.n_calibrated, scores));
     free(scores);
@@ -138,19 +132,16 @@ static cli_status write_snapshot(const work *w, cli_error *err)
 static cli_status prepare(work *w, cli_error *err)
 {
     const args_t *args = w->args;
-    CLI_TRY(cli_model_load(&w->model, args->model, &args->exec, err));
-    CLI_TRY(cli_model_info(w->model, &w->info, err));
-    CLI_TRY(cli_detector_load(&w->detector, w->model, args->model, err));
+    CLI_TRY(cli_watched_load(&w->on, args->model, &args->exec, err));
     CLI_TRY(create_monitor(w, err));
     if (args->snapshot != NULL && access(args->snapshot, F_OK) == 0)
         CLI_TRY(take_snapshot(w, err));
     if (args->snapshot != NULL)
         CLI_TRY(cli_output_check(args->snapshot, err));
-    CLI_TRY(cli_alloc(&w->x, args->batch * w->info.input_size, sizeof *w->x, err));
     CLI_TRY(cli_alloc(&w->scores, args->batch, sizeof *w->scores, err));
-    CLI_TRY(cli_alloc(&w->verdicts, args->batch, sizeof *w->verdicts, err));
-    const cli_rows_args asked = {args->in, args->layout, args->raw, true, args->batch};
-    return cli_rows_open(&w->rows, w->model, &asked, err);
+    const cli_rows_args asked = {
+        .path = args->in, .layout = args->layout, .raw = args->raw, .batch = args->batch};
+    return cli_watched_open(&w->on, &asked, err);
 }
 
 // ---- rows --------------------------------------------------------------------------------------
@@ -176,10 +167,8 @@ static cli_status tell(work *w, const char *event, cli_error *err)
 static cli_status update(work *w, int64_t n, cli_error *err)
 {
     int32_t alarm;
-    CLI_TRY(
-        cli_jem(err, jem_detect(w->detector, w->model, n, w->x, w->verdicts, sizeof *w->verdicts)));
     for (int64_t i = 0; i < n; i++)
-        w->scores[i] = w->verdicts[i].score;
+        w->scores[i] = w->on.verdicts[i].score;
     CLI_TRY(cli_jem(err, jem_monitor_update(w->monitor, n, w->scores, &alarm)));
     if (alarm && !w->alarmed)
         return tell(w, "alarm", err);
@@ -190,7 +179,7 @@ static cli_status watch(work *w, cli_error *err)
 {
     int64_t n = 1;
     while (n > 0 && cli_stop_signal() == 0) {
-        CLI_TRY(cli_rows_next(&w->rows, w->x, &n, err));
+        CLI_TRY(cli_watched_next(&w->on, &n, err));
         CLI_TRY(update(w, n, err));
         w->seen += n;
         if (w->args->every > 0 && w->seen - w->told >= w->args->every)
@@ -209,13 +198,9 @@ static cli_status run(const void *args, cli_error *err)
     }
     if (status == CLI_OK && w.args->snapshot != NULL)
         status = write_snapshot(&w, err);
-    free(w.x);
     free(w.scores);
-    free(w.verdicts);
-    cli_rows_close(&w.rows);
     jem_monitor_destroy(w.monitor);
-    jem_detector_destroy(w.detector);
-    jem_model_destroy(w.model);
+    cli_watched_close(&w.on);
     return status == CLI_OK && w.alarmed ? CLI_FOUND : status;
 }
 

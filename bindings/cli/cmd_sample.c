@@ -186,18 +186,9 @@ static cli_status run_chains(work *w, cli_error *err)
 static cli_status write_array(work *w, cli_error *err)
 {
     const int64_t shape[] = {w->n, w->info.channels, w->info.height, w->info.width};
-    const size_t bytes = (size_t)(w->n * w->info.input_size) * sizeof *w->x;
-    cli_output output;
     if (w->info.height == 1 && w->info.width == 1) // a table has the units that it had in training
         CLI_TRY(cli_jem(err, jem_input_to_float(w->model, w->n, w->x, w->x)));
-    CLI_TRY(cli_output_open(&output, w->args.out, err));
-    cli_status status = cli_npy_write_header(&output, 4, shape, err);
-    if (status == CLI_OK)
-        status = cli_output_write(&output, w->x, bytes, err);
-    if (status == CLI_OK)
-        return cli_output_commit(&output, err);
-    cli_output_discard(&output);
-    return status;
+    return cli_npy_write(w->args.out, 4, shape, w->x, err);
 }
 
 static cli_status write_picture(work *w, cli_error *err)

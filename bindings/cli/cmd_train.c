@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "hold_out.h"
 #include "json_text.h"
 #include "layout.h"
 #include "named_files.h"
@@ -76,9 +77,9 @@ static const cli_option options[] = {
         "validation", args_t, validation, 0, 0.5,
         "hold out this part of the rows, of each class alike, and show accuracy and NLL on "
         "them after each pass over the others (50 steps at least) and at the end; "
-        "otherwise " TEXT_OF(CLI_TRAIN_VALIDATION) " of labelled data that have no test rows of "
-                                                   "their own, if that makes twenty rows, "
-                                                   "and --labels-per-class hides none, else 0",
+        "otherwise " TEXT_OF(CLI_HOLD_OUT_PART) " of labelled data that have no test rows of "
+                                                "their own, if that makes twenty rows, "
+                                                "and --labels-per-class hides none, else 0",
         0),
     CLI_ROW_CHOICE(
         "keep-best", args_t, keep_best, cli_train_keeps,

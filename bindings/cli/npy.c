@@ -47,3 +47,20 @@ cli_status cli_npy_write_header(cli_output *output, int rank, const int64_t *sha
     header[SIZE - 1] = '\n';
     return cli_output_write(output, header, SIZE, err);
 }
+
+cli_status cli_npy_write(const char *path, int rank, const int64_t *shape, const float *values,
+                         cli_error *err)
+{
+    cli_output output;
+    size_t bytes = sizeof *values;
+    for (int axis = 0; axis < rank; axis++)
+        bytes *= (size_t)shape[axis];
+    CLI_TRY(cli_output_open(&output, path, err));
+    cli_status status = cli_npy_write_header(&output, rank, shape, err);
+    if (status == CLI_OK)
+        status = cli_output_write(&output, values, bytes, err);
+    if (status == CLI_OK)
+        return cli_output_commit(&output, err);
+    cli_output_discard(&output);
+    return status;
+}

@@ -47,6 +47,10 @@ cli_status cli_npy_to_labels(const cli_npy *npy, int64_t **labels, cli_error *er
 /** The shape as text, "(3, 28, 28)"; returns `text`. */
 const char *cli_npy_shape_text(const cli_npy *npy, char *text, size_t size);
 
+/** Writes a float32 array. */
+cli_status cli_npy_write(const char *path, int rank, const int64_t *shape, const float *values,
+                         cli_error *err);
+
 /** Starts a float32 array; its elements follow through cli_output_write(). */
 cli_status cli_npy_write_header(cli_output *output, int rank, const int64_t *shape, cli_error *err);
 

@@ -13,7 +13,6 @@
 #define CLI_TRAIN_IMAGE_ARCH     "cnn-16-32-64"
 #define CLI_TRAIN_TABLE_ARCH     "mlp-256-256"
 #define CLI_TRAIN_OUTLIER_WEIGHT 0.1 /* Liu et al. 2020 */
-#define CLI_TRAIN_VALIDATION     0.1 /* of the rows, where it is by default */
 enum { CLI_TRAIN_GUARD_TRIES_MAX = 1000 };
 
 /*

@@ -27,7 +27,7 @@ static bool by_default(const cli_train_run *run)
     const cli_data *data = &run->data;
     return !data->has_test && data->labels != NULL && run->args->w_pyx > 0.0 &&
            run->args->labels_per_class == 0 &&
-           floor((double)data->n * CLI_TRAIN_VALIDATION) >= DEFAULT_ROWS_MIN;
+           floor((double)data->n * CLI_HOLD_OUT_PART) >= DEFAULT_ROWS_MIN;
 }
 
 static void say_held_out(const cli_train_run *run, int64_t n, bool unasked)
@@ -67,7 +67,7 @@ cli_status cli_train_hold_out(cli_train_run *run, cli_error *err)
     const int64_t n = run->data.n;
     const bool unasked = isnan(args->validation);
     if (unasked)
-        args->validation = by_default(run) ? CLI_TRAIN_VALIDATION : 0.0;
+        args->validation = by_default(run) ? CLI_HOLD_OUT_PART : 0.0;
     CLI_TRY(check_asked(run, err));
     if (args->keep_best == 0)
         args->keep_best = args->validation > 0.0 ? CLI_TRAIN_KEEP_ACCURACY : CLI_TRAIN_KEEP_NONE;
