@@ -8,6 +8,7 @@
 
 #include "base/elementary.h"
 #include "detect/attack_detector.h"
+#include "detect/largest.h"
 #include "ebm/density.h"
 #include "ebm/overflow.h"
 #include "kernels/vector.h"
@@ -43,15 +44,6 @@ static void log_odds_gradient(const float *f, int32_t n_classes, int64_t y, doub
         dlogits[k] = (float)(k == y ? sign : -sign * jemi_exp(f[k] - others));
 }
 
-static int32_t first_largest(const float *f, int32_t n_classes)
-{
-    int32_t top = 0;
-    for (int32_t k = 1; k < n_classes; k++)
-        if (f[k] > f[top])
-            top = k;
-    return top;
-}
-
 static double cost_of(const jem_attack_config *config, const float *f, int32_t n_classes,
                       int64_t label, float *dlogits)
 {
@@ -82,7 +74,7 @@ static void judge(const jemi_attack *attack, const float *f, jemi_attacked *row)
         return;
     }
     row->cost /= config->refine_samples;
-    const int32_t top = first_largest(f, attack->classes);
+    const int32_t top = (int32_t)jemi_find_top(attack->classes, f);
     if (config->goal == JEM_GOAL_UNTARGETED)
         row->reached = top != row->label;
     else if (config->goal == JEM_GOAL_ENERGY)

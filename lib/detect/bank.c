@@ -27,15 +27,6 @@ static void multiply_pivots(const jemi_bank *bank, const float *unit, float *pro
     jemi_multiply_panels(bank->pivots, jemi_bank_panels(bank->n_cells), bank->rank, unit, products);
 }
 
-static int64_t find_top(int64_t n, const float *values)
-{
-    int64_t top = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (values[i] > values[top])
-            top = i;
-    return top;
-}
-
 enum { PANELS = 8 }; // at a time
 
 static void visit_cell(const jemi_bank *bank, int64_t cell, const float *unit, int64_t k,
@@ -60,7 +51,7 @@ float jemi_bank_similarity(const jemi_bank *bank, const float *unit, int64_t k)
     for (int64_t c = 0; c < bank->n_cells; c++) {
         if (c >= CELLS_VISITED && visited >= VECTORS_PER_NEIGHBOUR * k)
             break;
-        const int64_t cell = find_top(bank->n_cells, pivots);
+        const int64_t cell = jemi_find_top(bank->n_cells, pivots);
         pivots[cell] = -INFINITY;
         visit_cell(bank, cell, unit, k, &nearest);
         visited += bank->counts[cell];
@@ -160,7 +151,7 @@ static void assign_rows(void *context, int64_t begin, int64_t end, int worker)
     float products[JEMI_BANK_CELLS_MAX];
     for (int64_t i = begin; i < end; i++) {
         multiply_pivots(a->pivots, row_at(a->rows, i), products);
-        a->cells[i] = find_top(a->pivots->n_cells, products);
+        a->cells[i] = jemi_find_top(a->pivots->n_cells, products);
     }
 }
 

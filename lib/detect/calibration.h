@@ -26,7 +26,7 @@ typedef struct jemi_calibration {
     float *sorted;    /* (n), ascending in each group */
     jemi_thresholds *thresholds;
     int64_t n_labelled;  /* rows whose labels were known; 0: there are no label sets */
-    float *label_scores; /* (n_labelled), ascending, see jemi_label_surprise() */
+    float *label_scores; /* (n_labelled), ascending, see jemi_label_surprises() */
 } jemi_calibration;
 
 /** Rows that were scored. */

@@ -25,7 +25,8 @@ typedef struct call {
     jem_verdict *verdicts;
     size_t stride;
     double temperature;
-    float limit; // of label sets
+    float limit;       // of label sets
+    double *surprises; // (n_classes), of a row
     uint8_t *members;
 } call;
 
@@ -88,9 +89,9 @@ static jem_status fill_sets(call *c, int64_t first, int64_t n, const float *x)
     for (int64_t i = 0; i < n; i++) {
         const float *logits = values.logits + i * n_classes;
         const bool known = jemi_detector_label(n_classes, logits) >= 0;
+        jemi_label_surprises(n_classes, logits, temperature, c->surprises);
         for (int64_t k = 0; k < n_classes; k++)
-            c->members[(first + i) * n_classes + k] =
-                !known || jemi_label_surprise(n_classes, logits, temperature, k) <= c->limit;
+            c->members[(first + i) * n_classes + k] = !known || (float)c->surprises[k] <= c->limit;
     }
     return JEM_OK;
 }
@@ -98,9 +99,18 @@ static jem_status fill_sets(call *c, int64_t first, int64_t n, const float *x)
 jem_status jemi_detector_label_sets(const jem_detector *detector, const jem_model *model,
                                     float limit, int64_t n, const float *x, uint8_t *members)
 {
-    return run_call(
-        &(call){.detector = detector, .model = model, .limit = limit, .members = members}, n, x,
-        fill_sets);
+    const size_t n_classes = (size_t)jemi_model_classes(model);
+    double *surprises = jemi_alloc(n_classes, sizeof *surprises);
+    if (surprises == NULL)
+        return jemi_fail_memory("label sets");
+    const jem_status status = run_call(&(call){.detector = detector,
+                                               .model = model,
+                                               .limit = limit,
+                                               .surprises = surprises,
+                                               .members = members},
+                                       n, x, fill_sets);
+    jemi_free(surprises);
+    return status;
 }
 
 // ---- decisions ---------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ typedef struct calibrating {
     float *scores;       // (n, n_kinds)
     int64_t *labels;     // (n), predicted
     float *label_scores; // (n), of the true labels; NULL = they are not known
+    double *surprises;   // (n_classes), of a row; NULL likewise
     bool *rejected;      // (n)
 } calibrating;
 
@@ -158,6 +159,7 @@ static void calibrating_fini(calibrating *c)
     jemi_free(c->scores);
     jemi_free(c->labels);
     jemi_free(c->label_scores);
+    jemi_free(c->surprises);
     jemi_free(c->rejected);
 }
 
@@ -170,18 +172,33 @@ static jem_status calibrating_init(calibrating *c, const jem_detector *detector,
     c->scores = jemi_alloc(count, sizeof *c->scores);
     c->labels = jemi_alloc((size_t)n, sizeof *c->labels);
     c->rejected = jemi_alloc((size_t)n, sizeof *c->rejected);
-    c->label_scores = labelled ? jemi_alloc((size_t)n, sizeof *c->label_scores) : NULL;
+    if (labelled) {
+        c->label_scores = jemi_alloc((size_t)n, sizeof *c->label_scores);
+        c->surprises = jemi_alloc((size_t)detector->fingerprint.classes, sizeof *c->surprises);
+    }
     if (c->scores == NULL || c->labels == NULL || c->rejected == NULL ||
-        (labelled && c->label_scores == NULL))
+        (labelled && (c->label_scores == NULL || c->surprises == NULL)))
         return jemi_fail_memory("calibration");
     return jemi_detector_work_create(&c->work, detector, jemi_detector_block(n));
+}
+
+// How surprising the true labels of a block are.
+static void score_labels(calibrating *c, const jem_detector *detector, const int64_t *labels,
+                         int64_t first, int64_t n)
+{
+    const int64_t n_classes = detector->fingerprint.classes;
+    for (int64_t i = 0; i < n; i++) {
+        jemi_label_surprises(n_classes, c->work.values.logits + i * n_classes,
+                             (double)detector->scores.temperature, c->surprises);
+        c->label_scores[first + i] = (float)c->surprises[labels[first + i]];
+    }
 }
 
 static jem_status score_all(calibrating *c, const jem_detector *detector, const jem_model *model,
                             jemi_runner *runner, const jemi_detector_data *data,
                             jemi_progress *progress)
 {
-    const int64_t row_len = jemi_model_input_size(model), n_classes = jemi_model_classes(model);
+    const int64_t row_len = jemi_model_input_size(model);
     for (int64_t first = 0; first < data->n; first += JEMI_DETECTOR_ROWS) {
         const size_t n = (size_t)jemi_detector_block(data->n - first);
         const jemi_detector_work *work = &c->work;
@@ -191,10 +208,8 @@ static jem_status score_all(calibrating *c, const jem_detector *detector, const 
                n * (size_t)detector->n_kinds * sizeof *work->scores);
         memcpy(c->labels + first, work->labels, n * sizeof *work->labels);
         memcpy(c->rejected + first, work->rejected, n * sizeof *work->rejected);
-        for (size_t i = 0; i < n && c->label_scores != NULL; i++)
-            c->label_scores[first + (int64_t)i] = jemi_label_surprise(
-                n_classes, work->values.logits + (int64_t)i * n_classes,
-                (double)detector->scores.temperature, data->labels[first + (int64_t)i]);
+        if (c->label_scores != NULL)
+            score_labels(c, detector, data->labels, first, (int64_t)n);
         JEMI_TRY(jemi_progress_add(progress, (int64_t)n));
     }
     return JEM_OK;

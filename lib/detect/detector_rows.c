@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "detect/largest.h"
 #include "detect/score.h"
 #include "kernels/vector.h"
 #include "model/pass.h"
@@ -210,11 +211,5 @@ jem_status jemi_detector_score_rows(const jem_detector *detector, const jem_mode
 
 int64_t jemi_detector_label(int64_t n_classes, const float *logits)
 {
-    int64_t top = 0;
-    if (!jemi_all_finite(logits, n_classes, NULL))
-        return -1;
-    for (int64_t k = 1; k < n_classes; k++)
-        if (logits[k] > logits[top])
-            top = k;
-    return top;
+    return jemi_all_finite(logits, n_classes, NULL) ? jemi_find_top(n_classes, logits) : -1;
 }

@@ -47,15 +47,13 @@ static jem_status copy_floats(const jemi_attached *parts, const char *name, int6
     return JEM_OK;
 }
 
-// Copies floats in ascending order, the infinite ones included.
-static jem_status copy_ascending(const char *name, const float *from, int64_t n, float *to)
+// Floats in ascending order, infinite ones included.
+static jem_status check_ascending(const char *name, const float *values, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        to[i] = from[i];
-        if (isnan(to[i]) || (i > 0 && to[i] < to[i - 1]))
+    for (int64_t i = 0; i < n; i++)
+        if (isnan(values[i]) || (i > 0 && values[i] < values[i - 1]))
             return jemi_fail(JEM_EFORMAT, "the model's '%s' does not ascend at element %lld", name,
                              (long long)i);
-    }
     return JEM_OK;
 }
 
@@ -187,8 +185,8 @@ static jem_status read_tails(jemi_calibration *c, const jemi_attached *parts)
     if (values == NULL)
         return JEM_EFORMAT;
     for (int32_t k = 0; k < c->n_kinds; k++, values += n) {
+        JEMI_TRY(check_ascending("detector.tails", values, n));
         JEMI_TRY(jemi_tail_fit(&c->tails[k], n, values));
-        JEMI_TRY(copy_ascending("detector.tails", values, n, c->tails[k].sorted));
     }
     return JEM_OK;
 }
@@ -206,8 +204,9 @@ static jem_status read_groups(jemi_calibration *c, const jemi_attached *parts)
             (g == c->n_groups - 1 && end != c->n))
             return jemi_fail(JEM_EFORMAT, "the model's 'detector.begin' does not rise from 0 to "
                                           "the number of scores");
-        JEMI_TRY(copy_ascending("detector.scores", scores + first, end - first, c->sorted + first));
+        JEMI_TRY(check_ascending("detector.scores", scores + first, end - first));
     }
+    memcpy(c->sorted, scores, (size_t)c->n * sizeof *scores);
     return JEM_OK;
 }
 
@@ -239,8 +238,8 @@ static jem_status read_labels(jemi_calibration *c, const jemi_attached *parts)
     const float *scores = find(parts, "detector.labels", JEMI_F32, 1, n > 0 ? n : 1);
     if (scores == NULL)
         return JEM_EFORMAT;
-    JEMI_TRY(jemi_calibration_set_labels(c, n, scores));
-    return copy_ascending("detector.labels", scores, n, c->label_scores);
+    JEMI_TRY(check_ascending("detector.labels", scores, n));
+    return jemi_calibration_set_labels(c, n, scores);
 }
 
 static jem_status read_calibration(jemi_calibration *c, const jem_detector *detector,

@@ -256,19 +256,6 @@ static jem_status fit_bank(jemi_feature_stats *stats, const jemi_feature_request
     return status;
 }
 
-// |h|^2 less its part in ViM's principal space.
-static double beside_principal(const jemi_feature_stats *stats, const jemi_feature_maps *maps,
-                               int64_t i)
-{
-    const float *z = maps->z + i * jemi_linear_map_stride(stats->rank);
-    double left = maps->squares[i];
-    for (int64_t k = 0; k < stats->vim_rank; k++) {
-        const double whole = (double)z[k] + (double)stats->origin[k];
-        left -= whole * whole;
-    }
-    return fmax(left, 0.0);
-}
-
 // alpha makes the virtual logit as large, on average, as the largest real one (eq. 9).
 static void find_vim_scale(jemi_feature_stats *stats, const jemi_feature_rows *rows,
                            const jemi_feature_maps *maps)
@@ -282,7 +269,7 @@ static void find_vim_scale(jemi_feature_stats *stats, const jemi_feature_rows *r
         for (int64_t k = 1; k < rows->n_classes; k++)
             largest = row[k] > largest ? row[k] : largest;
         logits += (double)largest;
-        residuals += sqrt(beside_principal(stats, maps, i));
+        residuals += sqrt(jemi_feature_beside_principal(maps, stats, i));
     }
     stats->vim_scale = residuals > 0.0 ? (float)fabs(logits / residuals) : 0.0f;
 }

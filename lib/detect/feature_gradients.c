@@ -28,9 +28,7 @@ static const float *mapped_row(const jemi_tied_gaussian *gaussian, const float *
 
 static double whole(const jemi_feature_row *row, int64_t k)
 {
-    const jemi_feature_stats *stats = row->stats;
-    return (double)row->maps->z[row->index * jemi_linear_map_stride(stats->rank) + k] +
-           (double)stats->origin[k];
+    return jemi_feature_coordinate(row->maps, row->stats, row->index, k);
 }
 
 // What lies beside the basis is |h|^2 - |P h|^2.
@@ -116,9 +114,7 @@ void jemi_gradient_vim(const jem_score_config *config, const jemi_feature_row *r
 {
     (void)config;
     const jemi_feature_stats *stats = row->stats;
-    double left = row->maps->squares[row->index];
-    for (int64_t k = 0; k < stats->vim_rank; k++)
-        left -= whole(row, k) * whole(row, k);
+    const double left = jemi_feature_beside_principal(row->maps, stats, row->index);
     const double slope = left > 0.0 ? (double)stats->vim_scale / sqrt(left) : 0.0;
     for (int64_t e = 0; e < stats->width; e++)
         slopes->features[e] = slope * (double)row->features[e];
@@ -131,46 +127,21 @@ void jemi_gradient_vim(const jem_score_config *config, const jemi_feature_row *r
 
 // ---- features and the last layer ---------------------------------------------------------------
 
-static double from_mean(const jemi_feature_row *row, int64_t e)
-{
-    return (double)row->features[e] - (double)row->stats->mean[e];
-}
-
-static double square_from_mean(const jemi_feature_row *row)
-{
-    double square = 0.0;
-    for (int64_t e = 0; e < row->stats->width; e++)
-        square += from_mean(row, e) * from_mean(row, e);
-    return square;
-}
-
 static double sign_of(double value)
 {
     return (double)((value > 0.0) - (value < 0.0));
-}
-
-static double weights_apart(const jemi_feature_row *row, int64_t a, int64_t b)
-{
-    const int64_t width = row->stats->width;
-    double square = 0.0;
-    for (int64_t e = 0; e < width; e++) {
-        const double d =
-            (double)row->head_weights[a * width + e] - (double)row->head_weights[b * width + e];
-        square += d * d;
-    }
-    return sqrt(square);
 }
 
 void jemi_gradient_fdbd(const jem_score_config *config, const jemi_feature_row *row,
                         const jemi_feature_slopes *slopes)
 {
     const int64_t n_classes = row->stats->n_classes, top = jemi_feature_row_top(row);
-    const double square = square_from_mean(row);
+    const double square = jemi_feature_row_square(row);
     if (!(square > 0.0))
         return;
     const double share = 1.0 / (double)(n_classes - 1) / sqrt(square);
     for (int64_t c = 0; c < n_classes; c++) {
-        const double apart = weights_apart(row, top, c);
+        const double apart = jemi_head_apart(row, top, c);
         if (!(apart > 0.0))
             continue;
         slopes->logits[c] += share / apart;
@@ -178,7 +149,7 @@ void jemi_gradient_fdbd(const jem_score_config *config, const jemi_feature_row *
     }
     const double score = jemi_score_fdbd(config, row);
     for (int64_t e = 0; e < row->stats->width; e++)
-        slopes->features[e] = -score * from_mean(row, e) / square;
+        slopes->features[e] = -score * jemi_feature_from_mean(row, e) / square;
 }
 
 void jemi_gradient_nci(const jem_score_config *config, const jemi_feature_row *row,
@@ -186,15 +157,15 @@ void jemi_gradient_nci(const jem_score_config *config, const jemi_feature_row *r
 {
     const int64_t width = row->stats->width;
     const float *weights = row->head_weights + jemi_feature_row_top(row) * width;
-    const double square = square_from_mean(row), length = sqrt(square);
+    const double square = jemi_feature_row_square(row), length = sqrt(square);
     double along = 0.0;
     for (int64_t e = 0; e < width; e++)
-        along += (double)weights[e] * from_mean(row, e);
+        along += (double)weights[e] * jemi_feature_from_mean(row, e);
     for (int64_t e = 0; e < width; e++) {
         slopes->features[e] = -(double)config->nci_norm_weight * sign_of((double)row->features[e]);
         if (square > 0.0)
             slopes->features[e] +=
-                (along / square * from_mean(row, e) - (double)weights[e]) / length;
+                (along / square * jemi_feature_from_mean(row, e) - (double)weights[e]) / length;
     }
 }
 

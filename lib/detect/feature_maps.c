@@ -49,13 +49,12 @@ static void measure(const jemi_feature_maps *maps, const jemi_feature_stats *sta
                     const float *features)
 {
     const int64_t stride = jemi_linear_map_stride(stats->rank);
-    const float *z = maps->z + i * stride;
     float *unit = maps->unit_z + i * stride;
     const double square = jemi_sum_squares(features, stats->width);
     const double scale = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
     double along = 0.0;
     for (int64_t k = 0; k < stats->rank; k++) {
-        const double whole = (double)z[k] + (double)stats->origin[k];
+        const double whole = jemi_feature_coordinate(maps, stats, i, k);
         along += whole * whole;
         unit[k] = (float)(scale * whole);
     }
@@ -63,6 +62,17 @@ static void measure(const jemi_feature_maps *maps, const jemi_feature_stats *sta
         unit[k] = 0.0f;
     maps->squares[i] = square;
     maps->beside[i] = fmax(square - along, 0.0);
+}
+
+double jemi_feature_beside_principal(const jemi_feature_maps *maps, const jemi_feature_stats *stats,
+                                     int64_t i)
+{
+    double left = maps->squares[i];
+    for (int64_t k = 0; k < stats->vim_rank; k++) {
+        const double whole = jemi_feature_coordinate(maps, stats, i, k);
+        left -= whole * whole;
+    }
+    return fmax(left, 0.0);
 }
 
 static void run_map(const jemi_linear_map *map, int64_t begin, int64_t end, const float *x,

@@ -16,6 +16,17 @@ typedef struct jemi_feature_maps {
     double *beside;  /* (n), |h|^2 - |z|^2, from 0 on */
 } jemi_feature_maps;
 
+/** z of row i, about 0. */
+static inline double jemi_feature_coordinate(const jemi_feature_maps *maps,
+                                             const jemi_feature_stats *stats, int64_t i, int64_t k)
+{
+    return (double)maps->z[i * jemi_linear_map_stride(stats->rank) + k] + (double)stats->origin[k];
+}
+
+/** |h|^2 of row i less its part in ViM's principal space, from 0 on. */
+double jemi_feature_beside_principal(const jemi_feature_maps *maps, const jemi_feature_stats *stats,
+                                     int64_t i);
+
 /** Room for n rows. `maps` is zeroed before. */
 jem_status jemi_feature_maps_create(jemi_feature_maps *maps, const jemi_feature_stats *stats,
                                     int64_t n);

@@ -62,11 +62,7 @@ double jemi_score_knn(const jem_score_config *config, const jemi_feature_row *ro
 
 int64_t jemi_feature_row_top(const jemi_feature_row *row)
 {
-    int64_t top = 0;
-    for (int64_t k = 1; k < row->stats->n_classes; k++)
-        if (row->logits[k] > row->logits[top])
-            top = k;
-    return top;
+    return jemi_find_top(row->stats->n_classes, row->logits);
 }
 
 static const float *weights_of(const jemi_feature_row *row, int64_t k)
@@ -74,11 +70,20 @@ static const float *weights_of(const jemi_feature_row *row, int64_t k)
     return row->head_weights + k * row->stats->width;
 }
 
-static double distance_to_mean(const jemi_feature_row *row)
+double jemi_feature_row_square(const jemi_feature_row *row)
 {
     double square = 0.0;
+    for (int64_t e = 0; e < row->stats->width; e++)
+        square += jemi_feature_from_mean(row, e) * jemi_feature_from_mean(row, e);
+    return square;
+}
+
+double jemi_head_apart(const jemi_feature_row *row, int64_t a, int64_t b)
+{
+    const float *of_a = weights_of(row, a), *of_b = weights_of(row, b);
+    double square = 0.0;
     for (int64_t e = 0; e < row->stats->width; e++) {
-        const double d = (double)row->features[e] - (double)row->stats->mean[e];
+        const double d = (double)of_a[e] - (double)of_b[e];
         square += d * d;
     }
     return sqrt(square);
@@ -87,21 +92,14 @@ static double distance_to_mean(const jemi_feature_row *row)
 double jemi_score_fdbd(const jem_score_config *config, const jemi_feature_row *row)
 {
     (void)config;
-    const int64_t n_classes = row->stats->n_classes, width = row->stats->width;
-    const int64_t top = jemi_feature_row_top(row);
-    const float *of_top = weights_of(row, top);
+    const int64_t n_classes = row->stats->n_classes, top = jemi_feature_row_top(row);
     double sum = 0.0;
     for (int64_t c = 0; c < n_classes; c++) {
-        double square = 0.0;
-        const float *of_class = weights_of(row, c);
-        for (int64_t e = 0; e < width; e++) {
-            const double d = (double)of_top[e] - (double)of_class[e];
-            square += d * d;
-        }
-        if (square > 0.0)
-            sum += fabs((double)row->logits[top] - (double)row->logits[c]) / sqrt(square);
+        const double apart = jemi_head_apart(row, top, c);
+        if (apart > 0.0)
+            sum += fabs((double)row->logits[top] - (double)row->logits[c]) / apart;
     }
-    const double from_mean = distance_to_mean(row);
+    const double from_mean = sqrt(jemi_feature_row_square(row));
     return from_mean > 0.0 ? -sum / (double)(n_classes - 1) / from_mean : 0.0;
 }
 
@@ -109,13 +107,8 @@ double jemi_score_vim(const jem_score_config *config, const jemi_feature_row *ro
 {
     (void)config;
     const jemi_feature_stats *stats = row->stats;
-    const float *z = row->maps->z + row->index * jemi_linear_map_stride(stats->rank);
-    double left = row->maps->squares[row->index];
-    for (int64_t k = 0; k < stats->vim_rank; k++) {
-        const double whole = (double)z[k] + (double)stats->origin[k];
-        left -= whole * whole;
-    }
-    return (double)stats->vim_scale * sqrt(fmax(left, 0.0)) -
+    const double beside = jemi_feature_beside_principal(row->maps, stats, row->index);
+    return (double)stats->vim_scale * sqrt(beside) -
            jemi_logsumexp(row->logits, stats->n_classes, NULL);
 }
 
@@ -132,8 +125,8 @@ double jemi_score_nci(const jem_score_config *config, const jemi_feature_row *ro
     const float *weights = weights_of(row, jemi_feature_row_top(row));
     double along = 0.0;
     for (int64_t e = 0; e < row->stats->width; e++)
-        along += (double)weights[e] * ((double)row->features[e] - (double)row->stats->mean[e]);
-    const double from_mean = distance_to_mean(row);
+        along += (double)weights[e] * jemi_feature_from_mean(row, e);
+    const double from_mean = sqrt(jemi_feature_row_square(row));
     return -(from_mean > 0.0 ? along / from_mean : 0.0) -
            (double)config->nci_norm_weight * sum_abs(row);
 }

@@ -27,6 +27,16 @@ jemi_feature_score jemi_score_mahalanobis, jemi_score_relative_mahalanobis,
 /** The first of the classes with the largest logit. */
 int64_t jemi_feature_row_top(const jemi_feature_row *row);
 
+/** Element e of h - mean, and the sum of their squares. */
+static inline double jemi_feature_from_mean(const jemi_feature_row *row, int64_t e)
+{
+    return (double)row->features[e] - (double)row->stats->mean[e];
+}
+double jemi_feature_row_square(const jemi_feature_row *row);
+
+/** The distance of the last layer's weights of two classes. */
+double jemi_head_apart(const jemi_feature_row *row, int64_t a, int64_t b);
+
 /** What SCALE makes of a row: h exp(ratio). */
 typedef struct jemi_feature_shape {
     float least; /* elements above it, and so many that equal it, are the largest: */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/elementary.h"
+#include "detect/largest.h"
 #include "detect/logit_scores.h"
 #include "ebm/density.h"
 #include "kernels/vector.h"
@@ -42,10 +43,8 @@ static void put_cotangents(const jem_score_config *config, int64_t n_classes, co
                            float *dlogits)
 {
     const double temperature = (double)config->temperature;
-    int64_t top = 0;
+    const int64_t top = jemi_find_top(n_classes, logits);
     double rest = 0.0;
-    for (int64_t k = 1; k < n_classes; k++)
-        top = logits[k] > logits[top] ? k : top;
     const double p_top = -jemi_score_max_softmax(config, n_classes, logits);
     for (int64_t k = 0; k < n_classes; k++) {
         const double p = p_top * jemi_exp(((double)logits[k] - (double)logits[top]) / temperature);

@@ -5,25 +5,27 @@
 #include "detect/label_sets.h"
 
 #include <math.h>
+#include <stdbool.h>
 
-#include "base/elementary.h"
 #include "base/status.h"
+#include "detect/softmax.h"
 #include "kernels/vector.h"
 
-float jemi_label_surprise(int64_t n_classes, const float *logits, double temperature, int64_t label)
+// That of the most probable label is summed from the others, as its p may be 1 but for rounding.
+void jemi_label_surprises(int64_t n_classes, const float *logits, double temperature,
+                          double *surprises)
 {
-    double sum = 0.0, others = 0.0;
-    float largest = -INFINITY;
-    if (!jemi_all_finite(logits, n_classes, NULL))
-        return 1.0f;
-    for (int64_t k = 0; k < n_classes; k++)
-        largest = logits[k] > largest ? logits[k] : largest;
+    const bool known = jemi_all_finite(logits, n_classes, NULL);
+    int64_t top = 0;
+    double rest = 0.0;
+    if (known)
+        top = jemi_softmax_row(logits, (int32_t)n_classes, temperature, surprises).top;
     for (int64_t k = 0; k < n_classes; k++) {
-        const double p = jemi_exp(((double)logits[k] - (double)largest) / temperature);
-        sum += p;
-        others += k != label ? p : 0.0;
+        rest += known && k != top ? surprises[k] : 0.0;
+        surprises[k] = known ? 1.0 - surprises[k] : 1.0;
     }
-    return (float)(others / sum); // of the others, so that small ones are exact
+    if (known)
+        surprises[top] = rest;
 }
 
 // The number of surprises that are not above the limit; more than n where n are too few.

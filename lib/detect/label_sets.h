@@ -8,9 +8,10 @@
 
 #include <jem/jem.h>
 
-/** 1 - softmax(f / temperature)[label], 1 where logits are not finite. */
-float jemi_label_surprise(int64_t n_classes, const float *logits, double temperature,
-                          int64_t label);
+/** 1 - softmax(f / temperature) of every label, 1 where logits are not finite. @param surprises  Out.
+ *  (n_classes). */
+void jemi_label_surprises(int64_t n_classes, const float *logits, double temperature,
+                          double *surprises);
 
 /**
  * Labels whose surprise is at most this belong to the set.

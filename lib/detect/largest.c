@@ -40,6 +40,15 @@ void jemi_largest_add(jemi_largest *heap, int64_t n, const float *values, int64_
         }
 }
 
+int64_t jemi_find_top(int64_t n, const float *values)
+{
+    int64_t top = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (values[i] > values[top])
+            top = i;
+    return top;
+}
+
 // Integers in the order of the floats.
 static uint32_t order_of(float value)
 {

@@ -4,12 +4,11 @@
 #include "detect/softmax.h"
 
 #include "base/elementary.h"
+#include "detect/largest.h"
 
 jemi_softmax jemi_softmax_row(const float *logits, int32_t n_classes, double temperature, double *p)
 {
-    int32_t top = 0;
-    for (int32_t k = 1; k < n_classes; k++)
-        top = logits[k] > logits[top] ? k : top;
+    const int32_t top = (int32_t)jemi_find_top(n_classes, logits);
     double sum = 0.0;
     for (int32_t k = 0; k < n_classes; k++) {
         p[k] = jemi_exp(((double)logits[k] - logits[top]) / temperature);
